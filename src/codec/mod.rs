@@ -1,0 +1,20 @@
+//! The wire's alphabet: bytes in, bytes out. [`Reader`] and [`Writer`], the fixed header, variable byte integers and
+//! the table of properties. Knows no packet and no session.
+
+mod entries;
+mod error;
+mod header;
+mod properties;
+mod property;
+mod reader;
+mod value;
+mod writer;
+
+pub use entries::{Entries, Entry, EntryIter};
+pub use error::{DecodeError, EncodeError};
+pub use header::{FixedHeader, MAX_REMAINING_LENGTH, PacketType};
+pub use properties::{Properties, PropertyIter};
+pub use property::{Property, PropertyContext, PropertyId};
+pub use reader::Reader;
+pub use value::VarInt;
+pub use writer::Writer;

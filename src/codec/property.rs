@@ -1,0 +1,249 @@
+//! The one table of v5.0 properties (section 2.2.2.2): decoding, encoding and the checks all follow from it.
+
+use core::num::{NonZeroU16, NonZeroU32};
+
+use super::value::{Identifier, Pair, Topic, Value};
+use super::{DecodeError, EncodeError, Entry, Reader, Writer};
+use crate::types::QoS;
+
+/// Where a property block stands. The direction counts: some properties only one side may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+#[expect(missing_docs, reason = "the names are those of the packets")]
+pub enum PropertyContext {
+    Connect = 1 << 0,
+    Will = 1 << 1,
+    Connack = 1 << 2,
+    PublishFromClient = 1 << 3,
+    PublishFromServer = 1 << 4,
+    Puback = 1 << 5,
+    Pubrec = 1 << 6,
+    Pubrel = 1 << 7,
+    Pubcomp = 1 << 8,
+    Subscribe = 1 << 9,
+    Suback = 1 << 10,
+    Unsubscribe = 1 << 11,
+    Unsuback = 1 << 12,
+    DisconnectFromClient = 1 << 13,
+    DisconnectFromServer = 1 << 14,
+    Auth = 1 << 15,
+}
+
+const CONNECT: u16 = PropertyContext::Connect as u16;
+const WILL: u16 = PropertyContext::Will as u16;
+const CONNACK: u16 = PropertyContext::Connack as u16;
+const FROM_SERVER: u16 = PropertyContext::PublishFromServer as u16;
+const PUBLISH: u16 = PropertyContext::PublishFromClient as u16 | FROM_SERVER;
+const PUBACKS: u16 = PropertyContext::Puback as u16
+    | PropertyContext::Pubrec as u16
+    | PropertyContext::Pubrel as u16
+    | PropertyContext::Pubcomp as u16;
+const SUBSCRIBE: u16 = PropertyContext::Subscribe as u16;
+const SUBACKS: u16 = PropertyContext::Suback as u16 | PropertyContext::Unsuback as u16;
+const CLIENT_BYE: u16 = PropertyContext::DisconnectFromClient as u16;
+const SERVER_BYE: u16 = PropertyContext::DisconnectFromServer as u16;
+const AUTH: u16 = PropertyContext::Auth as u16;
+const ANYWHERE: u16 = u16::MAX;
+
+macro_rules! property_table {
+    ($(
+        $(#[doc = $doc:literal])*
+        $name:ident($($field:ty),+) $(as $wire:ident)? = $id:literal, in $contexts:expr;
+    )*) => {
+        /// A property of MQTT 5.0, by name and value. Those that cannot be 0 on the wire cannot be 0 here.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Property<'a> {
+            $( $(#[doc = $doc])* $name($($field),+), )*
+        }
+
+        /// The identifier of a property.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum PropertyId {
+            $( #[doc = concat!("`", stringify!($id), "`, see [`Property::", stringify!($name), "`].")] $name = $id, )*
+        }
+
+        impl PropertyId {
+            /// The identifier of a number; `None` where v5.0 defines none.
+            pub const fn from_number(number: u32) -> Option<Self> {
+                match number {
+                    $( $id => Some(Self::$name), )*
+                    _ => None,
+                }
+            }
+
+            const fn contexts(self) -> u16 {
+                match self {
+                    $( Self::$name => $contexts, )*
+                }
+            }
+        }
+
+        impl<'a> Property<'a> {
+            /// The identifier.
+            pub const fn id(&self) -> PropertyId {
+                match self {
+                    $( Self::$name(..) => PropertyId::$name, )*
+                }
+            }
+
+            fn decode_value(id: PropertyId, reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
+                match id {
+                    $( PropertyId::$name => property_table!(@decode reader $name $(, $wire)?), )*
+                }
+            }
+
+            fn encode_value(&self, writer: &mut Writer<'_>) -> Result<bool, EncodeError> {
+                let this = *self;
+                match this {
+                    $( Self::$name(..) => property_table!(@encode this writer $name $(, $wire)?), )*
+                }
+            }
+        }
+    };
+    (@decode $reader:ident $name:ident) => { Ok(Value::decode($reader)?.map(Self::$name)) };
+    (@decode $reader:ident $name:ident, Pair) => {
+        Ok(Pair::decode($reader)?.map(|Pair(name, value)| Self::$name(name, value)))
+    };
+    (@decode $reader:ident $name:ident, $wire:ident) => { Ok($wire::decode($reader)?.map(|wire| Self::$name(wire.0))) };
+    (@encode $this:ident $writer:ident $name:ident) => {
+        if let Self::$name(value) = $this { value.encode($writer) } else { Ok(false) }
+    };
+    (@encode $this:ident $writer:ident $name:ident, Pair) => {
+        if let Self::$name(name, value) = $this { Pair(name, value).encode($writer) } else { Ok(false) }
+    };
+    (@encode $this:ident $writer:ident $name:ident, $wire:ident) => {
+        if let Self::$name(value) = $this { $wire(value).encode($writer) } else { Ok(false) }
+    };
+}
+
+property_table! {
+    /// Whether the payload is UTF-8 text (section 3.3.2.3.2).
+    PayloadFormatIndicator(bool) = 0x01, in PUBLISH | WILL;
+    /// Lifetime of the message in seconds (section 3.3.2.3.3).
+    MessageExpiryInterval(u32) = 0x02, in PUBLISH | WILL;
+    /// What the payload is, for instance a MIME type (section 3.3.2.3.9).
+    ContentType(&'a str) = 0x03, in PUBLISH | WILL;
+    /// Topic for the answer to a request (section 3.3.2.3.5). It has no wildcards `[MQTT-3.3.2-14]`.
+    ResponseTopic(&'a str) as Topic = 0x08, in PUBLISH | WILL;
+    /// Tells which request an answer belongs to (section 3.3.2.3.6).
+    CorrelationData(&'a [u8]) = 0x09, in PUBLISH | WILL;
+    /// Names the subscription a message came through: 1 to 268,435,455 (sections 3.3.2.3.8 and 3.8.2.1.2).
+    SubscriptionIdentifier(u32) as Identifier = 0x0B, in FROM_SERVER | SUBSCRIBE;
+    /// Seconds the session outlives its connection; 0xFFFFFFFF means for ever (section 3.1.2.11.2).
+    SessionExpiryInterval(u32) = 0x11, in CONNECT | CONNACK | CLIENT_BYE;
+    /// The Client Identifier the server chose (section 3.2.2.3.7).
+    AssignedClientIdentifier(&'a str) = 0x12, in CONNACK;
+    /// The Keep Alive in seconds the server demands (section 3.2.2.3.14).
+    ServerKeepAlive(u16) = 0x13, in CONNACK;
+    /// Name of the method of enhanced authentication (section 4.12).
+    AuthenticationMethod(&'a str) = 0x15, in CONNECT | CONNACK | AUTH;
+    /// Data of the authentication method (section 4.12).
+    AuthenticationData(&'a [u8]) = 0x16, in CONNECT | CONNACK | AUTH;
+    /// Whether reason strings and user properties are wanted in any packet (section 3.1.2.11.7).
+    RequestProblemInformation(bool) = 0x17, in CONNECT;
+    /// Seconds between the loss of the session's connection and its will (section 3.1.3.2.2).
+    WillDelayInterval(u32) = 0x18, in WILL;
+    /// Whether Response Information is wanted in CONNACK (section 3.1.2.11.6).
+    RequestResponseInformation(bool) = 0x19, in CONNECT;
+    /// Basis for response topics (section 3.2.2.3.15).
+    ResponseInformation(&'a str) = 0x1A, in CONNACK;
+    /// Another server to use (section 4.13).
+    ServerReference(&'a str) = 0x1C, in CONNACK | SERVER_BYE;
+    /// Diagnosis for humans.
+    ReasonString(&'a str) = 0x1F, in CONNACK | PUBACKS | SUBACKS | CLIENT_BYE | SERVER_BYE | AUTH;
+    /// How many QoS 1 and 2 messages the sender takes at a time (section 3.1.2.11.3).
+    ReceiveMaximum(NonZeroU16) = 0x21, in CONNECT | CONNACK;
+    /// The highest Topic Alias the sender takes (section 3.1.2.11.5).
+    TopicAliasMaximum(u16) = 0x22, in CONNECT | CONNACK;
+    /// A number that stands for the topic on this connection (section 3.3.2.3.4).
+    TopicAlias(NonZeroU16) = 0x23, in PUBLISH;
+    /// The highest QoS the server takes: 0 or 1; absent means 2 (section 3.2.2.3.4).
+    MaximumQoS(QoS) = 0x24, in CONNACK;
+    /// Whether the server keeps retained messages (section 3.2.2.3.5).
+    RetainAvailable(bool) = 0x25, in CONNACK;
+    /// A name and a value of the application's own (section 3.1.2.11.8). It may occur many times.
+    UserProperty(&'a str, &'a str) as Pair = 0x26, in ANYWHERE;
+    /// The longest packet in bytes the sender takes (section 3.1.2.11.4).
+    MaximumPacketSize(NonZeroU32) = 0x27, in CONNECT | CONNACK;
+    /// Whether the server takes filters with wildcards (section 3.2.2.3.11).
+    WildcardSubscriptionAvailable(bool) = 0x28, in CONNACK;
+    /// Whether the server takes Subscription Identifiers (section 3.2.2.3.12).
+    SubscriptionIdentifierAvailable(bool) = 0x29, in CONNACK;
+    /// Whether the server takes shared subscriptions (section 3.2.2.3.13).
+    SharedSubscriptionAvailable(bool) = 0x2A, in CONNACK;
+}
+
+impl PropertyId {
+    /// Whether this property may stand in that packet.
+    pub const fn is_allowed_in(self, context: PropertyContext) -> bool {
+        self.contexts() & context as u16 != 0
+    }
+
+    /// User properties repeat anywhere, Subscription Identifiers only in a PUBLISH of the server.
+    const fn may_repeat_in(self, context: PropertyContext) -> bool {
+        match self {
+            Self::UserProperty => true,
+            Self::SubscriptionIdentifier => matches!(context, PropertyContext::PublishFromServer),
+            _ => false,
+        }
+    }
+}
+
+/// What is wrong with a property in its place, whichever way it travels.
+pub(super) enum Fault {
+    Misplaced,
+    Duplicate,
+}
+
+/// Which properties a block has had so far.
+pub(super) struct Seen {
+    context: PropertyContext,
+    ids: [u8; 6],
+}
+
+impl Seen {
+    pub(super) const fn new(context: PropertyContext) -> Self {
+        Self { context, ids: [0; 6] }
+    }
+
+    pub(super) fn note(&mut self, id: PropertyId) -> Result<(), Fault> {
+        if !id.is_allowed_in(self.context) {
+            return Err(Fault::Misplaced);
+        }
+        let number = id as u8;
+        let Some(byte) = self.ids.get_mut(usize::from(number / 8)) else { return Err(Fault::Misplaced) };
+        let bit = 1 << (number % 8);
+        if *byte & bit != 0 && !id.may_repeat_in(self.context) {
+            return Err(Fault::Duplicate);
+        }
+        *byte |= bit;
+        Ok(())
+    }
+
+    pub(super) fn has(&self, id: PropertyId) -> bool {
+        let number = id as u8;
+        self.ids.get(usize::from(number / 8)).is_some_and(|byte| byte & (1 << (number % 8)) != 0)
+    }
+}
+
+impl<'a> Entry<'a> for Property<'a> {
+    fn decode_entry(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let number = reader.var_int()?;
+        let id = PropertyId::from_number(number).ok_or(DecodeError::UnknownProperty(number))?;
+        Self::decode_value(id, reader)?.ok_or(match id {
+            PropertyId::TopicAlias => DecodeError::TopicAliasZero,
+            id => DecodeError::PropertyValue(id),
+        })
+    }
+}
+
+impl Property<'_> {
+    /// Writes the identifier and the value.
+    pub(super) fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        writer.u8(self.id() as u8)?;
+        if self.encode_value(writer)? { Ok(()) } else { Err(EncodeError::PropertyValue(self.id())) }
+    }
+}

@@ -1,0 +1,166 @@
+use super::{decode_properties, encode_packet, encode_properties};
+use crate::codec::{DecodeError, EncodeError, PacketType, Properties, PropertyContext, Reader, Writer};
+use crate::types::{ProtocolVersion, QoS, TopicName};
+
+const PROTOCOL_NAME: &str = "MQTT";
+const CLEAN_START: u8 = 0x02;
+const WILL: u8 = 0x04;
+const WILL_RETAIN: u8 = 0x20;
+const PASSWORD: u8 = 0x40;
+const USERNAME: u8 = 0x80;
+
+/// CONNECT: the first packet of a client (section 3.1). Its `Debug` does not show the password.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Connect<'a> {
+    /// The version this packet is written in and asks for.
+    pub version: ProtocolVersion,
+    /// Start a new session (Clean Session in v3.1.1).
+    pub clean_start: bool,
+    /// The longest pause between two packets of the client in seconds; 0 turns the mechanism off.
+    pub keep_alive: u16,
+    /// Names the session. Empty lets the server choose, in v3.1.1 only together with `clean_start`.
+    pub client_id: &'a str,
+    /// The user name.
+    pub username: Option<&'a str>,
+    /// The password. v3.1.1 allows it only with a user name.
+    pub password: Option<&'a [u8]>,
+    /// What the server publishes when the connection ends without a DISCONNECT.
+    pub will: Option<Will<'a>>,
+    /// Properties, v5.0 only.
+    pub properties: Properties<'a>,
+}
+
+/// The Will Message of a CONNECT (section 3.1.2.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Will<'a> {
+    /// Where it is published.
+    pub topic: &'a str,
+    /// What is published; may be empty.
+    pub payload: &'a [u8],
+    /// The QoS it is published at.
+    pub qos: QoS,
+    /// Whether the server retains it.
+    pub retain: bool,
+    /// Properties of the message and the Will Delay Interval, v5.0 only.
+    pub properties: Properties<'a>,
+}
+
+impl<'a> Connect<'a> {
+    pub(super) fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        if reader.string()? != PROTOCOL_NAME {
+            return Err(DecodeError::ProtocolName);
+        }
+        let level = reader.u8()?;
+        let version = ProtocolVersion::from_level(level).ok_or(DecodeError::ProtocolLevel(level))?;
+        let flags = reader.u8()?;
+        check_flags(flags, version)?;
+        let keep_alive = reader.u16()?;
+        let properties = decode_properties(reader, version, PropertyContext::Connect)?;
+        let client_id = reader.string()?;
+        let will = if flags & WILL == 0 { None } else { Some(Will::decode(flags, reader, version)?) };
+        let username = if flags & USERNAME == 0 { None } else { Some(reader.string()?) };
+        let password = if flags & PASSWORD == 0 { None } else { Some(reader.binary()?) };
+        Ok(Self {
+            version,
+            clean_start: flags & CLEAN_START != 0,
+            keep_alive,
+            client_id,
+            username,
+            password,
+            will,
+            properties,
+        })
+    }
+
+    /// Writes the packet in its own version.
+    ///
+    /// # Errors
+    /// [`EncodeError`] for what its version does not allow.
+    pub fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        if !self.version.is_v5() && self.password.is_some() && self.username.is_none() {
+            return Err(EncodeError::PasswordWithoutUserName);
+        }
+        encode_packet(writer, PacketType::Connect, |writer| {
+            writer.string(PROTOCOL_NAME)?;
+            writer.u8(self.version.level())?;
+            writer.u8(self.flags())?;
+            writer.u16(self.keep_alive)?;
+            encode_properties(self.properties, writer, self.version, PropertyContext::Connect)?;
+            writer.string(self.client_id)?;
+            if let Some(will) = &self.will {
+                will.encode(writer, self.version)?;
+            }
+            if let Some(username) = self.username {
+                writer.string(username)?;
+            }
+            self.password.map_or(Ok(()), |password| writer.binary(password))
+        })
+    }
+
+    fn flags(&self) -> u8 {
+        let mut flags = 0;
+        if self.clean_start {
+            flags |= CLEAN_START;
+        }
+        if let Some(will) = &self.will {
+            flags |= WILL | will.qos.bits() << 3;
+            if will.retain {
+                flags |= WILL_RETAIN;
+            }
+        }
+        if self.password.is_some() {
+            flags |= PASSWORD;
+        }
+        if self.username.is_some() {
+            flags |= USERNAME;
+        }
+        flags
+    }
+}
+
+impl<'a> Will<'a> {
+    fn decode(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
+        let properties = decode_properties(reader, version, PropertyContext::Will)?;
+        let topic = TopicName::new(reader.string()?).map_err(DecodeError::Topic)?.as_str();
+        Ok(Self {
+            topic,
+            payload: reader.binary()?,
+            qos: QoS::from_bits(flags >> 3 & 3).ok_or(DecodeError::ConnectFlags)?,
+            retain: flags & WILL_RETAIN != 0,
+            properties,
+        })
+    }
+
+    fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
+        encode_properties(self.properties, writer, version, PropertyContext::Will)?;
+        writer.string(TopicName::new(self.topic)?.as_str())?;
+        writer.binary(self.payload)
+    }
+}
+
+impl core::fmt::Debug for Connect<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Connect")
+            .field("version", &self.version)
+            .field("clean_start", &self.clean_start)
+            .field("keep_alive", &self.keep_alive)
+            .field("client_id", &self.client_id)
+            .field("username", &self.username)
+            .field("password", &self.password.map(|_| "(hidden)"))
+            .field("will", &self.will)
+            .field("properties", &self.properties)
+            .finish()
+    }
+}
+
+fn check_flags(flags: u8, version: ProtocolVersion) -> Result<(), DecodeError> {
+    let will = flags & WILL != 0;
+    let lone_password = flags & PASSWORD != 0 && flags & USERNAME == 0;
+    let reserved = flags & 0x01 != 0; // [MQTT-3.1.2-3]
+    let will_bits_without_will = !will && flags & 0x38 != 0; // [MQTT-3.1.2-11] [MQTT-3.1.2-13]
+    let will_qos_3 = flags & 0x18 == 0x18; // [MQTT-3.1.2-12]
+    if reserved || will_bits_without_will || will_qos_3 || (lone_password && !version.is_v5()) {
+        return Err(DecodeError::ConnectFlags);
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! One struct per control packet, for both versions: its fields, its decoding and its encoding.
+//!
+//! A packet borrows the bytes it was decoded from. The structs are the v5.0 superset; the version is a value that is
+//! passed to [`Packet::decode`] and [`Packet::encode`], and what v3.1.1 cannot say is an error when encoded for it.
+//!
+//! ```
+//! use flowsdk::codec::Writer;
+//! use flowsdk::packet::{Delivery, Packet, Publish};
+//! use flowsdk::types::{ProtocolVersion, Role};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let publish = Publish { topic: "a/b", payload: b"hello", ..Publish::default() };
+//! let mut buffer = [0; 64];
+//! let mut writer = Writer::new(&mut buffer);
+//! Packet::Publish(publish).encode(&mut writer, ProtocolVersion::V5, Role::Client)?;
+//! let len = writer.written();
+//! assert_eq!(&buffer[..len], b"\x30\x0b\x00\x03a/b\x00hello");
+//!
+//! let decoded = Packet::decode(&buffer[..len], ProtocolVersion::V5, Role::Client)?;
+//! assert_eq!(decoded, Some((Packet::Publish(publish), len)));
+//! assert_eq!(publish.delivery, Delivery::AtMostOnce);
+//! # Ok(())
+//! # }
+//! ```
+
+mod ack;
+mod auth;
+mod connack;
+mod connect;
+mod disconnect;
+mod publish;
+mod suback;
+mod subscribe;
+mod unsubscribe;
+
+pub use ack::{Ack, AckKind};
+pub use auth::Auth;
+pub use connack::Connack;
+pub use connect::{Connect, Will};
+pub use disconnect::Disconnect;
+pub use publish::{Delivery, Publish, PublishHead};
+pub use suback::{ReasonCodeIter, Suback, Unsuback};
+pub use subscribe::{RetainHandling, Subscribe, Subscription, Subscriptions};
+pub use unsubscribe::{Filters, Unsubscribe};
+
+use crate::codec::{DecodeError, EncodeError, FixedHeader, PacketType, Properties, PropertyContext, Reader, Writer};
+use crate::types::{PacketId, ProtocolVersion, Role};
+
+/// Any control packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the standard's")]
+pub enum Packet<'a> {
+    Connect(Connect<'a>),
+    Connack(Connack<'a>),
+    Publish(Publish<'a>),
+    /// PUBACK, PUBREC, PUBREL or PUBCOMP: they differ in their kind alone.
+    Ack(Ack<'a>),
+    Subscribe(Subscribe<'a>),
+    Suback(Suback<'a>),
+    Unsubscribe(Unsubscribe<'a>),
+    Unsuback(Unsuback<'a>),
+    Pingreq,
+    Pingresp,
+    Disconnect(Disconnect<'a>),
+    Auth(Auth<'a>),
+}
+
+impl<'a> Packet<'a> {
+    /// Decodes the packet at the start of `input` that `from` has sent, and says how long it was. `Ok(None)` until it
+    /// is whole. A CONNECT carries its own version; for all others `version` is the connection's.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for everything the standard calls malformed or a protocol error in a packet by itself.
+    pub fn decode(input: &'a [u8], version: ProtocolVersion, from: Role) -> Result<Option<(Self, usize)>, DecodeError> {
+        let Some(header) = FixedHeader::decode(input, version)? else { return Ok(None) };
+        check_sender(header.packet_type, version, from)?;
+        let len = header.packet_len();
+        let Some(body) = input.get(usize::from(header.header_len)..len) else { return Ok(None) };
+        Self::decode_body(header, body, version, from).map(|packet| Some((packet, len)))
+    }
+
+    /// Decodes the `body` behind a fixed header. The sender was checked by [`Packet::decode`].
+    fn decode_body(
+        header: FixedHeader,
+        body: &'a [u8],
+        version: ProtocolVersion,
+        from: Role,
+    ) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(body);
+        let packet = match header.packet_type {
+            PacketType::Connect => Self::Connect(Connect::decode(&mut reader)?),
+            PacketType::Connack => Self::Connack(Connack::decode(&mut reader, version)?),
+            PacketType::Publish => Self::Publish(Publish::decode(header.flags, &mut reader, version, from)?),
+            PacketType::Puback => Self::Ack(Ack::decode(AckKind::Puback, &mut reader, version)?),
+            PacketType::Pubrec => Self::Ack(Ack::decode(AckKind::Pubrec, &mut reader, version)?),
+            PacketType::Pubrel => Self::Ack(Ack::decode(AckKind::Pubrel, &mut reader, version)?),
+            PacketType::Pubcomp => Self::Ack(Ack::decode(AckKind::Pubcomp, &mut reader, version)?),
+            PacketType::Subscribe => Self::Subscribe(Subscribe::decode(&mut reader, version)?),
+            PacketType::Suback => Self::Suback(Suback::decode(&mut reader, version)?),
+            PacketType::Unsubscribe => Self::Unsubscribe(Unsubscribe::decode(&mut reader, version)?),
+            PacketType::Unsuback => Self::Unsuback(Unsuback::decode(&mut reader, version)?),
+            PacketType::Pingreq => Self::Pingreq,
+            PacketType::Pingresp => Self::Pingresp,
+            PacketType::Disconnect => Self::Disconnect(Disconnect::decode(&mut reader, version, from)?),
+            PacketType::Auth => Self::Auth(Auth::decode(&mut reader, from)?),
+        };
+        reader.finish()?;
+        Ok(packet)
+    }
+
+    /// Writes the packet as `from` sends it. A CONNECT is written in its own version.
+    ///
+    /// # Errors
+    /// [`EncodeError`] for what the version, the direction or the standard does not allow, and if there is no room;
+    /// a slice may then hold a part of the packet.
+    pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
+        match self {
+            Self::Connect(packet) => packet.encode(writer),
+            Self::Connack(packet) => packet.encode(writer, version),
+            Self::Publish(packet) => packet.encode(writer, version, from),
+            Self::Ack(packet) => packet.encode(writer, version),
+            Self::Subscribe(packet) => packet.encode(writer, version),
+            Self::Suback(packet) => packet.encode(writer, version),
+            Self::Unsubscribe(packet) => packet.encode(writer, version),
+            Self::Unsuback(packet) => packet.encode(writer, version),
+            Self::Pingreq => writer.bytes(&PINGREQ),
+            Self::Pingresp => writer.bytes(&[PacketType::Pingresp.first_byte(), 0]),
+            Self::Disconnect(packet) => packet.encode(writer, version, from),
+            Self::Auth(packet) => packet.encode(writer, version, from),
+        }
+    }
+}
+
+/// PINGREQ is the same in every version.
+pub(crate) const PINGREQ: [u8; 2] = [PacketType::Pingreq.first_byte(), 0];
+
+/// Some packets only one side sends `[MQTT-4.13.1-1]`.
+fn check_sender(packet_type: PacketType, version: ProtocolVersion, from: Role) -> Result<(), DecodeError> {
+    let allowed = match packet_type {
+        PacketType::Connect | PacketType::Subscribe | PacketType::Unsubscribe | PacketType::Pingreq => {
+            from == Role::Client
+        }
+        PacketType::Connack | PacketType::Suback | PacketType::Unsuback | PacketType::Pingresp => from == Role::Server,
+        PacketType::Disconnect => from == Role::Client || version.is_v5(),
+        _ => true,
+    };
+    if allowed { Ok(()) } else { Err(DecodeError::PacketType(packet_type.number())) }
+}
+
+/// Writes a packet of this type around its body.
+fn encode_packet(
+    writer: &mut Writer<'_>,
+    packet_type: PacketType,
+    body: impl Fn(&mut Writer<'_>) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
+    writer.u8(packet_type.first_byte())?;
+    writer.prefixed(body)
+}
+
+fn decode_packet_id(reader: &mut Reader<'_>) -> Result<PacketId, DecodeError> {
+    PacketId::new(reader.u16()?).ok_or(DecodeError::PacketId)
+}
+
+/// Properties of a v5.0 packet; v3.1.1 has none.
+fn decode_properties<'a>(
+    reader: &mut Reader<'a>,
+    version: ProtocolVersion,
+    context: PropertyContext,
+) -> Result<Properties<'a>, DecodeError> {
+    if version.is_v5() { Properties::decode(reader, context) } else { Ok(Properties::EMPTY) }
+}
+
+/// Writes properties where the version has them.
+fn encode_properties(
+    properties: Properties<'_>,
+    writer: &mut Writer<'_>,
+    version: ProtocolVersion,
+    context: PropertyContext,
+) -> Result<(), EncodeError> {
+    match version {
+        ProtocolVersion::V5 => properties.encode(writer, context),
+        ProtocolVersion::V3_1_1 if properties.is_empty() => Ok(()),
+        ProtocolVersion::V3_1_1 => Err(EncodeError::NotInVersion),
+    }
+}

@@ -1,0 +1,196 @@
+use super::{decode_packet_id, decode_properties, encode_properties};
+use crate::codec::{
+    DecodeError, EncodeError, FixedHeader, PacketType, Properties, Property, PropertyContext, Reader, Writer,
+};
+use crate::types::{PacketId, ProtocolVersion, QoS, Role, TopicError, TopicName};
+
+const DUP: u8 = 0x08;
+const RETAIN: u8 = 0x01;
+
+/// PUBLISH: carries an application message (section 3.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Publish<'a> {
+    /// Where it is published. Empty in v5.0 where a Topic Alias stands for it.
+    pub topic: &'a str,
+    /// The application message.
+    pub payload: &'a [u8],
+    /// To the server: retain this message. From the server: it was retained.
+    pub retain: bool,
+    /// QoS, and what belongs to it.
+    pub delivery: Delivery,
+    /// Properties, v5.0 only.
+    pub properties: Properties<'a>,
+}
+
+/// QoS of a PUBLISH with its Packet Identifier and DUP flag, which QoS 0 cannot have `[MQTT-2.2.1-2]` `[MQTT-3.3.1-2]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the standard's")]
+pub enum Delivery {
+    /// QoS 0.
+    #[default]
+    AtMostOnce,
+    /// QoS 1.
+    AtLeastOnce { packet_id: PacketId, dup: bool },
+    /// QoS 2.
+    ExactlyOnce { packet_id: PacketId, dup: bool },
+}
+
+impl Delivery {
+    /// The first transmission at a QoS above 0.
+    pub const fn first(qos: QoS, packet_id: PacketId) -> Self {
+        match qos {
+            QoS::AtMostOnce => Self::AtMostOnce,
+            QoS::AtLeastOnce => Self::AtLeastOnce { packet_id, dup: false },
+            QoS::ExactlyOnce => Self::ExactlyOnce { packet_id, dup: false },
+        }
+    }
+
+    /// The QoS.
+    pub const fn qos(self) -> QoS {
+        match self {
+            Self::AtMostOnce => QoS::AtMostOnce,
+            Self::AtLeastOnce { .. } => QoS::AtLeastOnce,
+            Self::ExactlyOnce { .. } => QoS::ExactlyOnce,
+        }
+    }
+
+    /// The Packet Identifier; QoS 0 has none.
+    pub const fn packet_id(self) -> Option<PacketId> {
+        match self {
+            Self::AtMostOnce => None,
+            Self::AtLeastOnce { packet_id, .. } | Self::ExactlyOnce { packet_id, .. } => Some(packet_id),
+        }
+    }
+
+    /// Whether this is marked as a retransmission.
+    pub const fn dup(self) -> bool {
+        match self {
+            Self::AtMostOnce => false,
+            Self::AtLeastOnce { dup, .. } | Self::ExactlyOnce { dup, .. } => dup,
+        }
+    }
+}
+
+impl<'a> Publish<'a> {
+    pub(super) fn decode(
+        flags: u8,
+        reader: &mut Reader<'a>,
+        version: ProtocolVersion,
+        from: Role,
+    ) -> Result<Self, DecodeError> {
+        let (topic, delivery, properties) = decode_head(flags, reader, version, from)?;
+        Ok(Self { topic, payload: reader.rest(), retain: flags & RETAIN != 0, delivery, properties })
+    }
+
+    /// The Topic Alias among the properties.
+    pub fn topic_alias(&self) -> Option<u16> {
+        topic_alias(&self.properties)
+    }
+
+    /// Writes the packet as `from` sends it.
+    ///
+    /// # Errors
+    /// [`EncodeError`] for what the version or the direction does not allow.
+    pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
+        if !self.topic.is_empty() || self.topic_alias().is_none() {
+            TopicName::new(self.topic)?;
+        }
+        let mut flags = self.delivery.qos().bits() << 1;
+        if self.retain {
+            flags |= RETAIN;
+        }
+        if self.delivery.dup() {
+            flags |= DUP;
+        }
+        writer.u8(PacketType::Publish.first_byte() | flags)?;
+        writer.prefixed(|writer| {
+            writer.string(self.topic)?;
+            if let Some(packet_id) = self.delivery.packet_id() {
+                writer.u16(packet_id.value())?;
+            }
+            encode_properties(self.properties, writer, version, context(from))?;
+            writer.bytes(self.payload)
+        })
+    }
+}
+
+/// A PUBLISH up to its payload, decoded before the payload has arrived. It serves messages too long for a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishHead<'a> {
+    /// The packet with an empty payload.
+    pub publish: Publish<'a>,
+    /// Bytes from the start of the packet to its payload.
+    pub head_len: usize,
+    /// Bytes of the payload.
+    pub payload_len: usize,
+}
+
+impl<'a> PublishHead<'a> {
+    /// Decodes the start of a PUBLISH; `Ok(None)` until its payload begins.
+    ///
+    /// # Errors
+    /// [`DecodeError`] as for a whole packet, and [`DecodeError::PacketType`] for another one.
+    pub fn decode(input: &'a [u8], version: ProtocolVersion, from: Role) -> Result<Option<Self>, DecodeError> {
+        let Some(header) = FixedHeader::decode(input, version)? else { return Ok(None) };
+        if header.packet_type != PacketType::Publish {
+            return Err(DecodeError::PacketType(header.packet_type.number()));
+        }
+        let packet_len = header.packet_len();
+        let available = input.get(..packet_len).unwrap_or(input);
+        let whole = available.len() == packet_len;
+        let mut reader = Reader::new(available);
+        reader.take(usize::from(header.header_len))?;
+        match decode_head(header.flags, &mut reader, version, from) {
+            Ok((topic, delivery, properties)) => {
+                let head_len = available.len() - reader.remaining();
+                let retain = header.flags & RETAIN != 0;
+                let publish = Publish { topic, payload: &[], retain, delivery, properties };
+                Ok(Some(Self { publish, head_len, payload_len: packet_len.saturating_sub(head_len) }))
+            }
+            Err(DecodeError::Truncated) if !whole => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn decode_head<'a>(
+    flags: u8,
+    reader: &mut Reader<'a>,
+    version: ProtocolVersion,
+    from: Role,
+) -> Result<(&'a str, Delivery, Properties<'a>), DecodeError> {
+    let qos = QoS::from_bits(flags >> 1 & 3).ok_or(DecodeError::QoS)?;
+    let dup = flags & DUP != 0;
+    if dup && qos == QoS::AtMostOnce {
+        return Err(DecodeError::DupAtQoS0);
+    }
+    let topic = reader.string()?;
+    let delivery = match qos {
+        QoS::AtMostOnce => Delivery::AtMostOnce,
+        QoS::AtLeastOnce => Delivery::AtLeastOnce { packet_id: decode_packet_id(reader)?, dup },
+        QoS::ExactlyOnce => Delivery::ExactlyOnce { packet_id: decode_packet_id(reader)?, dup },
+    };
+    let properties = decode_properties(reader, version, context(from))?;
+    match TopicName::new(topic) {
+        Ok(_) => {}
+        Err(TopicError::Empty) if !version.is_v5() => return Err(DecodeError::Topic(TopicError::Empty)),
+        Err(TopicError::Empty) if topic_alias(&properties).is_none() => return Err(DecodeError::NoTopic),
+        Err(TopicError::Empty) => {}
+        Err(error) => return Err(DecodeError::Topic(error)),
+    }
+    Ok((topic, delivery, properties))
+}
+
+fn topic_alias(properties: &Properties<'_>) -> Option<u16> {
+    properties.find(|property| match property {
+        Property::TopicAlias(alias) => Some(alias.get()),
+        _ => None,
+    })
+}
+
+const fn context(from: Role) -> PropertyContext {
+    match from {
+        Role::Client => PropertyContext::PublishFromClient,
+        Role::Server => PropertyContext::PublishFromServer,
+    }
+}

@@ -1,0 +1,126 @@
+use super::{decode_packet_id, decode_properties, encode_packet, encode_properties};
+use crate::codec::{DecodeError, EncodeError, PacketType, Properties, PropertyContext, Reader, Writer};
+use crate::types::{PacketId, ProtocolVersion, ReasonCode};
+
+/// SUBACK: a code for each filter of the SUBSCRIBE (section 3.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suback<'a> {
+    /// The identifier of the SUBSCRIBE.
+    pub packet_id: PacketId,
+    /// A byte for each filter, in order; [`Suback::reason_codes`] reads them.
+    pub codes: &'a [u8],
+    /// Properties, v5.0 only.
+    pub properties: Properties<'a>,
+}
+
+/// UNSUBACK: in v5.0 with a code for each filter of the UNSUBSCRIBE, in v3.1.1 without any (section 3.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsuback<'a> {
+    /// The identifier of the UNSUBSCRIBE.
+    pub packet_id: PacketId,
+    /// A byte for each filter, in order; empty in v3.1.1.
+    pub codes: &'a [u8],
+    /// Properties, v5.0 only.
+    pub properties: Properties<'a>,
+}
+
+impl<'a> Suback<'a> {
+    pub(super) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
+        let packet_id = decode_packet_id(reader)?;
+        let properties = decode_properties(reader, version, PropertyContext::Suback)?;
+        let codes = decode_codes(reader, |code| suback_allows(code, version))?;
+        Ok(Self { packet_id, codes, properties })
+    }
+
+    /// The codes: a granted QoS or a failure for each filter.
+    pub fn reason_codes(&self) -> ReasonCodeIter<'a> {
+        ReasonCodeIter(self.codes.iter())
+    }
+
+    /// Writes the packet.
+    ///
+    /// # Errors
+    /// [`EncodeError::ReasonCode`] for a code that the version does not have here, [`EncodeError::EmptyList`].
+    pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
+        check_codes(self.codes, |code| suback_allows(code, version))?;
+        encode_packet(writer, PacketType::Suback, |writer| {
+            writer.u16(self.packet_id.value())?;
+            encode_properties(self.properties, writer, version, PropertyContext::Suback)?;
+            writer.bytes(self.codes)
+        })
+    }
+}
+
+impl<'a> Unsuback<'a> {
+    pub(super) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
+        let packet_id = decode_packet_id(reader)?;
+        let properties = decode_properties(reader, version, PropertyContext::Unsuback)?;
+        let codes = if version.is_v5() { decode_codes(reader, unsuback_allows)? } else { &[] };
+        Ok(Self { packet_id, codes, properties })
+    }
+
+    /// The codes: a result for each filter.
+    pub fn reason_codes(&self) -> ReasonCodeIter<'a> {
+        ReasonCodeIter(self.codes.iter())
+    }
+
+    /// Writes the packet.
+    ///
+    /// # Errors
+    /// [`EncodeError::ReasonCode`] for a code that does not belong here, [`EncodeError::EmptyList`], and
+    /// [`EncodeError::NotInVersion`] for codes in v3.1.1.
+    pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
+        match version {
+            ProtocolVersion::V5 => check_codes(self.codes, unsuback_allows)?,
+            ProtocolVersion::V3_1_1 if self.codes.is_empty() => {}
+            ProtocolVersion::V3_1_1 => return Err(EncodeError::NotInVersion),
+        }
+        encode_packet(writer, PacketType::Unsuback, |writer| {
+            writer.u16(self.packet_id.value())?;
+            encode_properties(self.properties, writer, version, PropertyContext::Unsuback)?;
+            writer.bytes(self.codes)
+        })
+    }
+}
+
+/// Iterator over the codes of a SUBACK or UNSUBACK.
+#[derive(Clone, Debug)]
+pub struct ReasonCodeIter<'a>(core::slice::Iter<'a, u8>);
+
+impl Iterator for ReasonCodeIter<'_> {
+    type Item = ReasonCode;
+
+    fn next(&mut self) -> Option<ReasonCode> {
+        ReasonCode::from_byte(*self.0.next()?)
+    }
+}
+
+fn decode_codes<'a>(reader: &mut Reader<'a>, allows: impl Fn(u8) -> bool) -> Result<&'a [u8], DecodeError> {
+    let codes = reader.rest();
+    if codes.is_empty() {
+        return Err(DecodeError::EmptyList);
+    }
+    codes.iter().find(|code| !allows(**code)).map_or(Ok(codes), |code| Err(DecodeError::ReasonCode(*code)))
+}
+
+fn check_codes(codes: &[u8], allows: impl Fn(u8) -> bool) -> Result<(), EncodeError> {
+    if codes.is_empty() {
+        return Err(EncodeError::EmptyList);
+    }
+    if codes.iter().all(|code| allows(*code)) { Ok(()) } else { Err(EncodeError::ReasonCode) }
+}
+
+/// Section 3.9.3; of v3.1.1 `[MQTT-3.9.3-2]`.
+const fn suback_allows(code: u8, version: ProtocolVersion) -> bool {
+    match version {
+        ProtocolVersion::V3_1_1 => matches!(code, 0x00..=0x02 | 0x80),
+        ProtocolVersion::V5 => {
+            matches!(code, 0x00..=0x02 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91 | 0x97 | 0x9E | 0xA1 | 0xA2)
+        }
+    }
+}
+
+/// Section 3.11.3.
+const fn unsuback_allows(code: u8) -> bool {
+    matches!(code, 0x00 | 0x11 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91)
+}

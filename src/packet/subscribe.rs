@@ -1,0 +1,153 @@
+use super::{decode_packet_id, decode_properties, encode_packet, encode_properties};
+use crate::codec::{DecodeError, EncodeError, Entries, Entry, PacketType, Properties, PropertyContext, Reader, Writer};
+use crate::types::{PacketId, ProtocolVersion, QoS, TopicError, TopicFilter};
+
+const NO_LOCAL: u8 = 0x04;
+const RETAIN_AS_PUBLISHED: u8 = 0x08;
+
+/// SUBSCRIBE (section 3.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscribe<'a> {
+    /// Comes back in the SUBACK.
+    pub packet_id: PacketId,
+    /// What is asked for; at least one entry `[MQTT-3.8.3-2]`.
+    pub subscriptions: Subscriptions<'a>,
+    /// Properties, v5.0 only.
+    pub properties: Properties<'a>,
+}
+
+/// A Topic Filter with its options (section 3.8.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscription<'a> {
+    /// The filter, which may be a shared subscription in v5.0.
+    pub filter: &'a str,
+    /// The highest QoS at which messages are wanted.
+    pub qos: QoS,
+    /// Do not send back what this client publishes (v5.0).
+    pub no_local: bool,
+    /// Keep the RETAIN flag as it was published (v5.0).
+    pub retain_as_published: bool,
+    /// When retained messages are sent (v5.0).
+    pub retain_handling: RetainHandling,
+}
+
+/// When retained messages are sent for a subscription (section 3.8.3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum RetainHandling {
+    /// At every subscribe, as v3.1.1 does.
+    #[default]
+    SendAtSubscribe = 0,
+    /// Only if the subscription is new.
+    SendIfNew = 1,
+    /// Never.
+    DoNotSend = 2,
+}
+
+/// The entries of a SUBSCRIBE.
+pub type Subscriptions<'a> = Entries<'a, Subscription<'a>>;
+
+impl<'a> Subscribe<'a> {
+    pub(super) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
+        let packet_id = decode_packet_id(reader)?;
+        let properties = decode_properties(reader, version, PropertyContext::Subscribe)?;
+        let block = reader.rest();
+        let mut entries = Reader::new(block);
+        if entries.is_empty() {
+            return Err(DecodeError::EmptyList);
+        }
+        while !entries.is_empty() {
+            Subscription::decode_entry(&mut entries)?.check_decoded(version)?;
+        }
+        Ok(Self { packet_id, subscriptions: Subscriptions::from_checked_block(block), properties })
+    }
+
+    /// Writes the packet.
+    ///
+    /// # Errors
+    /// [`EncodeError`] for an empty list, an invalid filter, or options that the version does not have.
+    pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
+        if self.subscriptions.is_empty() {
+            return Err(EncodeError::EmptyList);
+        }
+        encode_packet(writer, PacketType::Subscribe, |writer| {
+            writer.u16(self.packet_id.value())?;
+            encode_properties(self.properties, writer, version, PropertyContext::Subscribe)?;
+            self.subscriptions.iter().try_for_each(|subscription| subscription.encode(writer, version))
+        })
+    }
+}
+
+impl<'a> Subscription<'a> {
+    /// A subscription with the options that v3.1.1 has.
+    pub const fn new(filter: &'a str, qos: QoS) -> Self {
+        Self {
+            filter,
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::SendAtSubscribe,
+        }
+    }
+}
+
+impl<'a> Entry<'a> for Subscription<'a> {
+    fn decode_entry(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let filter = reader.string()?;
+        let options = reader.u8()?;
+        let retain_handling = match options >> 4 {
+            0 => RetainHandling::SendAtSubscribe,
+            1 => RetainHandling::SendIfNew,
+            2 => RetainHandling::DoNotSend,
+            _ => return Err(DecodeError::SubscriptionOptions),
+        };
+        Ok(Self {
+            filter,
+            qos: QoS::from_bits(options & 3).ok_or(DecodeError::QoS)?,
+            no_local: options & NO_LOCAL != 0,
+            retain_as_published: options & RETAIN_AS_PUBLISHED != 0,
+            retain_handling,
+        })
+    }
+}
+
+impl Subscription<'_> {
+    fn check_decoded(&self, version: ProtocolVersion) -> Result<(), DecodeError> {
+        let filter = check_filter(self.filter, version).map_err(DecodeError::Topic)?;
+        let refused = match version {
+            ProtocolVersion::V5 => self.no_local && filter.is_shared(),
+            ProtocolVersion::V3_1_1 => self.options() > 2,
+        };
+        if refused { Err(DecodeError::SubscriptionOptions) } else { Ok(()) }
+    }
+
+    fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
+        let filter = check_filter(self.filter, version)?;
+        match version {
+            ProtocolVersion::V5 if self.no_local && filter.is_shared() => return Err(EncodeError::NoLocalOnShared),
+            ProtocolVersion::V3_1_1 if self.options() > 2 => return Err(EncodeError::NotInVersion),
+            _ => {}
+        }
+        writer.string(self.filter)?;
+        writer.u8(self.options())
+    }
+
+    fn options(&self) -> u8 {
+        let mut options = self.qos.bits() | (self.retain_handling as u8) << 4;
+        if self.no_local {
+            options |= NO_LOCAL;
+        }
+        if self.retain_as_published {
+            options |= RETAIN_AS_PUBLISHED;
+        }
+        options
+    }
+}
+
+/// Shared subscriptions exist in v5.0 only; v3.1.1 takes `$share/…` as any other filter.
+pub(super) fn check_filter(filter: &str, version: ProtocolVersion) -> Result<TopicFilter<'_>, TopicError> {
+    match version {
+        ProtocolVersion::V5 => TopicFilter::new(filter),
+        ProtocolVersion::V3_1_1 => TopicFilter::plain(filter),
+    }
+}

@@ -1,0 +1,14 @@
+//! The small words of MQTT that every layer shares: [`QoS`], [`PacketId`], [`ReasonCode`], [`ProtocolVersion`],
+//! [`TopicName`] and [`TopicFilter`].
+
+mod packet_id;
+mod qos;
+mod reason;
+mod topic;
+mod version;
+
+pub use packet_id::PacketId;
+pub use qos::QoS;
+pub use reason::ReasonCode;
+pub use topic::{TopicError, TopicFilter, TopicName};
+pub use version::{ProtocolVersion, Role};

@@ -1,0 +1,159 @@
+use thiserror::Error;
+
+/// Why a string is no Topic Name or no Topic Filter (v5.0 section 4.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TopicError {
+    /// It has no character.
+    #[error("a topic has at least one character [MQTT-4.7.3-1]")]
+    Empty,
+    /// It is longer than 65,535 bytes.
+    #[error("a topic has at most 65,535 bytes [MQTT-4.7.3-3]")]
+    TooLong,
+    /// It contains U+0000.
+    #[error("a topic must not contain U+0000 [MQTT-4.7.3-2]")]
+    Nul,
+    /// A Topic Name contains `+` or `#`.
+    #[error("a topic name must not contain the wildcards + and # [MQTT-4.7.0-1]")]
+    WildcardInName,
+    /// A `#` that does not stand alone in the last level.
+    #[error("# must fill the last level of a topic filter [MQTT-4.7.1-1]")]
+    MultiLevelWildcard,
+    /// A `+` that does not fill its level.
+    #[error("+ must fill a whole level of a topic filter [MQTT-4.7.1-2]")]
+    SingleLevelWildcard,
+    /// A `$share/` filter without a share name, or whose share name has a wildcard `[MQTT-4.8.2-1]`.
+    #[error("a shared subscription has a share name without wildcards [MQTT-4.8.2-1]")]
+    ShareName,
+    /// A `$share/name` without a filter behind it.
+    #[error("a shared subscription has a topic filter after its share name [MQTT-4.8.2-2]")]
+    ShareFilter,
+}
+
+/// A string that is a valid Topic Name: what a message is published to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicName<'a>(&'a str);
+
+impl<'a> TopicName<'a> {
+    /// Checks a string.
+    ///
+    /// # Errors
+    /// [`TopicError`] says which rule the string breaks.
+    pub fn new(topic: &'a str) -> Result<Self, TopicError> {
+        check_length(topic)?;
+        for byte in topic.bytes() {
+            match byte {
+                0 => return Err(TopicError::Nul),
+                b'+' | b'#' => return Err(TopicError::WildcardInName),
+                _ => {}
+            }
+        }
+        Ok(Self(topic))
+    }
+
+    /// The string.
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+/// A string that is a valid Topic Filter: what a subscription asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicFilter<'a>(&'a str);
+
+impl<'a> TopicFilter<'a> {
+    /// Checks a string. A filter that starts with `$share/` is checked as a shared subscription, which only
+    /// v5.0 knows; [`TopicFilter::plain`] takes it as an ordinary filter.
+    ///
+    /// # Errors
+    /// [`TopicError`] says which rule the string breaks.
+    pub fn new(filter: &'a str) -> Result<Self, TopicError> {
+        let this = Self::plain(filter)?;
+        if let Some(shared) = filter.strip_prefix("$share/") {
+            let (name, rest) = shared.split_once('/').unwrap_or((shared, ""));
+            if name.is_empty() || name.bytes().any(|byte| matches!(byte, b'+' | b'#')) {
+                return Err(TopicError::ShareName);
+            }
+            if rest.is_empty() {
+                return Err(TopicError::ShareFilter);
+            }
+        }
+        Ok(this)
+    }
+
+    /// Checks a string by the rules that both versions share.
+    ///
+    /// # Errors
+    /// [`TopicError`] says which rule the string breaks.
+    pub fn plain(filter: &'a str) -> Result<Self, TopicError> {
+        check_length(filter)?;
+        let mut ended = false;
+        for level in filter.split('/') {
+            if ended {
+                return Err(TopicError::MultiLevelWildcard);
+            }
+            for byte in level.bytes() {
+                match byte {
+                    0 => return Err(TopicError::Nul),
+                    b'#' if level.len() > 1 => return Err(TopicError::MultiLevelWildcard),
+                    b'#' => ended = true,
+                    b'+' if level.len() > 1 => return Err(TopicError::SingleLevelWildcard),
+                    _ => {}
+                }
+            }
+        }
+        Ok(Self(filter))
+    }
+
+    /// The string.
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    /// Whether this is a shared subscription (v5.0 section 4.8.2).
+    pub fn is_shared(self) -> bool {
+        self.0.starts_with("$share/")
+    }
+
+    /// Whether a message published to `topic` matches (section 4.7). Of a shared subscription the part behind the
+    /// share name is compared.
+    ///
+    /// ```
+    /// use flowsdk::types::{TopicFilter, TopicName};
+    /// # fn main() -> Result<(), flowsdk::types::TopicError> {
+    /// let filter = TopicFilter::new("sensor/+/temperature")?;
+    /// assert!(filter.matches(TopicName::new("sensor/7/temperature")?));
+    /// assert!(!filter.matches(TopicName::new("sensor/7/8/temperature")?));
+    /// // Wildcards at the start do not match topics of the server [MQTT-4.7.2-1].
+    /// assert!(!TopicFilter::new("#")?.matches(TopicName::new("$SYS/uptime")?));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn matches(self, topic: TopicName<'_>) -> bool {
+        let filter = match self.0.strip_prefix("$share/") {
+            Some(shared) => shared.split_once('/').map_or("", |(_, filter)| filter),
+            None => self.0,
+        };
+        let mut levels = topic.0.split('/');
+        if topic.0.starts_with('$') && filter.starts_with(['+', '#']) {
+            return false;
+        }
+        for wanted in filter.split('/') {
+            match (wanted, levels.next()) {
+                ("#", _) => return true,
+                ("+", Some(_)) => {}
+                (wanted, Some(level)) if wanted == level => {}
+                _ => return false,
+            }
+        }
+        levels.next().is_none()
+    }
+}
+
+fn check_length(topic: &str) -> Result<(), TopicError> {
+    match topic.len() {
+        0 => Err(TopicError::Empty),
+        1..=0xFFFF => Ok(()),
+        _ => Err(TopicError::TooLong),
+    }
+}
