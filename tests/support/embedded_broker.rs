@@ -1,9 +1,5 @@
 //! A real broker inside the process: the one of the `mqtt5` crate, v5.0 and v3.1.1 on one port.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the example and every test binary use their own part of this"
-)]
+#![allow(dead_code, unreachable_pub, reason = "the example and every test binary use their own part of this")]
 
 use std::{
     io,
@@ -53,17 +49,10 @@ impl EmbeddedBroker {
     /// # Errors
     /// When the settings are invalid, the port cannot be bound or a thread cannot be started.
     pub fn start_with(configure: impl FnOnce(BrokerConfig) -> BrokerConfig) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("embedded-broker")
-            .enable_all()
-            .build()?;
-        let mut broker = runtime
-            .block_on(MqttBroker::with_config(configure(unlimited())))
-            .map_err(io::Error::other)?;
-        let address = broker
-            .local_addr()
-            .ok_or_else(|| io::Error::other("the broker has no TCP listener"))?;
+        let runtime =
+            Builder::new_multi_thread().worker_threads(1).thread_name("embedded-broker").enable_all().build()?;
+        let mut broker = runtime.block_on(MqttBroker::with_config(configure(unlimited()))).map_err(io::Error::other)?;
+        let address = broker.local_addr().ok_or_else(|| io::Error::other("the broker has no TCP listener"))?;
         let shutdown = broker.shutdown_handle();
         let mut ready = broker.ready_receiver();
         let (at_end, ended) = channel();
@@ -74,15 +63,8 @@ impl EmbeddedBroker {
             drop(at_end);
         });
         // A shutdown that comes before the broker listens for it would be lost.
-        runtime
-            .block_on(ready.wait_for(|ready| *ready))
-            .map_err(io::Error::other)?;
-        Ok(Self {
-            address,
-            shutdown,
-            ended,
-            runtime: Some(runtime),
-        })
+        runtime.block_on(ready.wait_for(|ready| *ready)).map_err(io::Error::other)?;
+        Ok(Self { address, shutdown, ended, runtime: Some(runtime) })
     }
 
     /// Where the broker listens.
@@ -116,9 +98,6 @@ fn unlimited() -> BrokerConfig {
         .with_client_channel_capacity(4_000_000)
         // Its periodic messages would reach subscribers of `#`.
         .with_sys_topics_enabled(false);
-    config.auth_config.rate_limit = RateLimitConfig {
-        enabled: false,
-        ..RateLimitConfig::default()
-    };
+    config.auth_config.rate_limit = RateLimitConfig { enabled: false, ..RateLimitConfig::default() };
     config
 }

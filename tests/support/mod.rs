@@ -1,9 +1,5 @@
 //! What the tests talk to: a broker that plays exact bytes, a real broker in the process, and `mosquitto`.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "every test binary uses its own part of this"
-)]
+#![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this")]
 
 pub mod embedded_broker;
 pub mod mosquitto;
@@ -24,10 +20,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// When it does not hold within `limit`; the message names the place of the call.
 #[track_caller]
 pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) {
-    assert!(
-        holds_within(limit, &mut condition),
-        "what the test waits for did not happen within {limit:?}"
-    );
+    assert!(holds_within(limit, &mut condition), "what the test waits for did not happen within {limit:?}");
 }
 
 /// Whether `condition` comes to hold within `limit`.

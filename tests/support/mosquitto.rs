@@ -8,6 +8,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use libtest_mimic::{Failed, Trial};
+
 use super::{PATIENCE, holds_within};
 
 /// How often another port is tried when somebody has taken the free one first.
@@ -33,8 +35,7 @@ impl Mosquitto {
     /// # Errors
     /// When it is not installed, or ends instead of listening; the error then holds its log.
     pub fn start(extra_config: &str) -> io::Result<Self> {
-        let program =
-            program().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no mosquitto"))?;
+        let program = program().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no mosquitto"))?;
         let mut attempt = 1;
         loop {
             let mut broker = Self {
@@ -72,9 +73,7 @@ impl Mosquitto {
         let Some(mut child) = self.child.take() else {
             return Ok(());
         };
-        let signalled = Command::new("kill")
-            .args(["-TERM", &child.id().to_string()])
-            .status();
+        let signalled = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
         let ended = signalled.is_ok_and(|status| status.success())
             && holds_within(PATIENCE, || matches!(child.try_wait(), Ok(Some(_))));
         if ended {
@@ -123,11 +122,7 @@ impl Mosquitto {
         }
         self.crash();
         let log = self.log();
-        let kind = if log.contains("Address already in use") {
-            io::ErrorKind::AddrInUse
-        } else {
-            io::ErrorKind::Other
-        };
+        let kind = if log.contains("Address already in use") { io::ErrorKind::AddrInUse } else { io::ErrorKind::Other };
         Err(io::Error::new(kind, format!("mosquitto ended: {log}")))
     }
 
@@ -162,6 +157,18 @@ impl Mosquitto {
     }
 }
 
+/// A test of a binary with libtest-mimic that is given a fresh broker with `extra_config`.
+///
+/// Without mosquitto it is listed as ignored, or fails where FLOWSDK_REQUIRE_MOSQUITTO is set.
+pub fn trial(name: &str, extra_config: &'static str, test: impl FnOnce(Mosquitto) + Send + 'static) -> Trial {
+    let required = std::env::var_os("FLOWSDK_REQUIRE_MOSQUITTO").is_some();
+    let run = move || -> Result<(), Failed> {
+        test(Mosquitto::start(extra_config)?);
+        Ok(())
+    };
+    Trial::test(name, run).with_ignored_flag(!required && !Mosquitto::is_installed())
+}
+
 impl Drop for Mosquitto {
     fn drop(&mut self) {
         self.crash();
@@ -176,11 +183,7 @@ struct Directory(PathBuf);
 impl Directory {
     fn create() -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "flowsdk-mosquitto-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("flowsdk-mosquitto-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path)?;
         Ok(Self(path))

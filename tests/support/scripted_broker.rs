@@ -24,9 +24,7 @@ impl ScriptedBroker {
     /// Listens on a free port of 127.0.0.1.
     pub fn bind() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
-        listener
-            .set_nonblocking(true)
-            .expect("a listener that polls");
+        listener.set_nonblocking(true).expect("a listener that polls");
         Self { listener }
     }
 
@@ -74,13 +72,8 @@ impl Peer {
     fn new(stream: TcpStream) -> Self {
         stream.set_nonblocking(false).expect("a blocking stream");
         stream.set_nodelay(true).expect("segments as written");
-        stream
-            .set_write_timeout(Some(PATIENCE))
-            .expect("a write with an end");
-        Self {
-            stream: BufReader::with_capacity(64 * 1024, stream),
-            patience: PATIENCE,
-        }
+        stream.set_write_timeout(Some(PATIENCE)).expect("a write with an end");
+        Self { stream: BufReader::with_capacity(64 * 1024, stream), patience: PATIENCE }
     }
 
     /// Waits up to `patience` for the client's next bytes, instead of [`PATIENCE`].
@@ -139,11 +132,7 @@ impl Peer {
             Ok(None) => panic!("expected {}\nbut the client closed", shown(expected)),
             Err(problem) => panic!("expected {}\nbut {problem}", shown(expected)),
         };
-        let difference = packet
-            .iter()
-            .zip(expected)
-            .take_while(|(got, wanted)| got == wanted)
-            .count();
+        let difference = packet.iter().zip(expected).take_while(|(got, wanted)| got == wanted).count();
         assert!(
             packet == expected,
             "expected {}\nreceived {}\nthey differ from byte {difference} on",
@@ -232,10 +221,7 @@ impl Peer {
 
     fn read_whole(&mut self, packet: &mut Vec<u8>, count: usize) -> Result<(), String> {
         if self.read_onto(packet, count)? < count {
-            return Err(format!(
-                "the client closed in the midst of {}",
-                shown(packet)
-            ));
+            return Err(format!("the client closed in the midst of {}", shown(packet)));
         }
         Ok(())
     }
@@ -248,11 +234,7 @@ impl Peer {
             Ok(read) => Ok(read),
             Err(error) if is_timeout(error.kind()) => {
                 let patience = self.patience;
-                Err(format!(
-                    "nothing came for {patience:?} after {} bytes: {}",
-                    packet.len(),
-                    shown(packet)
-                ))
+                Err(format!("nothing came for {patience:?} after {} bytes: {}", packet.len(), shown(packet)))
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(packet.len() - start),
             Err(error) => Err(format!("the connection failed: {error}")),
@@ -293,10 +275,7 @@ pub fn unanswering_address() -> (SocketAddr, Guard) {
         queued.push(stream);
         assert!(queued.len() < 64, "this system's queue has no end");
     }
-    let guard = Guard {
-        _listener: listener,
-        _queued: queued,
-    };
+    let guard = Guard { _listener: listener, _queued: queued };
     (address, guard)
 }
 
@@ -307,9 +286,7 @@ fn is_timeout(kind: ErrorKind) -> bool {
 
 /// A packet for a person to read: its type, then its bytes in hex.
 fn shown(packet: &[u8]) -> String {
-    let name = packet
-        .first()
-        .map_or("nothing", |first| wire::type_name(*first));
+    let name = packet.first().map_or("nothing", |first| wire::type_name(*first));
     let mut text = format!("{name} ({} bytes)", packet.len());
     for byte in packet.iter().take(SHOWN) {
         write!(text, " {byte:02X}").expect("a string takes all");

@@ -37,13 +37,7 @@ pub fn connack_v3(session_present: bool, return_code: u8) -> Vec<u8> {
 }
 
 /// A PUBLISH of v5.0; `flags` are the low half of the first byte, `properties` come without their length.
-pub fn publish_v5(
-    flags: u8,
-    topic: &str,
-    packet_id: Option<u16>,
-    properties: &[u8],
-    payload: &[u8],
-) -> Vec<u8> {
+pub fn publish_v5(flags: u8, topic: &str, packet_id: Option<u16>, properties: &[u8], payload: &[u8]) -> Vec<u8> {
     publish(flags, topic, packet_id, &prefixed(properties), payload)
 }
 
@@ -63,12 +57,7 @@ pub fn publish(
     let packet_id = packet_id.map(u16::to_be_bytes);
     packet(
         0x30 | flags,
-        &[
-            &string(topic),
-            packet_id.as_ref().map_or(&[][..], |id| id),
-            properties_with_length,
-            payload,
-        ],
+        &[&string(topic), packet_id.as_ref().map_or(&[][..], |id| id), properties_with_length, payload],
     )
 }
 
@@ -150,11 +139,7 @@ pub fn variable_byte_integer(value: usize) -> Vec<u8> {
 #[track_caller]
 pub fn packet_id(packet: &[u8]) -> u16 {
     let body = body(packet);
-    let at = if packet[0] >> 4 == 3 {
-        2 + usize::from(u16::from_be_bytes([body[0], body[1]]))
-    } else {
-        0
-    };
+    let at = if packet[0] >> 4 == 3 { 2 + usize::from(u16::from_be_bytes([body[0], body[1]])) } else { 0 };
     u16::from_be_bytes([body[at], body[at + 1]])
 }
 
