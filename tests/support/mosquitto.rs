@@ -35,7 +35,7 @@ impl Mosquitto {
     /// # Errors
     /// When it is not installed, or ends instead of listening; the error then holds its log.
     pub fn start(extra_config: &str) -> io::Result<Self> {
-        let program = program().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no mosquitto"))?;
+        let program = program().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "mosquitto is not installed"))?;
         let mut attempt = 1;
         loop {
             let mut broker = Self {
