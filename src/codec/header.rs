@@ -95,7 +95,8 @@ impl FixedHeader {
     /// Decodes the start of `input`; `Ok(None)` while the header is not whole.
     ///
     /// # Errors
-    /// [`DecodeError::PacketType`], [`DecodeError::HeaderFlags`], [`DecodeError::VariableByteInteger`].
+    /// [`DecodeError::PacketType`], [`DecodeError::HeaderFlags`], [`DecodeError::VariableByteInteger`]. A CONNECT says its
+    /// version only behind this header, so the form of its length is checked with its body.
     pub fn decode(input: &[u8], version: ProtocolVersion) -> Result<Option<Self>, DecodeError> {
         let Some((&first, rest)) = input.split_first() else { return Ok(None) };
         let packet_type = PacketType::from_number(first >> 4)
@@ -105,7 +106,7 @@ impl FixedHeader {
             return Err(DecodeError::HeaderFlags);
         }
         let Some(length) = VarInt::decode(rest)? else { return Ok(None) };
-        if version.is_v5() && !length.is_minimal() {
+        if version.is_v5() && packet_type != PacketType::Connect && !length.is_minimal() {
             return Err(DecodeError::VariableByteInteger);
         }
         Ok(Some(Self {
@@ -117,7 +118,13 @@ impl FixedHeader {
     }
 
     /// Bytes of the whole packet.
-    pub const fn packet_len(&self) -> usize {
-        self.header_len as usize + self.remaining_length as usize
+    pub fn packet_len(&self) -> usize {
+        let body = usize::try_from(self.remaining_length).unwrap_or(usize::MAX);
+        usize::from(self.header_len).saturating_add(body)
+    }
+
+    /// Whether the Remaining Length was written in its shortest form.
+    pub(crate) fn is_minimal(&self) -> bool {
+        usize::from(self.header_len) == 1 + VarInt::len_of(self.remaining_length)
     }
 }

@@ -35,6 +35,7 @@ impl<'a> Properties<'a> {
         while !reader.is_empty() {
             let id = Property::decode_entry(&mut reader)?.id();
             seen.note(id).map_err(|fault| match fault {
+                Fault::Misplaced if id.is_allowed_in(context.other_side()) => DecodeError::OneSidedProperty(id),
                 Fault::Misplaced => DecodeError::MisplacedProperty(id),
                 Fault::Duplicate => DecodeError::DuplicateProperty(id),
             })?;

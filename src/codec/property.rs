@@ -29,6 +29,19 @@ pub enum PropertyContext {
     Auth = 1 << 15,
 }
 
+impl PropertyContext {
+    /// The same packet from the other side, where both send it under rules of their own.
+    pub(super) const fn other_side(self) -> Self {
+        match self {
+            Self::PublishFromClient => Self::PublishFromServer,
+            Self::PublishFromServer => Self::PublishFromClient,
+            Self::DisconnectFromClient => Self::DisconnectFromServer,
+            Self::DisconnectFromServer => Self::DisconnectFromClient,
+            other => other,
+        }
+    }
+}
+
 const CONNECT: u16 = PropertyContext::Connect as u16;
 const WILL: u16 = PropertyContext::Will as u16;
 const CONNACK: u16 = PropertyContext::Connack as u16;

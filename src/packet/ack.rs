@@ -1,6 +1,6 @@
 use super::{decode_packet_id, encode_packet};
 use crate::codec::{DecodeError, EncodeError, PacketType, Properties, PropertyContext, Reader, Writer};
-use crate::types::{PacketId, ProtocolVersion, ReasonCode};
+use crate::types::{PacketId, ProtocolVersion, ReasonCode, Role};
 
 /// PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +39,14 @@ impl AckKind {
         }
     }
 
-    /// Whether a packet of this kind may carry the code `[MQTT-3.4.2-1]` `[MQTT-3.5.2-1]` `[MQTT-3.6.2-1]`
-    /// `[MQTT-3.7.2-1]`.
-    pub const fn allows(self, code: ReasonCode) -> bool {
-        match self {
-            Self::Puback | Self::Pubrec => {
-                matches!(code.byte(), 0x00 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99)
-            }
-            Self::Pubrel | Self::Pubcomp => matches!(code.byte(), 0x00 | 0x92),
+    /// Whether a v5.0 packet of this kind from that side may carry the code `[MQTT-3.4.2-1]` `[MQTT-3.5.2-1]`
+    /// `[MQTT-3.6.2-1]` `[MQTT-3.7.2-1]`. That nobody subscribes only a server can say.
+    pub const fn allows(self, code: ReasonCode, from: Role) -> bool {
+        match (self, code.byte()) {
+            (_, 0x00) => true,
+            (Self::Puback | Self::Pubrec, 0x10) => matches!(from, Role::Server),
+            (Self::Puback | Self::Pubrec, byte) => matches!(byte, 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99),
+            (Self::Pubrel | Self::Pubcomp, byte) => byte == 0x92,
         }
     }
 
@@ -70,13 +70,15 @@ impl<'a> Ack<'a> {
         kind: AckKind,
         reader: &mut Reader<'a>,
         version: ProtocolVersion,
+        from: Role,
     ) -> Result<Self, DecodeError> {
         let mut this = Self::new(kind, decode_packet_id(reader)?, ReasonCode::SUCCESS);
         // A v5.0 packet may end behind the identifier or behind the code (section 3.4.2.1).
         if version.is_v5() && !reader.is_empty() {
             let code = reader.u8()?;
-            this.reason_code =
-                ReasonCode::from_byte(code).filter(|code| kind.allows(*code)).ok_or(DecodeError::ReasonCode(code))?;
+            this.reason_code = ReasonCode::from_byte(code)
+                .filter(|code| kind.allows(*code, from))
+                .ok_or(DecodeError::ReasonCode(code))?;
             if !reader.is_empty() {
                 this.properties = Properties::decode(reader, kind.context())?;
             }
@@ -84,22 +86,23 @@ impl<'a> Ack<'a> {
         Ok(this)
     }
 
-    /// Writes the packet, in v5.0 in the shortest form that says it.
+    /// Writes the packet as `from` sends it, in the shortest form that says it.
     ///
     /// # Errors
-    /// [`EncodeError::ReasonCode`] for a code the packet cannot carry, [`EncodeError::NotInVersion`] for properties in
-    /// v3.1.1, and what properties report.
-    pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
-        if !self.kind.allows(self.reason_code) {
+    /// [`EncodeError::ReasonCode`] for a code that this side cannot send in it, [`EncodeError::NotInVersion`] for
+    /// properties or anything but success in v3.1.1, and what properties report.
+    pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
+        if !self.kind.allows(self.reason_code, from) {
             return Err(EncodeError::ReasonCode);
         }
         let bare = self.properties.is_empty();
-        if !version.is_v5() && !bare {
+        let shortest = bare && self.reason_code == ReasonCode::SUCCESS;
+        if !version.is_v5() && !shortest {
             return Err(EncodeError::NotInVersion);
         }
         encode_packet(writer, self.kind.packet_type(), |writer| {
             writer.u16(self.packet_id.value())?;
-            if !version.is_v5() || (bare && self.reason_code == ReasonCode::SUCCESS) {
+            if shortest {
                 return Ok(());
             }
             writer.u8(self.reason_code.byte())?;

@@ -1,10 +1,11 @@
 use super::{decode_properties, encode_packet, encode_properties};
-use crate::codec::{DecodeError, EncodeError, PacketType, Properties, PropertyContext, Reader, Writer};
+use crate::codec::{DecodeError, EncodeError, FixedHeader, PacketType, Properties, PropertyContext, Reader, Writer};
 use crate::types::{ProtocolVersion, QoS, TopicName};
 
 const PROTOCOL_NAME: &str = "MQTT";
 const CLEAN_START: u8 = 0x02;
 const WILL: u8 = 0x04;
+const WILL_QOS: u8 = 0x18;
 const WILL_RETAIN: u8 = 0x20;
 const PASSWORD: u8 = 0x40;
 const USERNAME: u8 = 0x80;
@@ -46,17 +47,23 @@ pub struct Will<'a> {
 }
 
 impl<'a> Connect<'a> {
-    pub(super) fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    pub(super) fn decode(header: FixedHeader, reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         if reader.string()? != PROTOCOL_NAME {
             return Err(DecodeError::ProtocolName);
         }
         let level = reader.u8()?;
         let version = ProtocolVersion::from_level(level).ok_or(DecodeError::ProtocolLevel(level))?;
+        if version.is_v5() && !header.is_minimal() {
+            return Err(DecodeError::VariableByteInteger);
+        }
         let flags = reader.u8()?;
         check_flags(flags, version)?;
         let keep_alive = reader.u16()?;
         let properties = decode_properties(reader, version, PropertyContext::Connect)?;
         let client_id = reader.string()?;
+        if !is_client_id(client_id, flags & CLEAN_START != 0, version) {
+            return Err(DecodeError::ClientIdentifier);
+        }
         let will = if flags & WILL == 0 { None } else { Some(Will::decode(flags, reader, version)?) };
         let username = if flags & USERNAME == 0 { None } else { Some(reader.string()?) };
         let password = if flags & PASSWORD == 0 { None } else { Some(reader.binary()?) };
@@ -79,6 +86,9 @@ impl<'a> Connect<'a> {
     pub fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
         if !self.version.is_v5() && self.password.is_some() && self.username.is_none() {
             return Err(EncodeError::PasswordWithoutUserName);
+        }
+        if !is_client_id(self.client_id, self.clean_start, self.version) {
+            return Err(EncodeError::ClientIdentifier);
         }
         encode_packet(writer, PacketType::Connect, |writer| {
             writer.string(PROTOCOL_NAME)?;
@@ -125,7 +135,7 @@ impl<'a> Will<'a> {
         Ok(Self {
             topic,
             payload: reader.binary()?,
-            qos: QoS::from_bits(flags >> 3 & 3).ok_or(DecodeError::ConnectFlags)?,
+            qos: QoS::from_bits(flags >> 3 & 3).ok_or(DecodeError::WillQoS)?,
             retain: flags & WILL_RETAIN != 0,
             properties,
         })
@@ -154,13 +164,22 @@ impl core::fmt::Debug for Connect<'_> {
 }
 
 fn check_flags(flags: u8, version: ProtocolVersion) -> Result<(), DecodeError> {
-    let will = flags & WILL != 0;
-    let lone_password = flags & PASSWORD != 0 && flags & USERNAME == 0;
-    let reserved = flags & 0x01 != 0; // [MQTT-3.1.2-3]
-    let will_bits_without_will = !will && flags & 0x38 != 0; // [MQTT-3.1.2-11] [MQTT-3.1.2-13]
-    let will_qos_3 = flags & 0x18 == 0x18; // [MQTT-3.1.2-12]
-    if reserved || will_bits_without_will || will_qos_3 || (lone_password && !version.is_v5()) {
+    if flags & 0x01 != 0 {
         return Err(DecodeError::ConnectFlags);
     }
+    if flags & WILL == 0 && flags & (WILL_QOS | WILL_RETAIN) != 0 {
+        return Err(DecodeError::WillFlags);
+    }
+    if flags & WILL_QOS == WILL_QOS {
+        return Err(DecodeError::WillQoS);
+    }
+    if flags & (USERNAME | PASSWORD) == PASSWORD && !version.is_v5() {
+        return Err(DecodeError::PasswordWithoutUserName);
+    }
     Ok(())
+}
+
+/// In v3.1.1 a server names only sessions that end with their connection `[MQTT-3.1.3-7/3.1.1]`.
+const fn is_client_id(client_id: &str, clean_start: bool, version: ProtocolVersion) -> bool {
+    !client_id.is_empty() || clean_start || version.is_v5()
 }

@@ -87,13 +87,13 @@ impl<'a> Packet<'a> {
     ) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
         let packet = match header.packet_type {
-            PacketType::Connect => Self::Connect(Connect::decode(&mut reader)?),
+            PacketType::Connect => Self::Connect(Connect::decode(header, &mut reader)?),
             PacketType::Connack => Self::Connack(Connack::decode(&mut reader, version)?),
             PacketType::Publish => Self::Publish(Publish::decode(header.flags, &mut reader, version, from)?),
-            PacketType::Puback => Self::Ack(Ack::decode(AckKind::Puback, &mut reader, version)?),
-            PacketType::Pubrec => Self::Ack(Ack::decode(AckKind::Pubrec, &mut reader, version)?),
-            PacketType::Pubrel => Self::Ack(Ack::decode(AckKind::Pubrel, &mut reader, version)?),
-            PacketType::Pubcomp => Self::Ack(Ack::decode(AckKind::Pubcomp, &mut reader, version)?),
+            PacketType::Puback => Self::Ack(Ack::decode(AckKind::Puback, &mut reader, version, from)?),
+            PacketType::Pubrec => Self::Ack(Ack::decode(AckKind::Pubrec, &mut reader, version, from)?),
+            PacketType::Pubrel => Self::Ack(Ack::decode(AckKind::Pubrel, &mut reader, version, from)?),
+            PacketType::Pubcomp => Self::Ack(Ack::decode(AckKind::Pubcomp, &mut reader, version, from)?),
             PacketType::Subscribe => Self::Subscribe(Subscribe::decode(&mut reader, version)?),
             PacketType::Suback => Self::Suback(Suback::decode(&mut reader, version)?),
             PacketType::Unsubscribe => Self::Unsubscribe(Unsubscribe::decode(&mut reader, version)?),
@@ -117,7 +117,7 @@ impl<'a> Packet<'a> {
             Self::Connect(packet) => packet.encode(writer),
             Self::Connack(packet) => packet.encode(writer, version),
             Self::Publish(packet) => packet.encode(writer, version, from),
-            Self::Ack(packet) => packet.encode(writer, version),
+            Self::Ack(packet) => packet.encode(writer, version, from),
             Self::Subscribe(packet) => packet.encode(writer, version),
             Self::Suback(packet) => packet.encode(writer, version),
             Self::Unsubscribe(packet) => packet.encode(writer, version),
@@ -133,7 +133,7 @@ impl<'a> Packet<'a> {
 /// PINGREQ is the same in every version.
 pub(crate) const PINGREQ: [u8; 2] = [PacketType::Pingreq.first_byte(), 0];
 
-/// Some packets only one side sends `[MQTT-4.13.1-1]`.
+/// Some packets only one side sends (table 2-1).
 fn check_sender(packet_type: PacketType, version: ProtocolVersion, from: Role) -> Result<(), DecodeError> {
     let allowed = match packet_type {
         PacketType::Connect | PacketType::Subscribe | PacketType::Unsubscribe | PacketType::Pingreq => {

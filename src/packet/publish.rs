@@ -92,8 +92,11 @@ impl<'a> Publish<'a> {
     /// # Errors
     /// [`EncodeError`] for what the version or the direction does not allow.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
-        if !self.topic.is_empty() || self.topic_alias().is_none() {
-            TopicName::new(self.topic)?;
+        match TopicName::new(self.topic) {
+            Err(TopicError::Empty) if version.is_v5() && self.topic_alias().is_some() => {}
+            Err(TopicError::Empty) if version.is_v5() => return Err(EncodeError::NoTopic),
+            Err(error) => return Err(EncodeError::Topic(error)),
+            Ok(_) => {}
         }
         let mut flags = self.delivery.qos().bits() << 1;
         if self.retain {

@@ -99,11 +99,12 @@ impl<'a> Entry<'a> for Subscription<'a> {
             0 => RetainHandling::SendAtSubscribe,
             1 => RetainHandling::SendIfNew,
             2 => RetainHandling::DoNotSend,
+            3 => return Err(DecodeError::RetainHandling),
             _ => return Err(DecodeError::SubscriptionOptions),
         };
         Ok(Self {
             filter,
-            qos: QoS::from_bits(options & 3).ok_or(DecodeError::QoS)?,
+            qos: QoS::from_bits(options & 3).ok_or(DecodeError::SubscriptionQoS)?,
             no_local: options & NO_LOCAL != 0,
             retain_as_published: options & RETAIN_AS_PUBLISHED != 0,
             retain_handling,
@@ -113,12 +114,12 @@ impl<'a> Entry<'a> for Subscription<'a> {
 
 impl Subscription<'_> {
     fn check_decoded(&self, version: ProtocolVersion) -> Result<(), DecodeError> {
-        let filter = check_filter(self.filter, version).map_err(DecodeError::Topic)?;
-        let refused = match version {
-            ProtocolVersion::V5 => self.no_local && filter.is_shared(),
-            ProtocolVersion::V3_1_1 => self.options() > 2,
-        };
-        if refused { Err(DecodeError::SubscriptionOptions) } else { Ok(()) }
+        let filter = check_filter(self.filter, version).map_err(DecodeError::TopicFilter)?;
+        match version {
+            ProtocolVersion::V5 if self.no_local && filter.is_shared() => Err(DecodeError::NoLocalOnShared),
+            ProtocolVersion::V3_1_1 if self.options() > 2 => Err(DecodeError::SubscriptionOptions),
+            _ => Ok(()),
+        }
     }
 
     fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {

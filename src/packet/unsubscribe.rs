@@ -27,7 +27,7 @@ impl<'a> Unsubscribe<'a> {
             return Err(DecodeError::EmptyList);
         }
         while !entries.is_empty() {
-            check_filter(entries.string()?, version).map_err(DecodeError::Topic)?;
+            check_filter(entries.string()?, version).map_err(DecodeError::TopicFilter)?;
         }
         Ok(Self { packet_id, filters: Filters::from_checked_block(block), properties })
     }
