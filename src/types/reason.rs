@@ -119,16 +119,23 @@ impl ReasonCode {
         }
     }
 
-    /// The name the standard gives the code, for CONNACK in the words of the version in use.
+    /// The name the standard gives the code, in the words of the version in use: in v3.1.1 those of CONNACK for 0x00 and
+    /// its refusals, those of SUBACK for the others it has.
     pub const fn description(self, version: ProtocolVersion) -> &'static str {
-        match (version, self.return_code()) {
-            (ProtocolVersion::V3_1_1, Some(0)) => "Connection Accepted",
-            (ProtocolVersion::V3_1_1, Some(1)) => "Connection Refused, unacceptable protocol version",
-            (ProtocolVersion::V3_1_1, Some(2)) => "Connection Refused, identifier rejected",
-            (ProtocolVersion::V3_1_1, Some(3)) => "Connection Refused, Server unavailable",
-            (ProtocolVersion::V3_1_1, Some(4)) => "Connection Refused, bad user name or password",
-            (ProtocolVersion::V3_1_1, Some(5)) => "Connection Refused, not authorized",
-            _ => self.text(),
+        if version.is_v5() {
+            return self.text();
+        }
+        match self {
+            Self::SUCCESS => "Connection Accepted",
+            Self::UNSUPPORTED_PROTOCOL_VERSION => "Connection Refused, unacceptable protocol version",
+            Self::CLIENT_IDENTIFIER_NOT_VALID => "Connection Refused, identifier rejected",
+            Self::SERVER_UNAVAILABLE => "Connection Refused, Server unavailable",
+            Self::BAD_USER_NAME_OR_PASSWORD => "Connection Refused, bad user name or password",
+            Self::NOT_AUTHORIZED => "Connection Refused, not authorized",
+            Self::GRANTED_QOS_1 => "Success - Maximum QoS 1",
+            Self::GRANTED_QOS_2 => "Success - Maximum QoS 2",
+            Self::UNSPECIFIED_ERROR => "Failure",
+            other => other.text(),
         }
     }
 }
