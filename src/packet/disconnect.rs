@@ -63,7 +63,8 @@ const fn context(from: Role) -> PropertyContext {
     }
 }
 
-/// The reason codes of section 3.14.2.1 `[MQTT-3.14.2-1]`, by the side that may send them.
+/// The reason codes of section 3.14.2.1 `[MQTT-3.14.2-1]`, by the side that may send them, and 0x8C, which only the
+/// table of section 2.4 gives to DISCONNECT.
 const fn is_allowed(code: ReasonCode, from: Role) -> bool {
     match code.byte() {
         0x00 | 0x80..=0x83 | 0x90 | 0x93..=0x99 => true,

@@ -22,8 +22,8 @@ pub enum TopicError {
     /// A `+` that does not fill its level.
     #[error("+ must fill a whole level of a topic filter [MQTT-4.7.1-2]")]
     SingleLevelWildcard,
-    /// A `$share/` filter without a share name, or whose share name has a wildcard `[MQTT-4.8.2-1]`.
-    #[error("a shared subscription has a share name without wildcards [MQTT-4.8.2-1]")]
+    /// A `$share/` filter without a share name, or whose share name has a wildcard.
+    #[error("a shared subscription has a share name without wildcards [MQTT-4.8.2-1] [MQTT-4.8.2-2]")]
     ShareName,
     /// A `$share/name` without a filter behind it.
     #[error("a shared subscription has a topic filter after its share name [MQTT-4.8.2-2]")]
