@@ -97,7 +97,7 @@ impl<'b> Writer<'b> {
         }
         let mut rest = value;
         loop {
-            let low = rest.to_le_bytes()[0] & 0x7F;
+            let [low, ..] = rest.to_le_bytes();
             rest >>= 7;
             if rest == 0 {
                 return self.u8(low);
