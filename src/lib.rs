@@ -5,5 +5,6 @@ extern crate std;
 
 pub mod codec;
 pub mod packet;
+pub mod session;
 pub mod time;
 pub mod types;

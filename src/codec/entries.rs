@@ -1,3 +1,6 @@
+use core::iter::Chain;
+use core::slice::Iter;
+
 use super::{DecodeError, Reader};
 
 /// Entries of one kind, one behind the other: either a list of the caller's, or a block from the wire that was checked
@@ -8,7 +11,7 @@ pub struct Entries<'a, T>(Form<'a, T>);
 #[derive(Clone, Copy)]
 enum Form<'a, T> {
     Block(&'a [u8]),
-    List(&'a [T]),
+    List(&'a [T], &'a [T]),
 }
 
 /// Something that [`Entries`] can read.
@@ -29,7 +32,12 @@ impl<'a> Entry<'a> for &'a str {
 impl<'a, T: Entry<'a>> Entries<'a, T> {
     /// The entries of a list.
     pub const fn new(list: &'a [T]) -> Self {
-        Self(Form::List(list))
+        Self::joined(list, &[])
+    }
+
+    /// The entries of one list and then those of another.
+    pub const fn joined(first: &'a [T], second: &'a [T]) -> Self {
+        Self(Form::List(first, second))
     }
 
     /// A block whose entries have all been decoded before. An unchecked one reads as its valid beginning.
@@ -41,7 +49,7 @@ impl<'a, T: Entry<'a>> Entries<'a, T> {
     pub const fn as_block(&self) -> Option<&'a [u8]> {
         match self.0 {
             Form::Block(block) => Some(block),
-            Form::List(_) => None,
+            Form::List(..) => None,
         }
     }
 
@@ -49,7 +57,7 @@ impl<'a, T: Entry<'a>> Entries<'a, T> {
     pub const fn is_empty(&self) -> bool {
         match self.0 {
             Form::Block(block) => block.is_empty(),
-            Form::List(list) => list.is_empty(),
+            Form::List(first, second) => first.is_empty() && second.is_empty(),
         }
     }
 
@@ -57,7 +65,7 @@ impl<'a, T: Entry<'a>> Entries<'a, T> {
     pub fn iter(&self) -> EntryIter<'a, T> {
         EntryIter(match self.0 {
             Form::Block(block) => IterForm::Block(Reader::new(block)),
-            Form::List(list) => IterForm::List(list.iter()),
+            Form::List(first, second) => IterForm::List(first.iter().chain(second)),
         })
     }
 }
@@ -104,7 +112,7 @@ pub struct EntryIter<'a, T>(IterForm<'a, T>);
 #[derive(Clone, Debug)]
 enum IterForm<'a, T> {
     Block(Reader<'a>),
-    List(core::slice::Iter<'a, T>),
+    List(Chain<Iter<'a, T>, Iter<'a, T>>),
 }
 
 impl<'a, T: Entry<'a>> Iterator for EntryIter<'a, T> {

@@ -25,6 +25,11 @@ impl<'a> Properties<'a> {
         Self(Entries::new(list))
     }
 
+    /// The properties of one list and then those of another.
+    pub const fn joined(first: &'a [Property<'a>], second: &'a [Property<'a>]) -> Self {
+        Self(Entries::joined(first, second))
+    }
+
     /// Checks a block as it stands on the wire behind its length.
     ///
     /// # Errors
@@ -111,7 +116,11 @@ impl<'a> Properties<'a> {
         writer.prefixed(|writer| self.encode_block(writer, context))
     }
 
-    fn encode_block(&self, writer: &mut Writer<'_>, context: PropertyContext) -> Result<(), EncodeError> {
+    /// Writes the block without its length.
+    ///
+    /// # Errors
+    /// As [`Properties::encode`].
+    pub fn encode_block(&self, writer: &mut Writer<'_>, context: PropertyContext) -> Result<(), EncodeError> {
         let mut seen = Seen::new(context);
         for property in self.iter() {
             let id = property.id();

@@ -132,10 +132,23 @@ impl<'b> Writer<'b> {
     /// # Errors
     /// What `body` reports, and [`EncodeError::TooLong`].
     pub fn prefixed(&mut self, body: impl Fn(&mut Writer<'_>) -> Result<(), EncodeError>) -> Result<(), EncodeError> {
+        self.prefixed_before(0, body)
+    }
+
+    /// As [`Writer::prefixed`], for a body that goes on for `more` bytes, which are written elsewhere.
+    ///
+    /// # Errors
+    /// What `body` reports, and [`EncodeError::TooLong`].
+    pub fn prefixed_before(
+        &mut self,
+        more: usize,
+        body: impl Fn(&mut Writer<'_>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
         let mut counting = Writer::counting();
         body(&mut counting)?;
         let len = counting.written();
-        let value = u32::try_from(len).ok().filter(|len| *len <= MAX_REMAINING_LENGTH);
+        let whole = len.checked_add(more).ok_or(EncodeError::TooLong)?;
+        let value = u32::try_from(whole).ok().filter(|len| *len <= MAX_REMAINING_LENGTH);
         self.var_int(value.ok_or(EncodeError::TooLong)?)?;
         if self.is_counting() {
             self.written = self.written.checked_add(len).ok_or(EncodeError::TooLong)?;

@@ -9,6 +9,9 @@ impl PacketId {
     /// The lowest identifier.
     pub const MIN: Self = Self(NonZeroU16::MIN);
 
+    /// The highest identifier.
+    pub const MAX: Self = Self(NonZeroU16::MAX);
+
     /// `None` for 0, which is not an identifier.
     pub const fn new(id: u16) -> Option<Self> {
         match NonZeroU16::new(id) {

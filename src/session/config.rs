@@ -1,0 +1,190 @@
+use super::error::Misuse;
+use crate::codec::{Properties, Property};
+use crate::packet::Will;
+use crate::types::{ProtocolVersion, QoS};
+
+/// What a session is made with. It holds for all its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The protocol version.
+    pub version: ProtocolVersion,
+    /// Who acknowledges received messages.
+    pub acknowledgement: Acknowledgement,
+    /// The longest packet that is received whole, in bytes: the size of the receive buffer. v5.0 announces it as the
+    /// Maximum Packet Size unless longer messages are streamed. 0 means no limit.
+    pub receive_limit: u32,
+    /// What becomes of a message longer than `receive_limit`.
+    pub oversize: Oversize,
+    /// How many unacknowledged messages of QoS 1 and 2 the server may send at a time (v5.0 Receive Maximum). Never
+    /// more than the storage has places for. 0 means as many as those.
+    pub receive_maximum: u16,
+    /// The highest alias the server may use (v5.0 Topic Alias Maximum). Never more than the storage has places for.
+    pub topic_alias_maximum: u16,
+    /// Whether messages are sent with topic aliases, as far as the server and the storage allow (v5.0).
+    pub outbound_topic_aliases: bool,
+    /// How long to wait for CONNACK, in milliseconds.
+    pub connect_timeout_ms: u32,
+    /// How long to wait for PINGRESP, in milliseconds.
+    pub ping_timeout_ms: u32,
+}
+
+impl Config {
+    /// Version 5.0, automatic acknowledgement, no receive limit, 10 seconds for CONNACK and for PINGRESP.
+    pub const DEFAULT: Self = Self {
+        version: ProtocolVersion::V5,
+        acknowledgement: Acknowledgement::Automatic,
+        receive_limit: 0,
+        oversize: Oversize::Refuse,
+        receive_maximum: 0,
+        topic_alias_maximum: 0,
+        outbound_topic_aliases: false,
+        connect_timeout_ms: 10_000,
+        ping_timeout_ms: 10_000,
+    };
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Who acknowledges received messages of QoS 1 and 2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Acknowledgement {
+    /// The session, with success, as soon as the call that reported the message has returned.
+    #[default]
+    Automatic,
+    /// The caller, by [`Session::acknowledge`](super::Session::acknowledge), in any order.
+    Manual,
+}
+
+/// What becomes of a message that is longer than the receive limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Oversize {
+    /// The connection is closed, in v5.0 with Packet too large.
+    #[default]
+    Refuse,
+    /// The message is passed over and acknowledged; an event tells its size.
+    Skip,
+    /// The message comes in pieces.
+    Stream,
+}
+
+/// What a connection is opened with.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConnectOptions<'a> {
+    /// Names the session. Empty lets the server choose, in v3.1.1 only with `clean_start`.
+    pub client_id: &'a str,
+    /// Start a new session on both sides (Clean Session in v3.1.1).
+    pub clean_start: bool,
+    /// Seconds within which the client is heard of; 0 turns the mechanism off. The server may demand another value.
+    pub keep_alive: u16,
+    /// The user name.
+    pub username: Option<&'a str>,
+    /// The password. v3.1.1 allows it only with a user name.
+    pub password: Option<&'a [u8]>,
+    /// What the server publishes when the connection ends without a DISCONNECT.
+    pub will: Option<Will<'a>>,
+    /// Seconds the server keeps the session after the connection (v5.0); 0xFFFFFFFF means for ever.
+    pub session_expiry_interval: u32,
+    /// More properties. Session Expiry Interval, Receive Maximum, Maximum Packet Size and Topic Alias Maximum are
+    /// added by the session.
+    pub properties: &'a [Property<'a>],
+}
+
+impl core::fmt::Debug for ConnectOptions<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ConnectOptions")
+            .field("client_id", &self.client_id)
+            .field("clean_start", &self.clean_start)
+            .field("keep_alive", &self.keep_alive)
+            .field("username", &self.username)
+            .field("password", &self.password.map(|_| "(hidden)"))
+            .field("will", &self.will)
+            .field("session_expiry_interval", &self.session_expiry_interval)
+            .field("properties", &self.properties)
+            .finish()
+    }
+}
+
+/// A message to publish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApplicationMessage<'a> {
+    /// Where it is published; no wildcards.
+    pub topic: &'a str,
+    /// What is published.
+    pub payload: &'a [u8],
+    /// How surely it arrives.
+    pub qos: QoS,
+    /// Whether the server keeps it for later subscribers.
+    pub retain: bool,
+    /// Properties, v5.0 only. A Message Expiry Interval counts from the call.
+    pub properties: Properties<'a>,
+}
+
+/// What the server has said it can do (v5.0 section 3.2.2.3). The defaults are those of absent properties, and v3.1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Unacknowledged messages of QoS 1 and 2 it takes at a time.
+    pub receive_maximum: u16,
+    /// The highest QoS it takes.
+    pub maximum_qos: QoS,
+    /// Whether it keeps retained messages.
+    pub retain_available: bool,
+    /// The longest packet it takes, in bytes.
+    pub maximum_packet_size: u32,
+    /// The highest alias it takes.
+    pub topic_alias_maximum: u16,
+    /// Whether it takes filters with wildcards.
+    pub wildcard_subscription_available: bool,
+    /// Whether it takes Subscription Identifiers.
+    pub subscription_identifier_available: bool,
+    /// Whether it takes shared subscriptions.
+    pub shared_subscription_available: bool,
+}
+
+impl ServerLimits {
+    pub(super) const DEFAULT: Self = Self {
+        receive_maximum: u16::MAX,
+        maximum_qos: QoS::ExactlyOnce,
+        retain_available: true,
+        maximum_packet_size: u32::MAX,
+        topic_alias_maximum: 0,
+        wildcard_subscription_available: true,
+        subscription_identifier_available: true,
+        shared_subscription_available: true,
+    };
+
+    /// Takes over what a CONNACK says of limits.
+    pub(super) fn from_connack(properties: &Properties<'_>) -> Self {
+        let mut limits = Self::DEFAULT;
+        for property in properties {
+            match property {
+                Property::ReceiveMaximum(value) => limits.receive_maximum = value.get(),
+                Property::MaximumQoS(qos) => limits.maximum_qos = qos,
+                Property::RetainAvailable(available) => limits.retain_available = available,
+                Property::MaximumPacketSize(size) => limits.maximum_packet_size = size.get(),
+                Property::TopicAliasMaximum(maximum) => limits.topic_alias_maximum = maximum,
+                Property::WildcardSubscriptionAvailable(available) => {
+                    limits.wildcard_subscription_available = available;
+                }
+                Property::SubscriptionIdentifierAvailable(available) => {
+                    limits.subscription_identifier_available = available;
+                }
+                Property::SharedSubscriptionAvailable(available) => limits.shared_subscription_available = available,
+                _ => {}
+            }
+        }
+        limits
+    }
+
+    /// Refuses what is longer than the server takes `[MQTT-3.2.2-15]`.
+    pub(super) fn check_packet_size(&self, len: usize) -> Result<(), Misuse> {
+        let limit = self.maximum_packet_size;
+        match u32::try_from(len) {
+            Ok(len) if len <= limit => Ok(()),
+            len => Err(Misuse::PacketTooLarge { len: len.unwrap_or(u32::MAX), limit }),
+        }
+    }
+}

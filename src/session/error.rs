@@ -1,0 +1,147 @@
+use thiserror::Error;
+
+use crate::codec::{DecodeError, EncodeError, PacketType};
+use crate::types::{QoS, ReasonCode};
+
+/// Why a command was refused. The caller is at fault or asked too early; nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// What was asked for cannot be written as a packet of this version.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The storage has no room; try again after an acknowledgement or a transmission.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// There is no connection, or its CONNACK has not come.
+    #[error("not connected")]
+    NotConnected,
+    /// `connect` while a connection is open; report its end with `handle_closed` first.
+    #[error("a connection is already open")]
+    AlreadyConnected,
+    /// All 65,535 packet identifiers are in use.
+    #[error("all 65,535 packet identifiers are in use [MQTT-2.2.1-3]")]
+    PacketIdsExhausted,
+    /// The server takes messages only up to this QoS.
+    #[error("the server takes {0:?} at most [MQTT-3.2.2-11]")]
+    QoSNotSupported(QoS),
+    /// The server keeps no retained messages.
+    #[error("the server does not support retained messages [MQTT-3.2.2-14]")]
+    RetainNotSupported,
+    /// The packet is longer than the server's Maximum Packet Size.
+    #[error("the packet has {len} bytes, the server takes {limit} [MQTT-3.2.2-15]")]
+    PacketTooLarge {
+        /// Bytes of the packet.
+        len: u32,
+        /// The server's Maximum Packet Size.
+        limit: u32,
+    },
+    /// The server takes no filters with wildcards (v5.0 section 3.2.2.3.11).
+    #[error("the server does not support wildcard subscriptions")]
+    WildcardSubscriptionsNotSupported,
+    /// The server takes no Subscription Identifiers (v5.0 section 3.2.2.3.12).
+    #[error("the server does not support subscription identifiers")]
+    SubscriptionIdentifiersNotSupported,
+    /// The server takes no shared subscriptions (v5.0 section 3.2.2.3.13).
+    #[error("the server does not support shared subscriptions")]
+    SharedSubscriptionsNotSupported,
+    /// A Topic Alias among the properties of a message: aliases are assigned by the session, see
+    /// [`Config::outbound_topic_aliases`](super::Config::outbound_topic_aliases).
+    #[error("topic aliases are assigned by the session, not by hand")]
+    TopicAliasByHand,
+    /// The message was acknowledged before, or its connection or session is gone.
+    #[error("the receipt is stale: acknowledged before, or its connection is gone")]
+    StaleReceipt,
+    /// The reason code is not one that this acknowledgement may carry.
+    #[error("the reason code is not allowed in this acknowledgement")]
+    ReasonCode,
+    /// AUTH without an Authentication Method in CONNECT `[MQTT-4.12.0-7]`.
+    #[error("CONNECT had no authentication method [MQTT-4.12.0-7]")]
+    NoAuthenticationMethod,
+    /// v3.1.1 takes an empty Client Identifier only with Clean Session `[MQTT-3.1.3-7]`.
+    #[error("MQTT 3.1.1 needs a client identifier where the session is kept [MQTT-3.1.3-7]")]
+    ClientIdRequired,
+}
+
+/// What has no room left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Full {
+    /// The bytes for packets to send and messages to keep.
+    #[error("no room for the packet in the transmit storage")]
+    Bytes,
+    /// The table of messages in flight.
+    #[error("the window of unacknowledged messages is full")]
+    Window,
+    /// The table of subscribe and unsubscribe requests.
+    #[error("too many subscribe and unsubscribe requests are unanswered")]
+    Requests,
+    /// The bytes ready for the transport: transmit some first.
+    #[error("enough is waiting for the transport")]
+    Wire,
+}
+
+/// How the peer broke the protocol, or that it fell silent. The connection ends: transmit what
+/// `poll_transmit` still gives (in v5.0 a DISCONNECT with [`PeerError::reason_code`]), then close the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// Bytes that are no valid packet.
+    #[error("invalid packet from the server: {0}")]
+    Decode(#[from] DecodeError),
+    /// A packet that has no place at this point of the exchange.
+    #[error("unexpected {0:?} from the server [MQTT-4.13.1-1]")]
+    UnexpectedPacket(PacketType),
+    /// Session Present after a CONNECT with Clean Start.
+    #[error("the server claims a session after a clean start [MQTT-3.2.2-4]")]
+    SessionPresent,
+    /// More unacknowledged messages than the Receive Maximum of CONNECT allows.
+    #[error("the server exceeded the receive maximum [MQTT-3.3.4-9]")]
+    ReceiveMaximumExceeded,
+    /// More unfinished QoS 2 messages than the storage has places for; v3.1.1 has no limit a server could keep to.
+    #[error("more unfinished QoS 2 messages than the storage has places for")]
+    InboundTableFull,
+    /// A Topic Alias that is not defined or above the Topic Alias Maximum of CONNECT.
+    #[error("topic alias {0} is not defined or above the maximum [MQTT-3.3.2-10]")]
+    TopicAlias(u16),
+    /// A packet longer than the Maximum Packet Size of CONNECT or than the receive buffer.
+    #[error("packet of {len} bytes, {limit} are allowed [MQTT-3.1.2-24]")]
+    PacketTooLarge {
+        /// Bytes of the packet.
+        len: u32,
+        /// The limit.
+        limit: u32,
+    },
+    /// A PUBLISH with the identifier of another message whose exchange is not complete.
+    #[error("packet identifier {0} is in use by another message of the server [MQTT-2.2.1-4]")]
+    PacketIdInUse(u16),
+    /// An acknowledgement that does not belong to the QoS of its message.
+    #[error("{0:?} does not answer a message of that QoS [MQTT-4.3.3-4]")]
+    WrongAcknowledgement(PacketType),
+    /// A SUBACK or UNSUBACK that does not have a code for each filter.
+    #[error("not one reason code for each filter [MQTT-3.8.4-6]")]
+    ReasonCodeCount,
+    /// An AUTH although CONNECT had no Authentication Method `[MQTT-4.12.0-6]`.
+    #[error("AUTH without an authentication method in CONNECT [MQTT-4.12.0-6]")]
+    UnexpectedAuth,
+    /// No CONNACK within the connect timeout.
+    #[error("no CONNACK within the connect timeout")]
+    ConnackTimeout,
+    /// No PINGRESP within the ping timeout.
+    #[error("no PINGRESP within the ping timeout")]
+    PingTimeout,
+}
+
+impl PeerError {
+    /// What a DISCONNECT of v5.0 tells the server about this (section 4.13).
+    pub const fn reason_code(self) -> ReasonCode {
+        match self {
+            Self::Decode(error) => error.reason_code(),
+            Self::ReceiveMaximumExceeded | Self::InboundTableFull => ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
+            Self::TopicAlias(_) => ReasonCode::TOPIC_ALIAS_INVALID,
+            Self::PacketTooLarge { .. } => ReasonCode::PACKET_TOO_LARGE,
+            Self::ConnackTimeout | Self::PingTimeout => ReasonCode::UNSPECIFIED_ERROR,
+            _ => ReasonCode::PROTOCOL_ERROR,
+        }
+    }
+}

@@ -1,0 +1,472 @@
+use core::num::NonZeroU16;
+use std::collections::VecDeque;
+use std::vec::Vec;
+
+use super::{
+    Admit, Answer, Encode, Held, Loaded, QueueError, Queued, Received, Request, RequestKind, Stage, Storage, Store,
+    Terms,
+};
+use crate::codec::Writer;
+use crate::session::error::Full;
+use crate::session::event::Stall;
+use crate::session::frame;
+use crate::types::{PacketId, QoS, ReasonCode};
+
+mod aliases;
+mod fifo;
+mod received;
+mod wire;
+
+use fifo::{Cursor, Fifo};
+use received::ReceivedTable;
+use wire::{Segment, WRITE_IN_PLACE, Wire};
+
+/// A storage that grows on the heap, up to [`HeapLimits`]. Every operation takes constant time.
+#[derive(Debug)]
+pub struct Heap {
+    limits: HeapLimits,
+    wire: Wire,
+    maximum_packet_size: u32,
+    held: Fifo<HeldFrame>,
+    /// Bytes of held frames.
+    held_bytes: usize,
+    /// Where the held frames that were not sent on this connection begin.
+    unsent: Cursor,
+    /// PUBRELs without a PUBCOMP, and whether they were sent on this connection.
+    releases: Fifo<bool>,
+    /// Where the PUBRELs that were not sent on this connection begin.
+    unsent_releases: Cursor,
+    requests: Fifo<Request>,
+    answers: VecDeque<Answer>,
+    received: ReceivedTable,
+    inbound_aliases: aliases::Inbound,
+    outbound_aliases: aliases::Outbound,
+    spent: Vec<Vec<u8>>,
+}
+
+/// The bounds of a [`Heap`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeapLimits {
+    /// Messages of QoS 1 and 2 in flight to the server; at most 65,535.
+    pub window: u16,
+    /// Bytes of those messages. One longer message is taken when there is no other.
+    pub held_bytes: usize,
+    /// Bytes ready for the transport, beyond which QoS 0 messages and requests are refused.
+    pub wire_bytes: usize,
+    /// Messages of QoS 1 and 2 from the server that are not complete; at most 65,535.
+    pub receive_window: u16,
+    /// The highest alias that a topic of the server is kept for.
+    pub topic_aliases: u16,
+}
+
+impl Default for HeapLimits {
+    fn default() -> Self {
+        Self {
+            window: u16::MAX,
+            held_bytes: 256 * 1024 * 1024,
+            wire_bytes: 256 * 1024,
+            receive_window: u16::MAX,
+            topic_aliases: 32,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct HeldFrame {
+    held: Held,
+    frame: Vec<u8>,
+    state: FrameState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FrameState {
+    Unsent,
+    /// On the wire or sent; its first byte stands there in the stream.
+    Loaded(u64),
+    /// As above, and acknowledged before its last byte was sent.
+    Acknowledged,
+}
+
+/// How many answers wait at most; the rest of the input waits then.
+const MAX_ANSWERS: usize = 1024;
+const MAX_REQUESTS: usize = 65_535;
+/// How many frames are kept to be filled again.
+const MAX_SPENT: usize = 64;
+
+impl Heap {
+    /// An empty storage.
+    pub fn new(limits: HeapLimits) -> Self {
+        Self {
+            limits,
+            wire: Wire::default(),
+            maximum_packet_size: u32::MAX,
+            held: Fifo::new(),
+            held_bytes: 0,
+            unsent: Cursor::default(),
+            releases: Fifo::new(),
+            unsent_releases: Cursor::default(),
+            requests: Fifo::new(),
+            answers: VecDeque::new(),
+            received: ReceivedTable::new(),
+            inbound_aliases: aliases::Inbound::default(),
+            outbound_aliases: aliases::Outbound::default(),
+            spent: Vec::new(),
+        }
+    }
+
+    /// How many QoS 0 messages the transport has taken whole since this was last asked, in the order they were queued.
+    pub fn take_sent_messages(&mut self) -> usize {
+        self.wire.take_sent_messages()
+    }
+
+    /// Messages of QoS 1 and 2 without their PUBACK or PUBREC, and PUBRELs without their PUBCOMP.
+    pub fn in_flight(&self) -> usize {
+        self.held.len() + self.releases.len()
+    }
+
+    /// Requests without their answer.
+    pub fn unanswered_requests(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// A buffer that a sent frame has left, to encode the next one into.
+    pub fn take_spent(&mut self) -> Option<Vec<u8>> {
+        self.spent.pop()
+    }
+
+    fn keep_spent(spent: &mut Vec<Vec<u8>>, mut frame: Vec<u8>) {
+        if spent.len() < MAX_SPENT && frame.capacity() < WRITE_IN_PLACE {
+            frame.clear();
+            spent.push(frame);
+        }
+    }
+
+    fn drop_held(&mut self, packet_id: PacketId) -> Option<HeldFrame> {
+        let gone = self.held.remove(packet_id)?;
+        self.held_bytes -= gone.frame.len();
+        Some(gone)
+    }
+}
+
+/// Puts a frame on the wire: its head with a topic alias where those are in use, and the rest where it lies if it is
+/// long. Says whether the frame itself is still needed, and from where on.
+fn put_on_wire(wire: &mut Wire, aliases: &mut aliases::Outbound, frame: &[u8], room: u32) -> Option<usize> {
+    let mut offset = 0;
+    if aliases.is_on() {
+        let _: Result<(), ()> = wire.gather(|buffer| {
+            let before = buffer.len();
+            match aliases.write_head(frame, room, buffer) {
+                Some(behind_head) => offset = behind_head,
+                None => buffer.truncate(before),
+            }
+            Ok(())
+        });
+    }
+    let rest = frame.get(offset..).unwrap_or(&[]);
+    if rest.len() >= WRITE_IN_PLACE {
+        return Some(offset);
+    }
+    wire.gather_bytes(rest);
+    None
+}
+
+impl Storage for Heap {
+    type Frame = Vec<u8>;
+    type Store<'a> = &'a mut Self;
+
+    fn store(&mut self) -> &mut Self {
+        self
+    }
+
+    fn transmit(&self) -> &[u8] {
+        let mut slices = [&[][..]];
+        self.transmit_many(&mut slices);
+        let [first] = slices;
+        first
+    }
+
+    fn transmit_many<'s>(&'s self, slices: &mut [&'s [u8]]) -> usize {
+        let frame_of = |id| self.held.get(id).map_or(&[][..], |held| held.frame.as_slice());
+        let waiting = self.wire.slices(frame_of).filter(|slice| !slice.is_empty());
+        let mut count = 0;
+        for (place, slice) in slices.iter_mut().zip(waiting) {
+            *place = slice;
+            count += 1;
+        }
+        count
+    }
+
+    fn topic(&self, alias: NonZeroU16) -> Option<&str> {
+        self.inbound_aliases.topic(alias)
+    }
+}
+
+impl Store for &mut Heap {
+    type Frame = Vec<u8>;
+
+    fn open(&mut self, terms: Terms) {
+        self.maximum_packet_size = terms.maximum_packet_size;
+        self.inbound_aliases.open(terms.inbound_aliases);
+        self.outbound_aliases.open(terms.outbound_aliases);
+    }
+
+    fn close(&mut self) {
+        let consumed = self.wire.consumed;
+        let mut done = Vec::new();
+        for (id, held) in self.held.iter_mut() {
+            match held.state {
+                FrameState::Unsent => {}
+                FrameState::Acknowledged => done.push(id),
+                FrameState::Loaded(at) => {
+                    held.held.begun |= at < consumed;
+                    held.state = FrameState::Unsent;
+                }
+            }
+        }
+        for id in done {
+            self.drop_held(id);
+        }
+        self.wire.clear();
+        self.releases.iter_mut().for_each(|(_, sent)| *sent = false);
+        (self.unsent, self.unsent_releases) = (Cursor::default(), Cursor::default());
+        self.requests.clear();
+        self.answers.clear();
+        self.received.interrupt();
+    }
+
+    fn has_wire_room(&self) -> bool {
+        self.wire.waiting() < self.limits.wire_bytes
+    }
+
+    fn wire_is_empty(&self) -> bool {
+        self.wire.waiting() == 0
+    }
+
+    fn load(&mut self, packet: &[u8]) {
+        self.wire.gather_bytes(packet);
+    }
+
+    fn load_next(&mut self, publishes: bool, admit: &mut Admit<'_>) -> Loaded<Vec<u8>> {
+        if !publishes {
+            return Loaded::Nothing;
+        }
+        let Heap { held, wire, outbound_aliases, unsent, maximum_packet_size, .. } = &mut **self;
+        loop {
+            let Some((id, item)) = held.seek(unsent) else { return Loaded::Nothing };
+            if item.state != FrameState::Unsent {
+                unsent.step();
+                continue;
+            }
+            if let Err(reason) = admit(&mut item.frame, &mut item.held) {
+                let gone = self.drop_held(id);
+                return Loaded::Refused(id, reason, gone.map(|gone| gone.frame));
+            }
+            item.state = FrameState::Loaded(wire.position());
+            if let Some(offset) = put_on_wire(wire, outbound_aliases, &item.frame, *maximum_packet_size) {
+                wire.push(Segment::Held(id, offset, item.frame.len()));
+            }
+            unsent.step();
+            return Loaded::Publish;
+        }
+    }
+
+    fn consume(&mut self, len: usize) {
+        let Heap { wire, held, spent, .. } = &mut **self;
+        let mut done = Vec::new();
+        wire.consume(
+            len,
+            |id| {
+                if held.get(id).is_some_and(|held| held.state == FrameState::Acknowledged) {
+                    done.push(id);
+                }
+            },
+            |frame| Heap::keep_spent(spent, frame),
+        );
+        for id in done {
+            self.drop_held(id);
+        }
+    }
+
+    fn queue(&mut self, kind: Queued, len: usize, encode: &Encode<'_>) -> Result<(), QueueError> {
+        if kind == Queued::Message {
+            let mut frame = self.take_spent().unwrap_or_default();
+            encode(&mut Writer::appending(&mut frame))?;
+            return self.queue_frame(frame).map_err(|(full, _)| full.into());
+        }
+        if self.wire.waiting() > 0 && self.wire.waiting() + len > self.limits.wire_bytes {
+            return Err(Full::Wire.into());
+        }
+        self.wire.gather(|buffer| encode(&mut Writer::appending(buffer)))?;
+        Ok(())
+    }
+
+    fn queue_frame(&mut self, frame: Vec<u8>) -> Result<(), (Full, Vec<u8>)> {
+        if self.wire.waiting() > 0 && self.wire.waiting() + frame.len() > self.limits.wire_bytes {
+            return Err((Full::Wire, frame));
+        }
+        let Heap { wire, outbound_aliases, maximum_packet_size, spent, .. } = &mut **self;
+        match put_on_wire(wire, outbound_aliases, &frame, *maximum_packet_size) {
+            Some(offset) => wire.push(Segment::Frame(frame, offset)),
+            None => Heap::keep_spent(spent, frame),
+        }
+        wire.end_message();
+        Ok(())
+    }
+
+    fn hold(&mut self, held: Held, len: usize, encode: &Encode<'_>) -> Result<(), QueueError> {
+        let mut frame = self.take_spent().unwrap_or_default();
+        frame.reserve(len);
+        encode(&mut Writer::appending(&mut frame))?;
+        self.hold_frame(held, frame).map_err(|(full, _)| full.into())
+    }
+
+    fn hold_frame(&mut self, held: Held, mut frame: Vec<u8>) -> Result<(), (Full, Vec<u8>)> {
+        if self.in_flight() >= usize::from(self.limits.window) {
+            return Err((Full::Window, frame));
+        }
+        if self.held_bytes > 0 && self.held_bytes + frame.len() > self.limits.held_bytes {
+            return Err((Full::Bytes, frame));
+        }
+        frame::set_packet_id(&mut frame, held.packet_id);
+        self.held_bytes += frame.len();
+        self.held.push(held.packet_id, HeldFrame { held, frame, state: FrameState::Unsent });
+        Ok(())
+    }
+
+    fn transmitted(&self, packet_id: PacketId) -> Option<QoS> {
+        let held = self.held.get(packet_id)?;
+        matches!(held.state, FrameState::Loaded(_)).then_some(held.held.qos)
+    }
+
+    fn unhold(&mut self, packet_id: PacketId) {
+        let Heap { held, wire, .. } = &mut **self;
+        let Some(item) = held.get_mut(packet_id) else { return };
+        if item.frame.len() >= WRITE_IN_PLACE && wire.holds(packet_id) {
+            item.state = FrameState::Acknowledged;
+        } else if let Some(gone) = self.drop_held(packet_id) {
+            Heap::keep_spent(&mut self.spent, gone.frame);
+        }
+    }
+
+    fn pop_lost(&mut self) -> Option<(PacketId, Option<Vec<u8>>)> {
+        let lost = self.held.iter_mut().find(|(_, held)| held.held.begun).map(|(id, _)| id);
+        if let Some(id) = lost {
+            return Some((id, self.drop_held(id).map(|gone| gone.frame)));
+        }
+        let (id, _) = self.releases.front()?;
+        self.releases.remove(id);
+        Some((id, None))
+    }
+
+    fn push_release(&mut self, packet_id: PacketId) {
+        self.releases.push(packet_id, false);
+    }
+
+    fn next_release(&mut self) -> Option<PacketId> {
+        let Heap { releases, unsent_releases, .. } = &mut **self;
+        loop {
+            let (id, sent) = releases.seek(unsent_releases)?;
+            unsent_releases.step();
+            if !core::mem::replace(sent, true) {
+                return Some(id);
+            }
+        }
+    }
+
+    fn remove_release(&mut self, packet_id: PacketId) -> bool {
+        self.releases.remove(packet_id).is_some()
+    }
+
+    fn has_release(&self, packet_id: PacketId) -> bool {
+        self.releases.contains(packet_id)
+    }
+
+    fn releases(&self) -> usize {
+        self.releases.len()
+    }
+
+    fn push_request(&mut self, request: Request) -> Result<(), Full> {
+        if self.requests.len() >= MAX_REQUESTS {
+            return Err(Full::Requests);
+        }
+        self.requests.push(request.packet_id, request);
+        Ok(())
+    }
+
+    fn take_request(&mut self, kind: RequestKind, packet_id: PacketId) -> Option<Request> {
+        self.requests.get(packet_id).filter(|request| request.kind == kind)?;
+        self.requests.remove(packet_id)
+    }
+
+    fn is_in_use(&self, packet_id: PacketId) -> bool {
+        self.held.contains(packet_id) || self.releases.contains(packet_id) || self.requests.contains(packet_id)
+    }
+
+    fn push_answer(&mut self, answer: Answer) -> bool {
+        let has_room = self.answers.len() < MAX_ANSWERS;
+        if has_room {
+            self.answers.push_back(answer);
+        }
+        has_room
+    }
+
+    fn pop_answer(&mut self) -> Option<Answer> {
+        self.answers.pop_front()
+    }
+
+    fn receive_capacity(&self) -> u16 {
+        self.limits.receive_window
+    }
+
+    fn received_count(&self) -> usize {
+        self.received.len()
+    }
+
+    fn push_received(&mut self, received: Received) -> bool {
+        self.received.push(received, usize::from(self.limits.receive_window))
+    }
+
+    fn stall(&self) -> Option<Stall> {
+        self.received.stall()
+    }
+
+    fn received(&self, packet_id: PacketId) -> Option<Stage> {
+        self.received.stage(packet_id)
+    }
+
+    fn acknowledge(&mut self, packet_id: PacketId, serial: u16, code: ReasonCode) -> bool {
+        self.received.acknowledge(packet_id, serial, code)
+    }
+
+    fn pop_acknowledged(&mut self, qos: QoS) -> Option<(PacketId, ReasonCode)> {
+        self.received.pop_acknowledged(qos)
+    }
+
+    fn revive(&mut self, packet_id: PacketId) {
+        self.received.revive(packet_id);
+    }
+
+    fn release(&mut self, packet_id: PacketId) -> bool {
+        self.received.release(packet_id)
+    }
+
+    fn remove_received(&mut self, packet_id: PacketId) {
+        self.received.remove(packet_id);
+    }
+
+    fn clear_received(&mut self) {
+        self.received.clear();
+    }
+
+    fn topic_alias_capacity(&self) -> u16 {
+        self.limits.topic_aliases
+    }
+
+    fn define_topic(&mut self, alias: NonZeroU16, topic: &str) -> bool {
+        self.inbound_aliases.define(alias, topic)
+    }
+
+    fn has_topic(&self, alias: NonZeroU16) -> bool {
+        self.inbound_aliases.topic(alias).is_some()
+    }
+}

@@ -1,0 +1,115 @@
+//! Topic aliases (v5.0 section 3.3.2.3.4), of both directions. They live as long as a connection `[MQTT-3.3.2-7]`.
+
+use core::num::NonZeroU16;
+use std::boxed::Box;
+use std::collections::HashMap;
+use std::vec::Vec;
+
+use crate::codec::{EncodeError, Properties, Property, PropertyContext, Writer};
+use crate::session::frame::{self, Flags};
+use crate::types::{ProtocolVersion, QoS};
+
+/// The topics the server has defined.
+#[derive(Debug, Default)]
+pub(super) struct Inbound {
+    topics: Vec<Option<Box<str>>>,
+    capacity: usize,
+}
+
+impl Inbound {
+    pub(super) fn open(&mut self, capacity: u16) {
+        self.topics.clear();
+        self.capacity = usize::from(capacity);
+    }
+
+    pub(super) fn define(&mut self, alias: NonZeroU16, topic: &str) -> bool {
+        let index = usize::from(alias.get()) - 1;
+        if index >= self.capacity {
+            return false;
+        }
+        if index >= self.topics.len() {
+            self.topics.resize(index + 1, None);
+        }
+        if let Some(place) = self.topics.get_mut(index)
+            && place.as_deref() != Some(topic)
+        {
+            *place = Some(topic.into());
+        }
+        true
+    }
+
+    pub(super) fn topic(&self, alias: NonZeroU16) -> Option<&str> {
+        self.topics.get(usize::from(alias.get()) - 1)?.as_deref()
+    }
+}
+
+/// The topics this client has defined.
+#[derive(Debug, Default)]
+pub(super) struct Outbound {
+    aliases: HashMap<Box<str>, NonZeroU16>,
+    /// The topics in the order of their aliases.
+    topics: Vec<Box<str>>,
+    maximum: u16,
+    /// Which alias is given to a new topic when all are taken.
+    next: usize,
+}
+
+impl Outbound {
+    pub(super) fn open(&mut self, maximum: u16) {
+        *self = Self { maximum, ..Self::default() };
+    }
+
+    pub(super) const fn is_on(&self) -> bool {
+        self.maximum > 0
+    }
+
+    /// Appends the head of an encoded PUBLISH in the variant with an alias, and says where its payload begins. `None`
+    /// where it is better sent as it is.
+    pub(super) fn write_head(&mut self, frame: &[u8], room: u32, buffer: &mut Vec<u8>) -> Option<usize> {
+        let parts = frame::parts(frame, ProtocolVersion::V5)?;
+        let known = self.aliases.get(parts.topic).copied();
+        // A definition makes the packet longer by at most the property and a longer length before each block.
+        if known.is_none() && u32::try_from(frame.len() + 5).ok()? > room {
+            return None;
+        }
+        let alias = known.unwrap_or_else(|| self.assign(parts.topic));
+        let topic = if known.is_some() { "" } else { parts.topic };
+        let payload = frame.get(parts.behind_properties..)?;
+        let id = match Flags::of(frame)?.qos {
+            QoS::AtMostOnce => &[][..],
+            _ => frame.get(parts.behind_topic..parts.behind_topic + 2)?,
+        };
+        let properties = Properties::from_checked_block(parts.properties);
+        let mut writer = Writer::appending(buffer);
+        let body = |writer: &mut Writer<'_>| -> Result<(), EncodeError> {
+            writer.string(topic)?;
+            writer.bytes(id)?;
+            writer.prefixed(|writer| {
+                Properties::new(&[Property::TopicAlias(alias)])
+                    .encode_block(writer, PropertyContext::PublishFromClient)?;
+                writer.bytes(properties.as_block().unwrap_or(&[]))
+            })
+        };
+        writer.u8(*frame.first()?).ok()?;
+        writer.prefixed_before(payload.len(), body).ok()?;
+        Some(parts.behind_properties)
+    }
+
+    fn assign(&mut self, topic: &str) -> NonZeroU16 {
+        let index = if self.topics.len() < usize::from(self.maximum) {
+            self.topics.push(topic.into());
+            self.topics.len() - 1
+        } else {
+            let index = self.next % self.topics.len().max(1);
+            self.next = index + 1;
+            if let Some(old) = self.topics.get_mut(index) {
+                self.aliases.remove(old);
+                *old = topic.into();
+            }
+            index
+        };
+        let alias = u16::try_from(index + 1).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN);
+        self.aliases.insert(topic.into(), alias);
+        alias
+    }
+}

@@ -1,0 +1,120 @@
+use std::collections::HashSet;
+
+use super::super::{Received, Stage};
+use super::fifo::{BuildIdHasher, Fifo};
+use crate::session::event::Stall;
+use crate::types::{PacketId, QoS, ReasonCode};
+
+/// Received messages that are not complete, each kind in the order of receipt.
+#[derive(Debug)]
+pub(super) struct ReceivedTable {
+    at_least_once: Fifo<Unanswered>,
+    exactly_once: Fifo<Unanswered>,
+    /// QoS 2, from an earlier connection, and not repeated yet.
+    interrupted: Fifo<Unanswered>,
+    awaiting_release: HashSet<PacketId, BuildIdHasher>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Unanswered {
+    serial: u16,
+    code: Option<ReasonCode>,
+}
+
+impl ReceivedTable {
+    pub(super) fn new() -> Self {
+        Self {
+            at_least_once: Fifo::new(),
+            exactly_once: Fifo::new(),
+            interrupted: Fifo::new(),
+            awaiting_release: HashSet::default(),
+        }
+    }
+
+    /// The connection is gone.
+    pub(super) fn interrupt(&mut self) {
+        self.at_least_once.clear();
+        for (id, message) in self.exactly_once.iter_mut() {
+            self.interrupted.push(id, *message);
+        }
+        self.exactly_once.clear();
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    /// Messages that are not complete on this connection.
+    pub(super) fn len(&self) -> usize {
+        self.at_least_once.len() + self.exactly_once.len() + self.awaiting_release.len()
+    }
+
+    pub(super) fn push(&mut self, received: Received, window: usize) -> bool {
+        let Stage::Unanswered(qos, code) = received.stage else { return false };
+        let id = received.packet_id;
+        let is_known = self.unanswered(qos).contains(id) || self.interrupted.remove(id).is_some();
+        if !is_known && self.len() + self.interrupted.len() >= window {
+            return false;
+        }
+        self.unanswered(qos).push(id, Unanswered { serial: received.serial, code });
+        true
+    }
+
+    /// Only the answer to a QoS 1 message makes room: one of QoS 2 keeps its place until PUBREL.
+    pub(super) fn stall(&self) -> Option<Stall> {
+        let (_, oldest) = self.at_least_once.front()?;
+        Some(if oldest.code.is_some() { Stall::TransmitFirst } else { Stall::AcknowledgeFirst })
+    }
+
+    pub(super) fn stage(&self, id: PacketId) -> Option<Stage> {
+        if self.awaiting_release.contains(&id) {
+            return Some(Stage::AwaitingRelease);
+        }
+        let unanswered = |qos| move |message: &Unanswered| Stage::Unanswered(qos, message.code);
+        (self.at_least_once.get(id).map(unanswered(QoS::AtLeastOnce)))
+            .or_else(|| self.exactly_once.get(id).map(unanswered(QoS::ExactlyOnce)))
+            .or_else(|| self.interrupted.get(id).map(|message| Stage::Interrupted(message.code)))
+    }
+
+    pub(super) fn acknowledge(&mut self, id: PacketId, serial: u16, code: ReasonCode) -> bool {
+        for table in [&mut self.at_least_once, &mut self.exactly_once, &mut self.interrupted] {
+            if let Some(message) = table.get_mut(id)
+                && message.serial == serial
+                && message.code.is_none()
+            {
+                message.code = Some(code);
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(super) fn pop_acknowledged(&mut self, qos: QoS) -> Option<(PacketId, ReasonCode)> {
+        let (id, message) = self.unanswered(qos).front()?;
+        let code = message.code?;
+        self.unanswered(qos).remove(id);
+        if qos == QoS::ExactlyOnce && !code.is_error() {
+            self.awaiting_release.insert(id);
+        }
+        Some((id, code))
+    }
+
+    pub(super) fn revive(&mut self, id: PacketId) {
+        if let Some(message) = self.interrupted.remove(id) {
+            self.exactly_once.push(id, message);
+        }
+    }
+
+    pub(super) fn release(&mut self, id: PacketId) -> bool {
+        self.awaiting_release.remove(&id)
+    }
+
+    pub(super) fn remove(&mut self, id: PacketId) {
+        self.at_least_once.remove(id);
+        self.exactly_once.remove(id);
+    }
+
+    fn unanswered(&mut self, qos: QoS) -> &mut Fifo<Unanswered> {
+        if qos == QoS::ExactlyOnce { &mut self.exactly_once } else { &mut self.at_least_once }
+    }
+}

@@ -1,0 +1,151 @@
+use std::collections::VecDeque;
+use std::vec::Vec;
+
+use crate::types::PacketId;
+
+/// From this size a frame is written where it lies; a shorter one is copied behind the bytes that go before it.
+pub(super) const WRITE_IN_PLACE: usize = 16 * 1024;
+
+/// What goes to the transport, in order: bytes gathered from many packets, and long frames where they lie.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    gathered: Vec<u8>,
+    /// How many of the gathered bytes have gone.
+    gone: usize,
+    segments: VecDeque<Segment>,
+    /// Bytes of the first segment that have gone.
+    sent: usize,
+    waiting: usize,
+    /// Bytes that have gone since the connection began.
+    pub(super) consumed: u64,
+    /// Where in the stream each QoS 0 PUBLISH ends.
+    message_ends: VecDeque<u64>,
+}
+
+#[derive(Debug)]
+pub(super) enum Segment {
+    /// That many of the gathered bytes.
+    Gathered(usize),
+    /// A long frame of QoS 0, from an offset on.
+    Frame(Vec<u8>, usize),
+    /// A long frame that is held, from an offset on, and its length.
+    Held(PacketId, usize, usize),
+}
+
+impl Wire {
+    pub(super) const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Where the next byte will stand in the stream of the connection.
+    pub(super) const fn position(&self) -> u64 {
+        self.consumed + self.waiting as u64
+    }
+
+    /// Appends bytes that `write` puts behind those in the buffer.
+    pub(super) fn gather<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+        let before = self.gathered.len();
+        if let Err(error) = write(&mut self.gathered) {
+            self.gathered.truncate(before);
+            return Err(error);
+        }
+        let len = self.gathered.len() - before;
+        self.waiting += len;
+        match self.segments.back_mut() {
+            Some(Segment::Gathered(sum)) => *sum += len,
+            _ => self.segments.push_back(Segment::Gathered(len)),
+        }
+        Ok(())
+    }
+
+    pub(super) fn gather_bytes(&mut self, bytes: &[u8]) {
+        let _: Result<(), ()> = self.gather(|buffer| {
+            buffer.extend_from_slice(bytes);
+            Ok(())
+        });
+    }
+
+    pub(super) fn push(&mut self, segment: Segment) {
+        self.waiting += match &segment {
+            Segment::Gathered(len) => *len,
+            Segment::Frame(frame, offset) => frame.len() - offset,
+            Segment::Held(_, offset, len) => len - offset,
+        };
+        self.segments.push_back(segment);
+    }
+
+    /// Whether a part of this held frame has still to go.
+    pub(super) fn holds(&self, packet_id: PacketId) -> bool {
+        self.segments.iter().any(|segment| matches!(segment, Segment::Held(id, ..) if *id == packet_id))
+    }
+
+    /// Notes that a QoS 0 PUBLISH ends with the last byte so far.
+    pub(super) fn end_message(&mut self) {
+        self.message_ends.push_back(self.position());
+    }
+
+    /// How many QoS 0 PUBLISH packets have gone whole since this was asked.
+    pub(super) fn take_sent_messages(&mut self) -> usize {
+        let count = self.message_ends.partition_point(|end| *end <= self.consumed);
+        self.message_ends.drain(..count);
+        count
+    }
+
+    /// The bytes that are next, a slice for each segment.
+    pub(super) fn slices<'w>(&'w self, frame_of: impl Fn(PacketId) -> &'w [u8]) -> impl Iterator<Item = &'w [u8]> {
+        let mut gathered = self.gone;
+        let mut sent = self.sent;
+        self.segments.iter().map(move |segment| {
+            let skip = core::mem::take(&mut sent);
+            match segment {
+                Segment::Gathered(len) => {
+                    let rest = len - skip;
+                    let bytes = self.gathered.get(gathered..gathered + rest).unwrap_or(&[]);
+                    gathered += rest;
+                    bytes
+                }
+                Segment::Frame(frame, offset) => frame.get(offset + skip..).unwrap_or(&[]),
+                Segment::Held(id, offset, _) => frame_of(*id).get(offset + skip..).unwrap_or(&[]),
+            }
+        })
+    }
+
+    /// The transport has taken bytes. `finished` hears of each held frame that has gone whole, `spent` gets the others.
+    pub(super) fn consume(&mut self, len: usize, mut finished: impl FnMut(PacketId), mut spent: impl FnMut(Vec<u8>)) {
+        let mut rest = len.min(self.waiting);
+        self.waiting -= rest;
+        self.consumed += rest as u64;
+        while rest > 0 {
+            let Some(segment) = self.segments.front() else { break };
+            let whole = match segment {
+                Segment::Gathered(len) => *len,
+                Segment::Frame(frame, offset) => frame.len() - offset,
+                Segment::Held(_, offset, len) => len - offset,
+            };
+            let step = rest.min(whole - self.sent);
+            if matches!(segment, Segment::Gathered(_)) {
+                self.gone += step;
+            }
+            self.sent += step;
+            rest -= step;
+            if self.sent == whole {
+                self.sent = 0;
+                match self.segments.pop_front() {
+                    Some(Segment::Held(id, ..)) => finished(id),
+                    Some(Segment::Frame(frame, _)) => spent(frame),
+                    _ => {}
+                }
+            }
+        }
+        if self.gone == self.gathered.len() {
+            self.gathered.clear();
+            self.gone = 0;
+        }
+    }
+
+    /// Drops everything; the stream of the next connection begins.
+    pub(super) fn clear(&mut self) {
+        *self = Self { gathered: core::mem::take(&mut self.gathered), ..Self::default() };
+        self.gathered.clear();
+    }
+}

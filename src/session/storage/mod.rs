@@ -1,0 +1,297 @@
+//! Where a session keeps what outlives a call: packets to send, unacknowledged messages, the identifiers of both
+//! directions, requests that await their answer.
+//!
+//! A session is generic over its [`Storage`] alone. Its logic works on the [`Store`] that a storage lends for a call;
+//! that of [`Fixed`] has no sizes in its type, so that two sizes do not double the code.
+
+mod fixed;
+#[cfg(feature = "std")]
+mod heap;
+
+pub use fixed::{Fixed, FixedStore};
+#[cfg(feature = "std")]
+pub use heap::{Heap, HeapLimits};
+
+use core::num::NonZeroU16;
+
+use super::error::Full;
+use super::event::{DropReason, Stall};
+use crate::codec::{EncodeError, Writer};
+use crate::packet::AckKind;
+use crate::time::Instant;
+use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode};
+
+/// What owns the memory of a session.
+pub trait Storage {
+    /// A PUBLISH that is handed over already encoded.
+    type Frame;
+    /// The storage without its sizes.
+    type Store<'a>: Store<Frame = Self::Frame>
+    where
+        Self: 'a;
+
+    /// Lends the storage to the session's logic.
+    fn store(&mut self) -> Self::Store<'_>;
+
+    /// The bytes that are next on the wire; empty when there are none.
+    fn transmit(&self) -> &[u8];
+
+    /// Fills `slices` with the bytes that are next on the wire, in order, and says how many slices that took.
+    fn transmit_many<'s>(&'s self, slices: &mut [&'s [u8]]) -> usize {
+        match (slices.first_mut(), self.transmit()) {
+            (Some(first), bytes) if !bytes.is_empty() => {
+                *first = bytes;
+                1
+            }
+            _ => 0,
+        }
+    }
+
+    /// The topic the server has defined for an alias.
+    fn topic(&self, alias: NonZeroU16) -> Option<&str> {
+        let _ = alias;
+        None
+    }
+}
+
+/// The operations of a session on its memory.
+///
+/// Two ways lead to the wire. What needs no place in the window is *queued* and leaves in that order. A PUBLISH of QoS 1
+/// or 2 is *held* until the server has acknowledged it, and leaves when the session lets it, in the order of holding.
+/// Small packets are *loaded* directly.
+pub trait Store {
+    /// A PUBLISH that is handed over already encoded.
+    type Frame;
+
+    /// A connection begins that speaks so.
+    fn open(&mut self, terms: Terms);
+    /// The connection is gone: what was queued is dropped; what is held and the PUBRELs have to be sent again; answers
+    /// and requests are forgotten; received QoS 1 messages too, and those of QoS 2 wait for their repetition.
+    fn close(&mut self);
+
+    /// Whether the wire takes another packet.
+    fn has_wire_room(&self) -> bool;
+    /// Whether nothing is left to give to the transport.
+    fn wire_is_empty(&self) -> bool;
+    /// Puts a packet of at most five bytes on the wire, which has room.
+    fn load(&mut self, packet: &[u8]);
+    /// Puts the next queued packet on the wire, or, if `publishes`, the next held one that was not sent on this connection.
+    /// `admit` may change bytes of a held one, or refuse it, which removes it.
+    fn load_next(&mut self, publishes: bool, admit: &mut Admit<'_>) -> Loaded<Self::Frame>;
+    /// The transport has taken that many bytes.
+    fn consume(&mut self, len: usize);
+
+    /// Queues a packet of `len` bytes.
+    ///
+    /// # Errors
+    /// The storage is [`Full`], here as in the other methods.
+    fn queue(&mut self, kind: Queued, len: usize, encode: &Encode<'_>) -> Result<(), QueueError>;
+    /// Queues an encoded QoS 0 PUBLISH.
+    ///
+    /// # Errors
+    /// The frame comes back.
+    fn queue_frame(&mut self, frame: Self::Frame) -> Result<(), (Full, Self::Frame)>;
+    /// Holds a PUBLISH of `len` bytes, encoded with any identifier; [`Held::packet_id`] is put in.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    fn hold(&mut self, held: Held, len: usize, encode: &Encode<'_>) -> Result<(), QueueError>;
+    /// Holds an encoded PUBLISH.
+    ///
+    /// # Errors
+    /// The frame comes back.
+    fn hold_frame(&mut self, held: Held, frame: Self::Frame) -> Result<(), (Full, Self::Frame)>;
+    /// The QoS of a held PUBLISH that is on the wire or was sent on this connection.
+    fn transmitted(&self, packet_id: PacketId) -> Option<QoS>;
+    /// Lets go of a held PUBLISH; its bytes stay for as long as a part of them is on the wire.
+    fn unhold(&mut self, packet_id: PacketId);
+    /// Removes a message that was sent in a session that is gone, oldest first.
+    fn pop_lost(&mut self) -> Option<(PacketId, Option<Self::Frame>)>;
+
+    /// Appends a PUBREL to those without a PUBCOMP. There is a place: the message it belongs to had one.
+    fn push_release(&mut self, packet_id: PacketId);
+    /// The next PUBREL that was not sent on this connection; it counts as sent then.
+    fn next_release(&mut self) -> Option<PacketId>;
+    /// Ends a PUBREL; whether there was one.
+    fn remove_release(&mut self, packet_id: PacketId) -> bool;
+    /// Whether a PUBREL waits for its PUBCOMP.
+    fn has_release(&self, packet_id: PacketId) -> bool;
+    /// How many PUBRELs wait for their PUBCOMP.
+    fn releases(&self) -> usize;
+
+    /// Notes a SUBSCRIBE or UNSUBSCRIBE.
+    ///
+    /// # Errors
+    /// [`Full::Requests`].
+    fn push_request(&mut self, request: Request) -> Result<(), Full>;
+    /// Removes the request of that kind and identifier.
+    fn take_request(&mut self, kind: RequestKind, packet_id: PacketId) -> Option<Request>;
+    /// Whether a message, a PUBREL or a request of ours has this identifier.
+    fn is_in_use(&self, packet_id: PacketId) -> bool;
+
+    /// Notes an answer to be sent; `false` if there is no room.
+    fn push_answer(&mut self, answer: Answer) -> bool;
+    /// Takes the oldest answer.
+    fn pop_answer(&mut self) -> Option<Answer>;
+
+    /// How many messages of QoS 1 and 2 can be received before one is complete.
+    fn receive_capacity(&self) -> u16;
+    /// How many messages of QoS 1 and 2 are not complete on this connection.
+    fn received_count(&self) -> usize;
+    /// Notes a received message, last in the order of receipt; `false` if there is no room.
+    fn push_received(&mut self, received: Received) -> bool;
+    /// What has to happen before another message can be noted; `None` if only the server can make room.
+    fn stall(&self) -> Option<Stall>;
+    /// Where a received message stands.
+    fn received(&self, packet_id: PacketId) -> Option<Stage>;
+    /// Marks a message to be acknowledged with a code; `false` if this receipt does not await it.
+    fn acknowledge(&mut self, packet_id: PacketId, serial: u16, code: ReasonCode) -> bool;
+    /// The oldest message of that QoS not yet answered, if its answer is known. It is answered then: one of QoS 1 is
+    /// complete, one of QoS 2 is if its code is an error, and else awaits PUBREL.
+    fn pop_acknowledged(&mut self, qos: QoS) -> Option<(PacketId, ReasonCode)>;
+    /// A QoS 2 message of an earlier connection has been repeated: it is last in the order of receipt now.
+    fn revive(&mut self, packet_id: PacketId);
+    /// Completes a QoS 2 message; `false` if none awaits PUBREL under this identifier.
+    fn release(&mut self, packet_id: PacketId) -> bool;
+    /// Forgets a message that was not handed over whole: the server sends it again.
+    fn remove_received(&mut self, packet_id: PacketId);
+    /// Forgets all received messages.
+    fn clear_received(&mut self);
+
+    /// The highest alias the storage can keep a topic for.
+    fn topic_alias_capacity(&self) -> u16;
+    /// Keeps the topic of an alias of the server; `false` if there is no place.
+    fn define_topic(&mut self, alias: NonZeroU16, topic: &str) -> bool;
+    /// Whether the server has defined an alias.
+    fn has_topic(&self, alias: NonZeroU16) -> bool;
+}
+
+/// Writes a packet.
+pub type Encode<'e> = dyn Fn(&mut Writer<'_>) -> Result<(), EncodeError> + 'e;
+
+/// Prepares a held PUBLISH for the wire, or refuses it.
+pub type Admit<'e> = dyn FnMut(&mut [u8], &mut Held) -> Result<(), DropReason> + 'e;
+
+/// What is queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queued {
+    /// CONNECT: its room is kept free for the next connection, too.
+    Connect,
+    /// A QoS 0 PUBLISH.
+    Message,
+    /// Anything else.
+    Control,
+}
+
+/// Why a packet was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueError {
+    /// There is no room.
+    Full(Full),
+    /// It cannot be encoded.
+    Encode(EncodeError),
+}
+
+impl From<Full> for QueueError {
+    fn from(full: Full) -> Self {
+        Self::Full(full)
+    }
+}
+
+impl From<EncodeError> for QueueError {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error)
+    }
+}
+
+/// What a storage has to know of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The version its packets are in.
+    pub version: ProtocolVersion,
+    /// The highest alias that may be sent; 0 for none.
+    pub outbound_aliases: u16,
+    /// The longest packet the server takes.
+    pub maximum_packet_size: u32,
+    /// Room for the topics of the server's aliases.
+    pub inbound_aliases: u16,
+}
+
+/// What belongs to a held PUBLISH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its identifier.
+    pub packet_id: PacketId,
+    /// Its QoS: 1 or 2.
+    pub qos: QoS,
+    /// Since when its Message Expiry Interval counts.
+    pub since: Instant,
+    /// Whether bytes of it have gone to a transport. It is a retransmission then.
+    pub begun: bool,
+}
+
+/// What [`Store::load_next`] has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loaded<F> {
+    /// There was nothing.
+    Nothing,
+    /// A queued packet is on the wire.
+    Queued,
+    /// A held PUBLISH is on the wire.
+    Publish,
+    /// A held PUBLISH was refused.
+    Refused(PacketId, DropReason, Option<F>),
+}
+
+/// A SUBSCRIBE or UNSUBSCRIBE without its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Which of the two.
+    pub kind: RequestKind,
+    /// Its identifier.
+    pub packet_id: PacketId,
+    /// How many filters it has.
+    pub filters: u16,
+}
+
+/// The requests that the server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// Answered by SUBACK.
+    Subscribe,
+    /// Answered by UNSUBACK.
+    Unsubscribe,
+}
+
+/// PUBREC, PUBREL or PUBCOMP to be sent in answer to a packet of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Which of them.
+    pub kind: AckKind,
+    /// The identifier it repeats.
+    pub packet_id: PacketId,
+    /// Its code.
+    pub reason_code: ReasonCode,
+}
+
+/// A received message of QoS 1 or 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The server's identifier.
+    pub packet_id: PacketId,
+    /// Tells two messages of one identifier apart.
+    pub serial: u16,
+    /// How far its exchange has come.
+    pub stage: Stage,
+}
+
+/// How far the exchange of a received message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The application has it and has not acknowledged it, or did so with that code.
+    Unanswered(QoS, Option<ReasonCode>),
+    /// As above, at QoS 2, but on an earlier connection: the server will repeat it.
+    Interrupted(Option<ReasonCode>),
+    /// PUBREC was sent, PUBREL has not come.
+    AwaitingRelease,
+}
