@@ -1,0 +1,90 @@
+//! The codec asks for no memory. A binary of its own, as the counter takes the place of the allocator.
+
+#[allow(dead_code, reason = "the codec tests use the rest")]
+#[path = "codec/golden.rs"]
+mod golden;
+#[path = "codec/golden_v3.rs"]
+mod golden_v3;
+#[path = "codec/golden_v5.rs"]
+mod golden_v5;
+#[allow(dead_code, reason = "the codec tests use the rest")]
+#[path = "codec/notation.rs"]
+mod notation;
+
+use allocation_counter::measure;
+use flowsdk::codec::Writer;
+use flowsdk::packet::Packet;
+use flowsdk::types::{ProtocolVersion, Role};
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(measure(|| drop(std::hint::black_box(vec![0_u8; 100]))).count_total, 1);
+}
+
+#[test]
+fn decoding_and_reading_a_packet_allocates_nothing() {
+    for case in golden::all() {
+        let bytes = case.wire().bytes;
+        let mut read = 0;
+        let info = measure(|| {
+            let decoded = Packet::decode(&bytes, case.version, case.from);
+            assert_eq!(decoded, Ok(Some((case.packet, bytes.len()))));
+            read = decoded.map_or(0, |decoded| decoded.map_or(0, |(packet, _)| entries(&packet)));
+        });
+        assert_eq!(info.count_total, 0, "{:?}", case.packet);
+        assert_eq!(read, entries(&case.packet));
+    }
+}
+
+/// Reads the lazy parts of a packet to their end.
+fn entries(packet: &Packet<'_>) -> usize {
+    match packet {
+        Packet::Connect(packet) => packet.properties.iter().count(),
+        Packet::Connack(packet) => packet.properties.iter().count(),
+        Packet::Publish(packet) => packet.properties.iter().count(),
+        Packet::Ack(packet) => packet.properties.iter().count(),
+        Packet::Subscribe(packet) => packet.properties.iter().count() + packet.subscriptions.iter().count(),
+        Packet::Suback(packet) => packet.properties.iter().count() + packet.reason_codes().count(),
+        Packet::Unsubscribe(packet) => packet.properties.iter().count() + packet.filters.iter().count(),
+        Packet::Unsuback(packet) => packet.properties.iter().count() + packet.reason_codes().count(),
+        Packet::Disconnect(packet) => packet.properties.iter().count(),
+        Packet::Auth(packet) => packet.properties.iter().count(),
+        Packet::Pingreq | Packet::Pingresp => 0,
+    }
+}
+
+#[test]
+fn encoding_a_packet_allocates_nothing() {
+    for case in golden::all() {
+        let bytes = case.wire().bytes;
+        let mut buffer = vec![0; bytes.len()];
+        let info = measure(|| {
+            let mut counting = Writer::counting();
+            assert_eq!(case.packet.encode(&mut counting, case.version, case.from), Ok(()));
+            let mut writer = Writer::new(&mut buffer);
+            assert_eq!(case.packet.encode(&mut writer, case.version, case.from), Ok(()));
+            assert_eq!(writer.written(), counting.written());
+        });
+        assert_eq!((info.count_total, &buffer), (0, &bytes), "{:?}", case.packet);
+    }
+}
+
+#[test]
+fn refusing_a_packet_allocates_nothing() {
+    for notation in [
+        "20 03 00 00 05",
+        "20 06 00 00 03 21 0000",
+        "30 03 0000 00",
+        "30 04 0001 FF 00",
+        "40 02 0000",
+        "90 03 0001 00",
+        "C0 FF FF FF FF",
+        "E0 01 04",
+        "F0 02 18 00",
+    ] {
+        let bytes = notation::wire(notation);
+        let mut refused = false;
+        let info = measure(|| refused = Packet::decode(&bytes, ProtocolVersion::V5, Role::Server).is_err());
+        assert_eq!((info.count_total, refused), (0, true), "{notation}");
+    }
+}
