@@ -88,18 +88,20 @@ impl<'a> Ack<'a> {
 
     /// Writes the packet as `from` sends it, in the shortest form that says it.
     ///
+    /// An acknowledgement of v3.1.1 has no code and means the same with any: the identifier alone is written.
+    ///
     /// # Errors
     /// [`EncodeError::ReasonCode`] for a code that this side cannot send in it, [`EncodeError::NotInVersion`] for
-    /// properties or anything but success in v3.1.1, and what properties report.
+    /// properties in v3.1.1, and what properties report.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
         if !self.kind.allows(self.reason_code, from) {
             return Err(EncodeError::ReasonCode);
         }
         let bare = self.properties.is_empty();
-        let shortest = bare && self.reason_code == ReasonCode::SUCCESS;
-        if !version.is_v5() && !shortest {
+        if !version.is_v5() && !bare {
             return Err(EncodeError::NotInVersion);
         }
+        let shortest = !version.is_v5() || (bare && self.reason_code == ReasonCode::SUCCESS);
         encode_packet(writer, self.kind.packet_type(), |writer| {
             writer.u16(self.packet_id.value())?;
             if shortest {

@@ -116,8 +116,6 @@ fn v3_1_1_cannot_say_what_only_v5_has() {
         connack(false, ReasonCode::SUCCESS, USER),
         publish("t", QOS_0, false, USER, b""),
         ack(AckKind::Puback, 1, ReasonCode::SUCCESS, USER),
-        ack(AckKind::Puback, 1, ReasonCode::NOT_AUTHORIZED, &[]),
-        ack(AckKind::Pubcomp, 1, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND, &[]),
         Packet::Suback(Suback { packet_id: id(1), codes: &[0], properties: Properties::new(USER) }),
         Packet::Unsuback(Unsuback { packet_id: id(1), codes: &[], properties: Properties::new(USER) }),
         Packet::Unsuback(Unsuback { packet_id: id(1), codes: &[0], properties: Properties::EMPTY }),
@@ -145,6 +143,18 @@ fn v3_1_1_cannot_say_what_only_v5_has() {
         }),
     ] {
         refuses_to_write(V3_1_1, Client, &packet, EncodeError::NotInVersion);
+    }
+}
+
+#[test]
+fn an_acknowledgement_of_v3_1_1_is_its_packet_id_whatever_its_code() {
+    for (kind, reason_code, bytes) in [
+        (AckKind::Puback, ReasonCode::NOT_AUTHORIZED, "40 02 0007"),
+        (AckKind::Pubrec, ReasonCode::QUOTA_EXCEEDED, "50 02 0007"),
+        (AckKind::Pubrel, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND, "62 02 0007"),
+        (AckKind::Pubcomp, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND, "70 02 0007"),
+    ] {
+        assert_eq!(encoded(V3_1_1, Client, &ack(kind, 7, reason_code, &[])), wire(bytes));
     }
 }
 
