@@ -55,6 +55,9 @@ pub enum Misuse {
     /// The reason code is not one that this acknowledgement may carry.
     #[error("the reason code is not allowed in this acknowledgement")]
     ReasonCode,
+    /// A Session Expiry Interval in DISCONNECT where CONNECT had none (v5.0 section 3.14.2.2.2).
+    #[error("DISCONNECT cannot keep a session that CONNECT did not ask to keep")]
+    SessionExpiry,
     /// AUTH without an Authentication Method in CONNECT `[MQTT-4.12.0-7]`.
     #[error("CONNECT had no authentication method [MQTT-4.12.0-7]")]
     NoAuthenticationMethod,
@@ -101,9 +104,15 @@ pub enum PeerError {
     /// More unfinished QoS 2 messages than the storage has places for; v3.1.1 has no limit a server could keep to.
     #[error("more unfinished QoS 2 messages than the storage has places for")]
     InboundTableFull,
-    /// A Topic Alias that is not defined or above the Topic Alias Maximum of CONNECT.
-    #[error("topic alias {0} is not defined or above the maximum [MQTT-3.3.2-10]")]
+    /// A Topic Alias above the Topic Alias Maximum of CONNECT.
+    #[error("topic alias {0} is above the topic alias maximum [MQTT-3.3.2-10]")]
     TopicAlias(u16),
+    /// A Topic Alias without a topic that was not defined on this connection `[MQTT-3.3.2-7]`.
+    #[error("topic alias {0} is not defined on this connection [MQTT-3.3.2-7]")]
+    UndefinedTopicAlias(u16),
+    /// A Reason String or User Property although CONNECT asked for none.
+    #[error("a reason string or user property in {0:?} although none was requested [MQTT-3.1.2-29]")]
+    UnrequestedProblemInformation(PacketType),
     /// A packet longer than the Maximum Packet Size of CONNECT or than the receive buffer.
     #[error("packet of {len} bytes, {limit} are allowed [MQTT-3.1.2-24]")]
     PacketTooLarge {

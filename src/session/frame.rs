@@ -1,6 +1,7 @@
 //! Places inside an encoded PUBLISH that change between transmissions: DUP, Packet Identifier, Message Expiry Interval.
 
-use crate::codec::{Entry, FixedHeader, Property, Reader};
+use super::error::Misuse;
+use crate::codec::{EncodeError, Entry, FixedHeader, Properties, Property, Reader};
 use crate::packet::Delivery;
 use crate::types::{PacketId, ProtocolVersion, QoS};
 
@@ -28,13 +29,34 @@ pub(super) const fn unnumbered(qos: QoS) -> Delivery {
     Delivery::first(qos, PacketId::MIN)
 }
 
+/// Checks what the session relies on in a frame that the caller has encoded: it is one whole PUBLISH, has a topic, and
+/// no Topic Alias.
+pub(super) fn check(frame: &[u8], version: ProtocolVersion) -> Result<Flags, Misuse> {
+    let is_whole = FixedHeader::decode(frame, version).ok().flatten().is_some_and(|it| it.packet_len() == frame.len());
+    let (Some(flags), Some(parts), true) = (Flags::of(frame), parts(frame, version), is_whole) else {
+        return Err(EncodeError::NoTopic.into());
+    };
+    if parts.topic.is_empty() {
+        return Err(EncodeError::NoTopic.into());
+    }
+    let properties = Properties::from_checked_block(parts.properties);
+    if properties.iter().any(|property| matches!(property, Property::TopicAlias(_))) {
+        return Err(Misuse::TopicAliasByHand);
+    }
+    Ok(flags)
+}
+
 pub(super) fn set_dup(frame: &mut [u8]) {
     if let Some(first) = frame.first_mut() {
         *first |= DUP;
     }
 }
 
-pub(super) fn set_packet_id(frame: &mut [u8], packet_id: PacketId) {
+/// Makes a new message of a frame that may have been sent before.
+pub(super) fn renew(frame: &mut [u8], packet_id: PacketId) {
+    if let Some(first) = frame.first_mut() {
+        *first &= !DUP;
+    }
     if let Some(at) = parts(frame, ProtocolVersion::V3_1_1).map(|parts| parts.behind_topic)
         && let Some(place) = frame.get_mut(at..at + 2)
     {

@@ -79,6 +79,9 @@ impl Machine {
             Oversize::Skip | Oversize::Refuse => (Mode::Skip, Some(Event::MessageSkipped { message, payload_len })),
         };
         self.stream = Some(Stream { remaining: payload_len, mode, receipt });
+        if payload_len == 0 && mode != Mode::Deliver {
+            self.end_stream(store);
+        }
         Ok(Progress::consumed(head.head_len, event))
     }
 
@@ -126,7 +129,7 @@ impl Machine {
 
     /// PUBREL: the message is complete. One that is not known is answered too, or the server would wait for ever.
     pub(super) fn handle_pubrel<'i, V: Store>(&mut self, store: &mut V, ack: Ack<'i>) -> Handled<'i> {
-        let known = store.received(ack.packet_id) == Some(Stage::AwaitingRelease);
+        let known = matches!(store.received(ack.packet_id), Some(Stage::AwaitingRelease { .. }));
         let reason_code = if known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_IDENTIFIER_NOT_FOUND };
         if !store.push_answer(Answer { kind: AckKind::Pubcomp, packet_id: ack.packet_id, reason_code }) {
             return Handled::Stalled(Stall::TransmitFirst);
@@ -144,12 +147,21 @@ impl Machine {
     ) -> Result<Admission, PeerError> {
         let qos = publish.delivery.qos();
         let Some(packet_id) = publish.delivery.packet_id() else { return Ok(Admission::New(None)) };
-        match (qos, store.received(packet_id)) {
+        let stage = store.received(packet_id);
+        let takes_place = !stage.is_some_and(|stage| stage.is_counted());
+        let window = usize::from(self.receive_maximum);
+        if takes_place && self.version().is_v5() && store.received_count() >= window {
+            return Err(PeerError::ReceiveMaximumExceeded);
+        }
+        match (qos, stage) {
             // Sent again before PUBREL: PUBREC again, and no second delivery [MQTT-4.3.3-10].
-            (QoS::ExactlyOnce, Some(Stage::AwaitingRelease)) => {
+            (QoS::ExactlyOnce, Some(Stage::AwaitingRelease { .. })) => {
                 let answer = Answer { kind: AckKind::Pubrec, packet_id, reason_code: ReasonCode::SUCCESS };
-                let answered = store.push_answer(answer);
-                return Ok(if answered { Admission::Repeated } else { Admission::Stalled(Stall::TransmitFirst) });
+                if !store.push_answer(answer) {
+                    return Ok(Admission::Stalled(Stall::TransmitFirst));
+                }
+                store.revive(packet_id);
+                return Ok(Admission::Repeated);
             }
             (QoS::ExactlyOnce, Some(Stage::Unanswered(QoS::ExactlyOnce, _))) => return Ok(Admission::Repeated),
             (QoS::ExactlyOnce, Some(Stage::Interrupted(_))) => {
@@ -170,14 +182,9 @@ impl Machine {
         qos: QoS,
         code: Option<ReasonCode>,
     ) -> Result<Admission, PeerError> {
-        let is_full =
-            store.received(packet_id).is_none() && store.received_count() >= usize::from(self.receive_maximum);
-        if is_full && self.version().is_v5() {
-            return Err(PeerError::ReceiveMaximumExceeded);
-        }
         let serial = self.last_serial.wrapping_add(1);
         let received = Received { packet_id, serial, stage: Stage::Unanswered(qos, code) };
-        if is_full || !store.push_received(received) {
+        if !store.push_received(received) {
             // v3.1.1 tells the server no limit: let what can be answered make room first.
             return match store.stall() {
                 Some(stall) => Ok(Admission::Stalled(stall)),
@@ -199,12 +206,11 @@ impl Machine {
         if alias.get() > self.topic_alias_maximum {
             return Err(invalid);
         }
-        let known =
-            if publish.topic.is_empty() { store.has_topic(alias) } else { store.define_topic(alias, publish.topic) };
-        match (known, publish.topic) {
-            (false, _) => Err(invalid),
-            (true, "") => Ok(Topic::Alias(alias)),
-            (true, topic) => Ok(Topic::Name(topic)),
+        match publish.topic {
+            "" if store.has_topic(alias) => Ok(Topic::Alias(alias)),
+            "" => Err(PeerError::UndefinedTopicAlias(alias.get())),
+            topic if store.define_topic(alias, topic) => Ok(Topic::Name(topic)),
+            _ => Err(invalid),
         }
     }
 }

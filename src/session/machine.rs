@@ -6,7 +6,7 @@ use super::event::{DropReason, Dropped, Event, Progress, Stall};
 use super::inbound::Stream;
 use super::storage::{Loaded, Store};
 use super::timers::Timers;
-use crate::codec::{DecodeError, FixedHeader, PacketType, Writer};
+use crate::codec::{DecodeError, FixedHeader, PacketType, Property, Writer};
 use crate::packet::{Ack, AckKind, PINGREQ, Packet};
 use crate::time::Instant;
 use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
@@ -29,6 +29,16 @@ pub(super) struct Machine {
     pub(super) topic_alias_maximum: u16,
     /// CONNECT had an Authentication Method.
     pub(super) authenticates: bool,
+    /// CONNECT had Request Problem Information 1, which is the default.
+    pub(super) wants_problem_information: bool,
+    /// The Session Expiry Interval of CONNECT.
+    pub(super) asked_expiry: u32,
+    /// How long the session outlives this connection; not known before its CONNACK.
+    pub(super) session_expiry: Option<u32>,
+    /// Fingerprint of the Client Identifier that the session is known by `[MQTT-3.1.3-2]`.
+    pub(super) client_id: Option<u32>,
+    /// Bytes of this connection have gone to the transport.
+    pub(super) has_spoken: bool,
     /// The session of what was sent before is gone; what is left of it has to be collected.
     pub(super) session_lost: bool,
     pub(super) refused: Option<(PacketId, DropReason)>,
@@ -69,6 +79,11 @@ impl Machine {
             receive_maximum: 0,
             topic_alias_maximum: 0,
             authenticates: false,
+            wants_problem_information: true,
+            asked_expiry: 0,
+            session_expiry: None,
+            client_id: None,
+            has_spoken: false,
             session_lost: false,
             refused: None,
         }
@@ -115,23 +130,19 @@ impl Machine {
             // Nothing the server says matters any more.
             Phase::Idle | Phase::Closing { .. } | Phase::Ended => return Ok(Progress::consumed(input.len(), None)),
         }
-        if !input.is_empty() {
-            self.timers.has_received(now);
-        }
         let progress = match self.stream {
             Some(_) => Ok(self.continue_stream(store, input)),
-            None => self.take_packet(store, now, input),
+            None => self.take_packet(store, input),
         };
+        // A stalled packet comes again and again, which says nothing of the peer.
+        if !input.is_empty() && progress.is_ok_and(|progress| progress.stalled.is_none()) {
+            self.timers.has_received(now);
+        }
         progress.inspect_err(|error| self.fail(*error))
     }
 
     /// Takes the packet at the start of the input.
-    fn take_packet<'i, V: Store>(
-        &mut self,
-        store: &mut V,
-        now: Instant,
-        input: &'i [u8],
-    ) -> Result<Progress<'i>, PeerError> {
+    fn take_packet<'i, V: Store>(&mut self, store: &mut V, input: &'i [u8]) -> Result<Progress<'i>, PeerError> {
         let Some(header) = FixedHeader::decode(input, self.version())? else { return Ok(Progress::INCOMPLETE) };
         self.check_expected(header.packet_type)?;
         let len = header.packet_len();
@@ -141,7 +152,8 @@ impl Machine {
         let Some((packet, consumed)) = Packet::decode(input, self.version(), Role::Server)? else {
             return Ok(Progress::INCOMPLETE);
         };
-        Ok(match self.route(store, now, packet)? {
+        self.check_problem_information(header.packet_type, &packet)?;
+        Ok(match self.route(store, packet)? {
             Handled::Done(event) => Progress::consumed(consumed, event),
             Handled::Stalled(stall) => Progress::stalled(stall),
         })
@@ -175,14 +187,25 @@ impl Machine {
         if expected { Ok(()) } else { Err(PeerError::UnexpectedPacket(packet_type)) }
     }
 
-    fn route<'i, V: Store>(
-        &mut self,
-        store: &mut V,
-        now: Instant,
-        packet: Packet<'i>,
-    ) -> Result<Handled<'i>, PeerError> {
+    /// Without Request Problem Information only PUBLISH, CONNACK and DISCONNECT may explain themselves `[MQTT-3.1.2-29]`.
+    fn check_problem_information(&self, packet_type: PacketType, packet: &Packet<'_>) -> Result<(), PeerError> {
+        let properties = match packet {
+            Packet::Ack(ack) => &ack.properties,
+            Packet::Suback(suback) => &suback.properties,
+            Packet::Unsuback(unsuback) => &unsuback.properties,
+            Packet::Auth(auth) => &auth.properties,
+            _ => return Ok(()),
+        };
+        let explains = |property| matches!(property, Property::ReasonString(_) | Property::UserProperty(..));
+        if self.wants_problem_information || !properties.iter().any(explains) {
+            return Ok(());
+        }
+        Err(PeerError::UnrequestedProblemInformation(packet_type))
+    }
+
+    fn route<'i, V: Store>(&mut self, store: &mut V, packet: Packet<'i>) -> Result<Handled<'i>, PeerError> {
         match packet {
-            Packet::Connack(connack) => self.handle_connack(store, now, connack),
+            Packet::Connack(connack) => self.handle_connack(store, connack),
             Packet::Publish(publish) => self.handle_publish(store, publish),
             Packet::Ack(ack) => match ack.kind {
                 AckKind::Puback => self.handle_puback(store, ack),
@@ -228,9 +251,12 @@ impl Machine {
     /// The peer is at fault: v5.0 tells it why. v3.1.1 just closes, since a DISCONNECT would discard the will
     /// `[MQTT-4.13.1-1]`.
     fn fail(&mut self, error: PeerError) {
+        // The first packet is CONNECT, so where that has not left DISCONNECT cannot either [MQTT-3.1.0-1].
         self.phase = match self.version() {
-            ProtocolVersion::V5 => Phase::Closing { orderly: false, farewell: Some(error.reason_code()) },
-            ProtocolVersion::V3_1_1 => Phase::Ended,
+            ProtocolVersion::V5 if self.has_spoken => {
+                Phase::Closing { orderly: false, farewell: Some(error.reason_code()) }
+            }
+            _ => Phase::Ended,
         };
     }
 
@@ -261,7 +287,7 @@ impl Machine {
     }
 
     fn load_urgent<V: Store>(&mut self, store: &mut V) -> bool {
-        if self.timers.take_ping() {
+        if self.timers.take_ping(store.waiting()) {
             store.load(&PINGREQ);
             return true;
         }
@@ -271,7 +297,7 @@ impl Machine {
             (AckKind::Puback, packet_id, code)
         } else if let Some((packet_id, code)) = store.pop_acknowledged(QoS::ExactlyOnce) {
             (AckKind::Pubrec, packet_id, code)
-        } else if let Some(packet_id) = store.next_release() {
+        } else if let Some(packet_id) = if self.session_lost { None } else { store.next_release() } {
             (AckKind::Pubrel, packet_id, ReasonCode::SUCCESS)
         } else {
             return false;
@@ -297,6 +323,10 @@ impl Machine {
         match loaded {
             Loaded::Nothing => false,
             Loaded::Queued => true,
+            Loaded::Farewell => {
+                self.phase = Phase::Closing { orderly: false, farewell: None };
+                true
+            }
             Loaded::Publish => {
                 self.in_flight = self.in_flight.saturating_add(1);
                 true
@@ -310,9 +340,11 @@ impl Machine {
     }
 
     pub(super) fn consume_transmit<V: Store>(&mut self, store: &mut V, now: Instant, len: usize) {
+        let len = len.min(store.waiting());
         if len > 0 {
             store.consume(len);
-            self.timers.has_transmitted(now, store.wire_is_empty());
+            self.has_spoken = true;
+            self.timers.has_transmitted(now, len);
         }
     }
 
@@ -324,7 +356,7 @@ impl Machine {
             return None;
         }
         let lost = store.pop_lost();
-        self.session_lost = lost.is_some();
+        self.session_lost = store.has_lost();
         lost.map(|(packet_id, frame)| Dropped { packet_id, reason: DropReason::SessionLost, frame })
     }
 }

@@ -54,12 +54,12 @@ impl Machine {
         V::Frame: AsRef<[u8]>,
     {
         let bytes = frame.as_ref();
-        let Some(flags) = Flags::of(bytes) else {
-            return Err((Misuse::Encode(crate::codec::EncodeError::NoTopic), frame));
+        let checked = frame::check(bytes, self.version())
+            .and_then(|flags| self.check_publish(flags, bytes.len()).map(|()| flags));
+        let flags = match checked {
+            Ok(flags) => flags,
+            Err(misuse) => return Err((misuse, frame)),
         };
-        if let Err(misuse) = self.check_publish(flags, bytes.len()) {
-            return Err((misuse, frame));
-        }
         let full = |(full, frame)| (Misuse::Full(full), frame);
         if flags.qos == QoS::AtMostOnce {
             return store.queue_frame(frame).map(|()| None).map_err(full);
@@ -105,10 +105,10 @@ impl Machine {
         store: &mut V,
         ack: Ack<'i>,
     ) -> Result<Handled<'i>, PeerError> {
-        match store.transmitted(ack.packet_id) {
-            Some(QoS::AtLeastOnce) => Ok(self.complete(store, ack, QoS::AtLeastOnce)),
-            Some(_) => Err(PeerError::WrongAcknowledgement(PacketType::Puback)),
-            None => Ok(Handled::Done(None)),
+        match store.held(ack.packet_id) {
+            Some((QoS::AtLeastOnce, true)) => Ok(self.complete(store, ack, QoS::AtLeastOnce)),
+            Some((_, true)) => Err(PeerError::WrongAcknowledgement(PacketType::Puback)),
+            Some((_, false)) | None => Ok(Handled::Done(None)),
         }
     }
 
@@ -118,15 +118,17 @@ impl Machine {
         ack: Ack<'i>,
     ) -> Result<Handled<'i>, PeerError> {
         let failed = ack.reason_code.is_error();
-        match store.transmitted(ack.packet_id) {
-            Some(QoS::ExactlyOnce) if failed => return Ok(self.complete(store, ack, QoS::ExactlyOnce)),
-            Some(QoS::ExactlyOnce) => {
+        match store.held(ack.packet_id) {
+            Some((QoS::ExactlyOnce, true)) if failed => return Ok(self.complete(store, ack, QoS::ExactlyOnce)),
+            Some((QoS::ExactlyOnce, true)) => {
                 // Its place in the window passes to the PUBREL: the quota stays as it is [MQTT-4.3.3-4].
                 store.unhold(ack.packet_id);
                 store.push_release(ack.packet_id);
                 return Ok(Handled::Done(None));
             }
-            Some(_) => return Err(PeerError::WrongAcknowledgement(PacketType::Pubrec)),
+            Some((_, true)) => return Err(PeerError::WrongAcknowledgement(PacketType::Pubrec)),
+            // Its PUBLISH is about to be sent, and answered then.
+            Some((_, false)) => return Ok(Handled::Done(None)),
             None => {}
         }
         let known = store.has_release(ack.packet_id);
@@ -149,9 +151,9 @@ impl Machine {
         if store.has_release(ack.packet_id) {
             return Ok(self.complete(store, ack, QoS::ExactlyOnce));
         }
-        match store.transmitted(ack.packet_id) {
-            Some(_) => Err(PeerError::WrongAcknowledgement(PacketType::Pubcomp)),
-            None => Ok(Handled::Done(None)),
+        match store.held(ack.packet_id) {
+            Some((_, true)) => Err(PeerError::WrongAcknowledgement(PacketType::Pubcomp)),
+            Some((_, false)) | None => Ok(Handled::Done(None)),
         }
     }
 

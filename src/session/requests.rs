@@ -5,7 +5,7 @@ use super::error::{Misuse, PeerError};
 use super::event::Event;
 use super::machine::{Handled, Machine};
 use super::storage::{Encode, Queued, Request, RequestKind, Store};
-use crate::codec::{Properties, Property, Writer};
+use crate::codec::{EncodeError, Properties, Property, Writer};
 use crate::packet::{Filters, Suback, Subscribe, Subscriptions, Unsuback, Unsubscribe};
 use crate::types::{PacketId, TopicFilter};
 
@@ -54,7 +54,7 @@ impl Machine {
         }
         let len = queued_len(encode)?;
         self.limits.check_packet_size(len)?;
-        let filters = u16::try_from(filters).unwrap_or(u16::MAX);
+        let filters = u16::try_from(filters).map_err(|_| EncodeError::TooLong)?;
         store.push_request(Request { kind, packet_id, filters })?;
         if let Err(error) = store.queue(Queued::Control, len, encode) {
             store.take_request(kind, packet_id);

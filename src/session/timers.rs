@@ -1,6 +1,7 @@
 //! Keep-alive (section 3.1.2.10), and the deadlines for CONNACK and PINGRESP.
 
 use super::error::PeerError;
+use crate::packet::PINGREQ;
 use crate::time::Instant;
 
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +11,8 @@ pub(super) struct Timers {
     last_transmit: Instant,
     last_receive: Instant,
     ping: Ping,
+    /// While an answer is awaited, the next PINGREQ that keeps the connection alive.
+    another: Another,
     /// No input is read, so nothing can be concluded from silence.
     reading_paused: bool,
 }
@@ -19,10 +22,17 @@ enum Ping {
     Idle,
     /// A PINGREQ has to go out, since then.
     Due(Instant),
-    /// A PINGREQ is on the wire, not yet given to the transport.
-    Loaded(Instant),
+    /// A PINGREQ is on the wire since then, and so many bytes with it go to the transport first.
+    Loaded(Instant, usize),
     /// A PINGREQ has gone out and no PINGRESP has come.
     Sent(Instant),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Another {
+    None,
+    Due,
+    Loaded,
 }
 
 impl Timers {
@@ -32,6 +42,7 @@ impl Timers {
             last_transmit: Instant::from_millis(0),
             last_receive: Instant::from_millis(0),
             ping: Ping::Idle,
+            another: Another::None,
             reading_paused: false,
         }
     }
@@ -49,10 +60,13 @@ impl Timers {
         self.last_receive = now;
     }
 
-    pub(super) const fn has_transmitted(&mut self, now: Instant, wire_is_empty: bool) {
+    pub(super) const fn has_transmitted(&mut self, now: Instant, len: usize) {
         self.last_transmit = now;
-        if let (Ping::Loaded(_), true) = (self.ping, wire_is_empty) {
-            self.ping = Ping::Sent(now);
+        if let Another::Loaded = self.another {
+            self.another = Another::None;
+        }
+        if let Ping::Loaded(since, ahead) = self.ping {
+            self.ping = if ahead <= len { Ping::Sent(now) } else { Ping::Loaded(since, ahead - len) };
         }
     }
 
@@ -70,10 +84,14 @@ impl Timers {
         }
     }
 
-    /// Whether a PINGREQ has to be put on the wire; the caller does so.
-    pub(super) const fn take_ping(&mut self) -> bool {
+    /// Whether a PINGREQ has to be put on the wire, where `waiting` bytes are; the caller does so.
+    pub(super) const fn take_ping(&mut self, waiting: usize) -> bool {
         if let Ping::Due(since) = self.ping {
-            self.ping = Ping::Loaded(since);
+            self.ping = Ping::Loaded(since, waiting + PINGREQ.len());
+            return true;
+        }
+        if let Another::Due = self.another {
+            self.another = Another::Loaded;
             return true;
         }
         false
@@ -81,6 +99,7 @@ impl Timers {
 
     pub(super) const fn has_ponged(&mut self) {
         self.ping = Ping::Idle;
+        self.another = Another::None;
     }
 
     /// Asks for a PINGREQ when one side was silent for the keep-alive `[MQTT-3.1.2-20]`, and finds a peer that does not
@@ -92,6 +111,9 @@ impl Timers {
             }
             return Ok(());
         }
+        if self.another_at().is_some_and(|at| now.has_reached(at)) {
+            self.another = Another::Due;
+        }
         match self.pong_deadline(ping_timeout_ms) {
             Some(deadline) if now.has_reached(deadline) => Err(PeerError::PingTimeout),
             _ => Ok(()),
@@ -99,23 +121,38 @@ impl Timers {
     }
 
     pub(super) fn poll_timeout(&self, ping_timeout_ms: u32) -> Option<Instant> {
-        if self.ping == Ping::Idle { self.ping_at() } else { self.pong_deadline(ping_timeout_ms) }
+        if self.ping == Ping::Idle {
+            return self.ping_at();
+        }
+        match (self.pong_deadline(ping_timeout_ms), self.another_at()) {
+            (Some(deadline), Some(at)) => Some(deadline.earlier_of(at)),
+            (deadline, at) => deadline.or(at),
+        }
     }
 
     /// A little before the keep-alive has passed, so that the PINGREQ arrives within it. Reading counts too: a client
     /// that only sends QoS 0 would else never notice that nobody is there.
     fn ping_at(&self) -> Option<Instant> {
-        if self.keep_alive_ms == 0 {
-            return None;
-        }
-        let margin = (self.keep_alive_ms / 4).min(1000);
         let quiet_since =
             if self.reading_paused { self.last_transmit } else { self.last_transmit.earlier_of(self.last_receive) };
-        Some(quiet_since.after_millis(self.keep_alive_ms - margin))
+        self.after_keep_alive(quiet_since)
     }
 
-    /// Input of any kind shows that the peer lives. Output counts only while it pushes the PINGREQ before it: the
-    /// buffers of a dead link take bytes for a while.
+    /// The server counts silence although it owes a PINGRESP, or although nobody reads it.
+    fn another_at(&self) -> Option<Instant> {
+        match (self.ping, self.another) {
+            (Ping::Sent(_), Another::None) => self.after_keep_alive(self.last_transmit),
+            _ => None,
+        }
+    }
+
+    fn after_keep_alive(&self, since: Instant) -> Option<Instant> {
+        let margin = (self.keep_alive_ms / 4).min(1000);
+        (self.keep_alive_ms != 0).then(|| since.after_millis(self.keep_alive_ms - margin))
+    }
+
+    /// Input of any kind shows that the peer lives: what it sent before the PINGRESP may be long. Output counts only
+    /// while it pushes the PINGREQ before it: the buffers of a dead link take bytes for a while.
     fn pong_deadline(&self, ping_timeout_ms: u32) -> Option<Instant> {
         if self.reading_paused {
             return None;
@@ -123,7 +160,7 @@ impl Timers {
         let heard = |since: Instant| if self.last_receive.has_reached(since) { self.last_receive } else { since };
         let since = match self.ping {
             Ping::Idle => return None,
-            Ping::Due(since) | Ping::Loaded(since) => {
+            Ping::Due(since) | Ping::Loaded(since, _) => {
                 let heard = heard(since);
                 if self.last_transmit.has_reached(heard) { self.last_transmit } else { heard }
             }

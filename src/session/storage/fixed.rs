@@ -124,8 +124,8 @@ impl Store for FixedStore<'_> {
         self.arena.position.is_idle()
     }
 
-    fn wire_is_empty(&self) -> bool {
-        self.arena.position.is_idle()
+    fn waiting(&self) -> usize {
+        self.arena.position.transmit(self.arena.bytes).len()
     }
 
     fn load(&mut self, packet: &[u8]) {
@@ -138,7 +138,7 @@ impl Store for FixedStore<'_> {
             at = record.end();
             let Some((packet_id, qos)) = record.identity else {
                 self.arena.load_record(&record);
-                return Loaded::Queued;
+                return if record.farewell { Loaded::Farewell } else { Loaded::Queued };
             };
             if record.loaded || !publishes {
                 continue;
@@ -167,10 +167,11 @@ impl Store for FixedStore<'_> {
     }
 
     fn queue(&mut self, kind: Queued, len: usize, encode: &Encode<'_>) -> Result<(), QueueError> {
+        self.arena.push(Record::queued(kind), len, 0, encode)?;
         if kind == Queued::Connect {
             self.arena.reserve(len);
         }
-        self.arena.push(Record::queued(), len, 0, encode)
+        Ok(())
     }
 
     fn queue_frame(&mut self, frame: NoFrame) -> Result<(), (Full, NoFrame)> {
@@ -185,7 +186,7 @@ impl Store for FixedStore<'_> {
         let reserved = self.arena.position.reserved();
         self.arena.push(record, len, reserved, &|writer: &mut Writer<'_>| encode(writer))?;
         if let Some(bytes) = self.arena.last_frame_mut() {
-            frame::set_packet_id(bytes, held.packet_id);
+            frame::renew(bytes, held.packet_id);
         }
         Ok(())
     }
@@ -194,15 +195,20 @@ impl Store for FixedStore<'_> {
         match frame {}
     }
 
-    fn transmitted(&self, packet_id: PacketId) -> Option<QoS> {
-        let record = self.arena.find(packet_id).filter(|record| record.loaded)?;
-        record.identity.map(|(_, qos)| qos)
+    fn held(&self, packet_id: PacketId) -> Option<(QoS, bool)> {
+        let record = self.arena.find(packet_id)?;
+        let (_, qos) = record.identity?;
+        Some((qos, record.loaded && !self.arena.position.is_before(&record)))
     }
 
     fn unhold(&mut self, packet_id: PacketId) {
         if let Some(record) = self.arena.find(packet_id) {
             self.arena.let_go(&record);
         }
+    }
+
+    fn has_lost(&self) -> bool {
+        self.arena.find_begun().is_some() || !self.releases.is_empty()
     }
 
     fn pop_lost(&mut self) -> Option<(PacketId, Option<NoFrame>)> {
@@ -268,7 +274,12 @@ impl Store for FixedStore<'_> {
     }
 
     fn received_count(&self) -> usize {
-        self.received.iter().filter(|received| !matches!(received.stage, Stage::Interrupted(_))).count()
+        self.received.iter().filter(|received| received.stage.is_counted()).count()
+    }
+
+    fn carried_count(&self) -> usize {
+        let carried = Stage::AwaitingRelease { counted: false };
+        self.received.iter().filter(|received| received.stage == carried).count()
     }
 
     fn push_received(&mut self, received: Received) -> bool {

@@ -19,7 +19,7 @@ mod wire;
 
 use fifo::{Cursor, Fifo};
 use received::ReceivedTable;
-use wire::{Segment, WRITE_IN_PLACE, Wire};
+use wire::{Segment, WRITE_IN_PLACE, Wire, put_on_wire};
 
 /// A storage that grows on the heap, up to [`HeapLimits`]. Every operation takes constant time.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub struct Heap {
     received: ReceivedTable,
     inbound_aliases: aliases::Inbound,
     outbound_aliases: aliases::Outbound,
+    /// The DISCONNECT that has to leave last.
+    farewell: Vec<u8>,
     spent: Vec<Vec<u8>>,
 }
 
@@ -110,6 +112,7 @@ impl Heap {
             received: ReceivedTable::new(),
             inbound_aliases: aliases::Inbound::default(),
             outbound_aliases: aliases::Outbound::default(),
+            farewell: Vec::new(),
             spent: Vec::new(),
         }
     }
@@ -146,28 +149,6 @@ impl Heap {
         self.held_bytes -= gone.frame.len();
         Some(gone)
     }
-}
-
-/// Puts a frame on the wire: its head with a topic alias where those are in use, and the rest where it lies if it is
-/// long. Says whether the frame itself is still needed, and from where on.
-fn put_on_wire(wire: &mut Wire, aliases: &mut aliases::Outbound, frame: &[u8], room: u32) -> Option<usize> {
-    let mut offset = 0;
-    if aliases.is_on() {
-        let _: Result<(), ()> = wire.gather(|buffer| {
-            let before = buffer.len();
-            match aliases.write_head(frame, room, buffer) {
-                Some(behind_head) => offset = behind_head,
-                None => buffer.truncate(before),
-            }
-            Ok(())
-        });
-    }
-    let rest = frame.get(offset..).unwrap_or(&[]);
-    if rest.len() >= WRITE_IN_PLACE {
-        return Some(offset);
-    }
-    wire.gather_bytes(rest);
-    None
 }
 
 impl Storage for Heap {
@@ -231,6 +212,7 @@ impl Store for &mut Heap {
         (self.unsent, self.unsent_releases) = (Cursor::default(), Cursor::default());
         self.requests.clear();
         self.answers.clear();
+        self.farewell.clear();
         self.received.interrupt();
     }
 
@@ -238,8 +220,8 @@ impl Store for &mut Heap {
         self.wire.waiting() < self.limits.wire_bytes
     }
 
-    fn wire_is_empty(&self) -> bool {
-        self.wire.waiting() == 0
+    fn waiting(&self) -> usize {
+        self.wire.waiting()
     }
 
     fn load(&mut self, packet: &[u8]) {
@@ -247,6 +229,11 @@ impl Store for &mut Heap {
     }
 
     fn load_next(&mut self, publishes: bool, admit: &mut Admit<'_>) -> Loaded<Vec<u8>> {
+        if !self.farewell.is_empty() {
+            let farewell = core::mem::take(&mut self.farewell);
+            self.wire.gather_bytes(&farewell);
+            return Loaded::Farewell;
+        }
         if !publishes {
             return Loaded::Nothing;
         }
@@ -288,10 +275,17 @@ impl Store for &mut Heap {
     }
 
     fn queue(&mut self, kind: Queued, len: usize, encode: &Encode<'_>) -> Result<(), QueueError> {
-        if kind == Queued::Message {
-            let mut frame = self.take_spent().unwrap_or_default();
-            encode(&mut Writer::appending(&mut frame))?;
-            return self.queue_frame(frame).map_err(|(full, _)| full.into());
+        match kind {
+            Queued::Message => {
+                let mut frame = self.take_spent().unwrap_or_default();
+                encode(&mut Writer::appending(&mut frame))?;
+                return self.queue_frame(frame).map_err(|(full, _)| full.into());
+            }
+            Queued::Farewell => {
+                self.farewell.clear();
+                return Ok(encode(&mut Writer::appending(&mut self.farewell))?);
+            }
+            Queued::Connect | Queued::Control => {}
         }
         if self.wire.waiting() > 0 && self.wire.waiting() + len > self.limits.wire_bytes {
             return Err(Full::Wire.into());
@@ -327,15 +321,19 @@ impl Store for &mut Heap {
         if self.held_bytes > 0 && self.held_bytes + frame.len() > self.limits.held_bytes {
             return Err((Full::Bytes, frame));
         }
-        frame::set_packet_id(&mut frame, held.packet_id);
+        frame::renew(&mut frame, held.packet_id);
         self.held_bytes += frame.len();
         self.held.push(held.packet_id, HeldFrame { held, frame, state: FrameState::Unsent });
         Ok(())
     }
 
-    fn transmitted(&self, packet_id: PacketId) -> Option<QoS> {
+    fn held(&self, packet_id: PacketId) -> Option<(QoS, bool)> {
         let held = self.held.get(packet_id)?;
-        matches!(held.state, FrameState::Loaded(_)).then_some(held.held.qos)
+        match held.state {
+            FrameState::Unsent => Some((held.held.qos, false)),
+            FrameState::Loaded(at) => Some((held.held.qos, at < self.wire.consumed)),
+            FrameState::Acknowledged => None,
+        }
     }
 
     fn unhold(&mut self, packet_id: PacketId) {
@@ -348,9 +346,14 @@ impl Store for &mut Heap {
         }
     }
 
+    fn has_lost(&self) -> bool {
+        // They are sent in their order, so those that were are in front.
+        self.held.front().is_some_and(|(_, held)| held.held.begun) || self.releases.len() > 0
+    }
+
     fn pop_lost(&mut self) -> Option<(PacketId, Option<Vec<u8>>)> {
-        let lost = self.held.iter_mut().find(|(_, held)| held.held.begun).map(|(id, _)| id);
-        if let Some(id) = lost {
+        let begun = self.held.front().filter(|(_, held)| held.held.begun).map(|(id, _)| id);
+        if let Some(id) = begun {
             return Some((id, self.drop_held(id).map(|gone| gone.frame)));
         }
         let (id, _) = self.releases.front()?;
@@ -420,6 +423,10 @@ impl Store for &mut Heap {
 
     fn received_count(&self) -> usize {
         self.received.len()
+    }
+
+    fn carried_count(&self) -> usize {
+        self.received.carried()
     }
 
     fn push_received(&mut self, received: Received) -> bool {

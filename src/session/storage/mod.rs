@@ -71,8 +71,8 @@ pub trait Store {
 
     /// Whether the wire takes another packet.
     fn has_wire_room(&self) -> bool;
-    /// Whether nothing is left to give to the transport.
-    fn wire_is_empty(&self) -> bool;
+    /// How many bytes wait on the wire for the transport.
+    fn waiting(&self) -> usize;
     /// Puts a packet of at most five bytes on the wire, which has room.
     fn load(&mut self, packet: &[u8]);
     /// Puts the next queued packet on the wire, or, if `publishes`, the next held one that was not sent on this connection.
@@ -101,10 +101,12 @@ pub trait Store {
     /// # Errors
     /// The frame comes back.
     fn hold_frame(&mut self, held: Held, frame: Self::Frame) -> Result<(), (Full, Self::Frame)>;
-    /// The QoS of a held PUBLISH that is on the wire or was sent on this connection.
-    fn transmitted(&self, packet_id: PacketId) -> Option<QoS>;
+    /// The QoS of a held PUBLISH, and whether bytes of it have gone out on this connection.
+    fn held(&self, packet_id: PacketId) -> Option<(QoS, bool)>;
     /// Lets go of a held PUBLISH; its bytes stay for as long as a part of them is on the wire.
     fn unhold(&mut self, packet_id: PacketId);
+    /// Whether [`Store::pop_lost`] has something.
+    fn has_lost(&self) -> bool;
     /// Removes a message that was sent in a session that is gone, oldest first.
     fn pop_lost(&mut self) -> Option<(PacketId, Option<Self::Frame>)>;
 
@@ -136,8 +138,10 @@ pub trait Store {
 
     /// How many messages of QoS 1 and 2 can be received before one is complete.
     fn receive_capacity(&self) -> u16;
-    /// How many messages of QoS 1 and 2 are not complete on this connection.
+    /// How many messages of QoS 1 and 2 that came on this connection are not complete.
     fn received_count(&self) -> usize;
+    /// How many messages of earlier connections await their PUBREL.
+    fn carried_count(&self) -> usize;
     /// Notes a received message, last in the order of receipt; `false` if there is no room.
     fn push_received(&mut self, received: Received) -> bool;
     /// What has to happen before another message can be noted; `None` if only the server can make room.
@@ -149,7 +153,7 @@ pub trait Store {
     /// The oldest message of that QoS not yet answered, if its answer is known. It is answered then: one of QoS 1 is
     /// complete, one of QoS 2 is if its code is an error, and else awaits PUBREL.
     fn pop_acknowledged(&mut self, qos: QoS) -> Option<(PacketId, ReasonCode)>;
-    /// A QoS 2 message of an earlier connection has been repeated: it is last in the order of receipt now.
+    /// A QoS 2 message of an earlier connection has been repeated: it counts again, and is last in the order of receipt.
     fn revive(&mut self, packet_id: PacketId);
     /// Completes a QoS 2 message; `false` if none awaits PUBREL under this identifier.
     fn release(&mut self, packet_id: PacketId) -> bool;
@@ -181,6 +185,8 @@ pub enum Queued {
     Message,
     /// Anything else.
     Control,
+    /// The DISCONNECT behind which nothing is queued any more.
+    Farewell,
 }
 
 /// Why a packet was not queued.
@@ -237,6 +243,8 @@ pub enum Loaded<F> {
     Nothing,
     /// A queued packet is on the wire.
     Queued,
+    /// The farewell is on the wire.
+    Farewell,
     /// A held PUBLISH is on the wire.
     Publish,
     /// A held PUBLISH was refused.
@@ -293,5 +301,15 @@ pub enum Stage {
     /// As above, at QoS 2, but on an earlier connection: the server will repeat it.
     Interrupted(Option<ReasonCode>),
     /// PUBREC was sent, PUBREL has not come.
-    AwaitingRelease,
+    AwaitingRelease {
+        /// Whether its PUBLISH came on this connection, and so takes a place in the Receive Maximum.
+        counted: bool,
+    },
+}
+
+impl Stage {
+    /// Whether its PUBLISH came on this connection.
+    pub(super) const fn is_counted(&self) -> bool {
+        matches!(self, Self::Unanswered(..) | Self::AwaitingRelease { counted: true })
+    }
 }

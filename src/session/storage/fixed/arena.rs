@@ -3,7 +3,7 @@
 //! Records stand in the order they were made. Those that are queued go away once sent, those that are held once they
 //! are acknowledged; the bytes behind move up. Nothing is ever split.
 
-use super::super::{Encode, Held, QueueError};
+use super::super::{Encode, Held, QueueError, Queued};
 use crate::codec::Writer;
 use crate::session::error::Full;
 use crate::types::{PacketId, QoS};
@@ -14,6 +14,7 @@ const SMALL: usize = 5;
 const QOS: u8 = 0x03;
 const LOADED: u8 = 0x04;
 const BEGUN: u8 = 0x08;
+const FAREWELL: u8 = 0x10;
 
 /// A packet in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,16 +27,20 @@ pub(super) struct Record {
     pub(super) loaded: bool,
     /// Bytes of it have gone to a transport.
     pub(super) begun: bool,
+    /// The DISCONNECT.
+    pub(super) farewell: bool,
     pub(super) since: u32,
 }
 
 impl Record {
-    pub(super) const fn queued() -> Self {
-        Self { at: 0, len: 0, identity: None, loaded: false, begun: false, since: 0 }
+    pub(super) fn queued(kind: Queued) -> Self {
+        let farewell = kind == Queued::Farewell;
+        Self { at: 0, len: 0, identity: None, loaded: false, begun: false, farewell, since: 0 }
     }
 
-    pub(super) const fn held(held: &Held) -> Self {
-        Self { identity: Some((held.packet_id, held.qos)), since: held.since.as_millis(), ..Self::queued() }
+    pub(super) fn held(held: &Held) -> Self {
+        let identity = Some((held.packet_id, held.qos));
+        Self { identity, since: held.since.as_millis(), ..Self::queued(Queued::Message) }
     }
 
     pub(super) const fn end(&self) -> usize {
@@ -67,6 +72,11 @@ impl Position {
 
     pub(super) const fn is_idle(&self) -> bool {
         matches!(self.sending, Sending::Nothing)
+    }
+
+    /// Whether this record is on the wire and no byte of it has gone.
+    pub(super) fn is_before(&self, record: &Record) -> bool {
+        self.sent == 0 && matches!(self.sending, Sending::Record { at, .. } if usize::from(at) == record.at)
     }
 
     pub(super) fn reserved(&self) -> usize {
@@ -116,6 +126,7 @@ impl Arena<'_> {
             identity,
             loaded: flags & LOADED != 0,
             begun: flags & BEGUN != 0,
+            farewell: flags & FAREWELL != 0,
             since: u32::from_be_bytes([s0, s1, s2, s3]),
         })
     }
@@ -125,7 +136,8 @@ impl Arena<'_> {
         let (id, qos) = record.identity.map_or((0, 0), |(id, qos)| (id.value(), qos.bits()));
         let [i0, i1] = id.to_be_bytes();
         let [s0, s1, s2, s3] = record.since.to_be_bytes();
-        let flags = qos | if record.loaded { LOADED } else { 0 } | if record.begun { BEGUN } else { 0 };
+        let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        let flags = qos | flag(record.loaded, LOADED) | flag(record.begun, BEGUN) | flag(record.farewell, FAREWELL);
         if let Some(target) = self.bytes.get_mut(record.at..record.at + HEADER) {
             target.copy_from_slice(&[l0, l1, i0, i1, flags, s0, s1, s2, s3]);
         }

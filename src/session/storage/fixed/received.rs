@@ -10,9 +10,10 @@ use crate::types::{PacketId, QoS, ReasonCode};
 pub(super) fn interrupt(table: &mut VecView<Received>) {
     table.retain(|received| !matches!(received.stage, Stage::Unanswered(QoS::AtLeastOnce, _)));
     for received in table.iter_mut() {
-        if let Stage::Unanswered(_, code) = received.stage {
-            received.stage = Stage::Interrupted(code);
-        }
+        received.stage = match received.stage {
+            Stage::Unanswered(_, code) | Stage::Interrupted(code) => Stage::Interrupted(code),
+            Stage::AwaitingRelease { .. } => Stage::AwaitingRelease { counted: false },
+        };
     }
 }
 
@@ -42,7 +43,7 @@ pub(super) fn pop_acknowledged(table: &mut VecView<Received>, wanted: QoS) -> Op
     let Stage::Unanswered(qos, Some(code)) = oldest.stage else { return None };
     let packet_id = oldest.packet_id;
     if qos == QoS::ExactlyOnce && !code.is_error() {
-        oldest.stage = Stage::AwaitingRelease;
+        oldest.stage = Stage::AwaitingRelease { counted: true };
     } else {
         table.retain(|received| received.packet_id != packet_id);
     }
@@ -51,16 +52,21 @@ pub(super) fn pop_acknowledged(table: &mut VecView<Received>, wanted: QoS) -> Op
 
 pub(super) fn revive(table: &mut VecView<Received>, packet_id: PacketId) {
     let Some(mut received) = table.iter().find(|received| received.packet_id == packet_id).copied() else { return };
-    if let Stage::Interrupted(code) = received.stage {
-        received.stage = Stage::Unanswered(QoS::ExactlyOnce, code);
-        table.retain(|known| known.packet_id != packet_id);
-        // The place has just become free.
-        let _ = table.push(received);
-    }
+    received.stage = match received.stage {
+        Stage::Interrupted(code) => Stage::Unanswered(QoS::ExactlyOnce, code),
+        Stage::AwaitingRelease { .. } => Stage::AwaitingRelease { counted: true },
+        Stage::Unanswered(..) => return,
+    };
+    table.retain(|known| known.packet_id != packet_id);
+    // The place has just become free.
+    let _ = table.push(received);
 }
 
 pub(super) fn release(table: &mut VecView<Received>, packet_id: PacketId) -> bool {
     let before = table.len();
-    table.retain(|received| received.packet_id != packet_id || received.stage != Stage::AwaitingRelease);
+    let awaits = |received: &Received| {
+        received.packet_id == packet_id && matches!(received.stage, Stage::AwaitingRelease { .. })
+    };
+    table.retain(|received| !awaits(received));
     table.len() != before
 }

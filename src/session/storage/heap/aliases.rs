@@ -5,9 +5,14 @@ use std::boxed::Box;
 use std::collections::HashMap;
 use std::vec::Vec;
 
-use crate::codec::{EncodeError, Properties, Property, PropertyContext, Writer};
+use crate::codec::{EncodeError, MAX_REMAINING_LENGTH, Properties, Property, PropertyContext, Writer};
 use crate::session::frame::{self, Flags};
 use crate::types::{ProtocolVersion, QoS};
+
+/// Bytes of the property.
+const PROPERTY_LEN: usize = 3;
+/// Bytes of the property, and of the lengths that it may make longer.
+const ALIAS_LEN: usize = PROPERTY_LEN + 2;
 
 /// The topics the server has defined.
 #[derive(Debug, Default)]
@@ -68,11 +73,13 @@ impl Outbound {
     pub(super) fn write_head(&mut self, frame: &[u8], room: u32, buffer: &mut Vec<u8>) -> Option<usize> {
         let parts = frame::parts(frame, ProtocolVersion::V5)?;
         let known = self.aliases.get(parts.topic).copied();
-        // A definition makes the packet longer by at most the property and a longer length before each block.
-        if known.is_none() && u32::try_from(frame.len() + 5).ok()? > room {
+        let saved = if known.is_some() { parts.topic.len() } else { 0 };
+        // An alias makes the packet longer by the property and maybe by a longer length before each block.
+        let len = frame.len() + ALIAS_LEN - saved;
+        if parts.topic.len() <= PROPERTY_LEN || u32::try_from(len).ok()? > room.min(MAX_REMAINING_LENGTH) {
             return None;
         }
-        let alias = known.unwrap_or_else(|| self.assign(parts.topic));
+        let (index, alias) = known.map_or_else(|| self.next_place(), |alias| Some((0, alias)))?;
         let topic = if known.is_some() { "" } else { parts.topic };
         let payload = frame.get(parts.behind_properties..)?;
         let id = match Flags::of(frame)?.qos {
@@ -92,24 +99,28 @@ impl Outbound {
         };
         writer.u8(*frame.first()?).ok()?;
         writer.prefixed_before(payload.len(), body).ok()?;
+        if known.is_none() {
+            self.assign(index, alias, parts.topic);
+        }
         Some(parts.behind_properties)
     }
 
-    fn assign(&mut self, topic: &str) -> NonZeroU16 {
-        let index = if self.topics.len() < usize::from(self.maximum) {
-            self.topics.push(topic.into());
-            self.topics.len() - 1
-        } else {
-            let index = self.next % self.topics.len().max(1);
-            self.next = index + 1;
-            if let Some(old) = self.topics.get_mut(index) {
+    /// The place and the alias for a new topic: one that was never used, or else that of the topic defined longest ago.
+    fn next_place(&self) -> Option<(usize, NonZeroU16)> {
+        let is_free = self.topics.len() < usize::from(self.maximum);
+        let index = if is_free { self.topics.len() } else { self.next % self.topics.len().max(1) };
+        Some((index, NonZeroU16::new(u16::try_from(index + 1).ok()?)?))
+    }
+
+    fn assign(&mut self, index: usize, alias: NonZeroU16, topic: &str) {
+        match self.topics.get_mut(index) {
+            Some(old) => {
                 self.aliases.remove(old);
                 *old = topic.into();
+                self.next = index + 1;
             }
-            index
-        };
-        let alias = u16::try_from(index + 1).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN);
+            None => self.topics.push(topic.into()),
+        }
         self.aliases.insert(topic.into(), alias);
-        alias
     }
 }

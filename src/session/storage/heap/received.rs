@@ -13,6 +13,8 @@ pub(super) struct ReceivedTable {
     /// QoS 2, from an earlier connection, and not repeated yet.
     interrupted: Fifo<Unanswered>,
     awaiting_release: HashSet<PacketId, BuildIdHasher>,
+    /// As above, but from an earlier connection, and not repeated.
+    carried: HashSet<PacketId, BuildIdHasher>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,7 @@ impl ReceivedTable {
             exactly_once: Fifo::new(),
             interrupted: Fifo::new(),
             awaiting_release: HashSet::default(),
+            carried: HashSet::default(),
         }
     }
 
@@ -38,13 +41,18 @@ impl ReceivedTable {
             self.interrupted.push(id, *message);
         }
         self.exactly_once.clear();
+        self.carried.extend(self.awaiting_release.drain());
     }
 
     pub(super) fn clear(&mut self) {
         *self = Self::new();
     }
 
-    /// Messages that are not complete on this connection.
+    pub(super) fn carried(&self) -> usize {
+        self.carried.len()
+    }
+
+    /// Messages that came on this connection and are not complete.
     pub(super) fn len(&self) -> usize {
         self.at_least_once.len() + self.exactly_once.len() + self.awaiting_release.len()
     }
@@ -53,7 +61,7 @@ impl ReceivedTable {
         let Stage::Unanswered(qos, code) = received.stage else { return false };
         let id = received.packet_id;
         let is_known = self.unanswered(qos).contains(id) || self.interrupted.remove(id).is_some();
-        if !is_known && self.len() + self.interrupted.len() >= window {
+        if !is_known && self.len() + self.interrupted.len() + self.carried.len() >= window {
             return false;
         }
         self.unanswered(qos).push(id, Unanswered { serial: received.serial, code });
@@ -68,7 +76,10 @@ impl ReceivedTable {
 
     pub(super) fn stage(&self, id: PacketId) -> Option<Stage> {
         if self.awaiting_release.contains(&id) {
-            return Some(Stage::AwaitingRelease);
+            return Some(Stage::AwaitingRelease { counted: true });
+        }
+        if self.carried.contains(&id) {
+            return Some(Stage::AwaitingRelease { counted: false });
         }
         let unanswered = |qos| move |message: &Unanswered| Stage::Unanswered(qos, message.code);
         (self.at_least_once.get(id).map(unanswered(QoS::AtLeastOnce)))
@@ -103,10 +114,13 @@ impl ReceivedTable {
         if let Some(message) = self.interrupted.remove(id) {
             self.exactly_once.push(id, message);
         }
+        if self.carried.remove(&id) {
+            self.awaiting_release.insert(id);
+        }
     }
 
     pub(super) fn release(&mut self, id: PacketId) -> bool {
-        self.awaiting_release.remove(&id)
+        self.awaiting_release.remove(&id) || self.carried.remove(&id)
     }
 
     pub(super) fn remove(&mut self, id: PacketId) {

@@ -1,10 +1,14 @@
 use std::collections::VecDeque;
 use std::vec::Vec;
 
+use super::aliases::Outbound;
 use crate::types::PacketId;
 
 /// From this size a frame is written where it lies; a shorter one is copied behind the bytes that go before it.
 pub(super) const WRITE_IN_PLACE: usize = 16 * 1024;
+
+/// So many bytes that have gone may lie before those that wait.
+const KEPT_BEHIND: usize = 64 * 1024;
 
 /// What goes to the transport, in order: bytes gathered from many packets, and long frames where they lie.
 #[derive(Debug, Default)]
@@ -18,8 +22,10 @@ pub(super) struct Wire {
     waiting: usize,
     /// Bytes that have gone since the connection began.
     pub(super) consumed: u64,
-    /// Where in the stream each QoS 0 PUBLISH ends.
+    /// Where in the stream each QoS 0 PUBLISH ends that has not gone whole.
     message_ends: VecDeque<u64>,
+    /// QoS 0 PUBLISH packets that have gone whole since somebody asked.
+    sent_messages: usize,
 }
 
 #[derive(Debug)]
@@ -86,9 +92,7 @@ impl Wire {
 
     /// How many QoS 0 PUBLISH packets have gone whole since this was asked.
     pub(super) fn take_sent_messages(&mut self) -> usize {
-        let count = self.message_ends.partition_point(|end| *end <= self.consumed);
-        self.message_ends.drain(..count);
-        count
+        core::mem::take(&mut self.sent_messages)
     }
 
     /// The bytes that are next, a slice for each segment.
@@ -137,15 +141,46 @@ impl Wire {
                 }
             }
         }
-        if self.gone == self.gathered.len() {
-            self.gathered.clear();
+        while self.message_ends.front().is_some_and(|end| *end <= self.consumed) {
+            self.message_ends.pop_front();
+            self.sent_messages += 1;
+        }
+        // A wire that never runs empty must not keep what has gone.
+        if self.gone == self.gathered.len() || self.gone > KEPT_BEHIND.max(self.gathered.len() / 2) {
+            self.gathered.drain(..self.gone);
             self.gone = 0;
         }
     }
 
     /// Drops everything; the stream of the next connection begins.
     pub(super) fn clear(&mut self) {
-        *self = Self { gathered: core::mem::take(&mut self.gathered), ..Self::default() };
         self.gathered.clear();
+        *self = Self {
+            gathered: core::mem::take(&mut self.gathered),
+            sent_messages: self.sent_messages,
+            ..Self::default()
+        };
     }
+}
+
+/// Puts a frame on the wire: its head with a topic alias where those are in use, and the rest where it lies if it is
+/// long. Says whether the frame itself is still needed, and from where on.
+pub(super) fn put_on_wire(wire: &mut Wire, aliases: &mut Outbound, frame: &[u8], room: u32) -> Option<usize> {
+    let mut offset = 0;
+    if aliases.is_on() {
+        let _: Result<(), ()> = wire.gather(|buffer| {
+            let before = buffer.len();
+            match aliases.write_head(frame, room, buffer) {
+                Some(behind_head) => offset = behind_head,
+                None => buffer.truncate(before),
+            }
+            Ok(())
+        });
+    }
+    let rest = frame.get(offset..).unwrap_or(&[]);
+    if rest.len() >= WRITE_IN_PLACE {
+        return Some(offset);
+    }
+    wire.gather_bytes(rest);
+    None
 }
