@@ -1,9 +1,11 @@
 //! placeholder
-#![no_std]
-#[cfg(feature = "std")]
-extern crate std;
+#![cfg_attr(not(feature = "std"), no_std)]
 
 pub mod codec;
+#[cfg(feature = "std")]
+pub mod mqtt_client;
+#[cfg(feature = "std")]
+pub mod mqtt_serde;
 pub mod packet;
 pub mod session;
 pub mod time;

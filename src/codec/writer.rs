@@ -15,7 +15,7 @@ enum Target<'b> {
     Count,
     Slice(&'b mut [u8]),
     #[cfg(feature = "std")]
-    Vec(&'b mut std::vec::Vec<u8>),
+    Vec(&'b mut Vec<u8>),
 }
 
 impl<'b> Writer<'b> {
@@ -31,7 +31,7 @@ impl<'b> Writer<'b> {
 
     /// A writer that appends to a `Vec`.
     #[cfg(feature = "std")]
-    pub const fn appending(buffer: &'b mut std::vec::Vec<u8>) -> Self {
+    pub const fn appending(buffer: &'b mut Vec<u8>) -> Self {
         Self { target: Target::Vec(buffer), written: 0 }
     }
 

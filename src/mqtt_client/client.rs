@@ -1,0 +1,207 @@
+//! What operations have come to.
+
+use std::time::Duration;
+
+use super::properties::PropertyBlock;
+use super::token::Token;
+use crate::session::Misuse;
+use crate::types::{ProtocolVersion, ReasonCode};
+
+/// The answer to a connection attempt: CONNACK (section 3.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionResult {
+    /// The reason code: 0 for success. Return codes of v3.1.1 are given as the v5.0 code of their meaning.
+    pub reason_code: u8,
+    /// Whether the server has kept a session.
+    pub session_present: bool,
+    /// Properties, v5.0 only.
+    pub properties: PropertyBlock<'static>,
+    /// The version of the connection.
+    pub version: ProtocolVersion,
+}
+
+impl ConnectionResult {
+    /// Whether the connection was accepted.
+    pub const fn is_success(&self) -> bool {
+        self.reason_code == 0
+    }
+
+    /// Whether it was refused.
+    pub const fn is_failure(&self) -> bool {
+        !self.is_success()
+    }
+
+    /// What the code means, in the words of the version in use.
+    pub fn reason_description(&self) -> &'static str {
+        describe(self.reason_code, self.version)
+    }
+
+    /// The code as it stood on the wire: in v3.1.1 the return code 0 to 5.
+    pub fn return_code(&self) -> u8 {
+        let code = ReasonCode::from_byte(self.reason_code);
+        let v3 = code.and_then(ReasonCode::return_code).filter(|_| !self.version.is_v5());
+        v3.unwrap_or(self.reason_code)
+    }
+}
+
+/// How a publish has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublishResult {
+    /// What the call has returned.
+    pub token: Token,
+    /// The packet identifier it had last; none at QoS 0, and if it was never sent.
+    pub packet_id: Option<u16>,
+    /// The code of the server's answer; none at QoS 0, and if there was no answer.
+    pub reason_code: Option<u8>,
+    /// The QoS.
+    pub qos: u8,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Properties of the server's answer, v5.0 only.
+    pub properties: PropertyBlock<'static>,
+}
+
+impl PublishResult {
+    /// Whether the message was sent (QoS 0) or acknowledged without an error.
+    pub const fn is_success(&self) -> bool {
+        matches!(self.outcome, Outcome::Sent | Outcome::Acknowledged)
+    }
+
+    /// What the code means, or how the message ended without one.
+    pub fn reason_description(&self) -> &'static str {
+        match (self.reason_code, self.outcome) {
+            (Some(code), _) => describe(code, ProtocolVersion::V5),
+            (None, outcome) => outcome.description(),
+        }
+    }
+}
+
+/// How a publish has ended. There is exactly one for each [`Token`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// QoS 0: the transport has taken it.
+    Sent,
+    /// QoS 1 or 2: the server has it.
+    Acknowledged,
+    /// The server has answered with an error.
+    Rejected,
+    /// Its Message Expiry Interval has passed before it could be sent.
+    Expired,
+    /// It was given up.
+    Dropped(DropCause),
+    /// The client was shut down before.
+    Cancelled,
+}
+
+impl Outcome {
+    const fn description(self) -> &'static str {
+        match self {
+            Self::Sent => "Sent",
+            Self::Acknowledged => "Acknowledged",
+            Self::Rejected => "Rejected by the server",
+            Self::Expired => "Expired before it could be sent",
+            Self::Dropped(DropCause::BufferFull) => "Dropped: the offline buffer was full",
+            Self::Dropped(DropCause::ConnectionLost) => "Dropped: the connection was lost",
+            Self::Dropped(DropCause::NotConnected) => "Dropped: not connected, and messages are not buffered",
+            Self::Dropped(DropCause::SessionLost) => "Dropped: the server lost the session",
+            Self::Dropped(DropCause::Refused(_)) => "Dropped: the server does not take such a message",
+            Self::Cancelled => "Cancelled by the shutdown of the client",
+        }
+    }
+}
+
+/// Why a message was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DropCause {
+    /// Newer messages have taken its place in the offline buffer.
+    BufferFull,
+    /// QoS 0: the connection went before the transport had taken it.
+    ConnectionLost,
+    /// There is no connection, and messages are not buffered.
+    NotConnected,
+    /// It was sent and not acknowledged, and the server has lost the session.
+    SessionLost,
+    /// It breaks a limit that the server has told.
+    Refused(Misuse),
+}
+
+/// The answer to a subscribe: SUBACK (section 3.9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubscribeResult {
+    /// What the call has returned.
+    pub token: Token,
+    /// The packet identifier; 0 if it was never sent.
+    pub packet_id: u16,
+    /// A code for each filter: the granted QoS, or an error from 0x80 on. Empty if there was no answer.
+    pub reason_codes: Vec<u8>,
+    /// Whether the server has answered, and why not.
+    pub outcome: Outcome,
+    /// Properties, v5.0 only.
+    pub properties: PropertyBlock<'static>,
+}
+
+impl SubscribeResult {
+    /// Whether every filter was granted.
+    pub fn is_success(&self) -> bool {
+        !self.reason_codes.is_empty() && self.reason_codes.iter().all(|code| *code <= 2)
+    }
+
+    /// How many filters were granted.
+    pub fn successful_subscriptions(&self) -> usize {
+        self.reason_codes.iter().filter(|code| **code <= 2).count()
+    }
+}
+
+/// The answer to an unsubscribe: UNSUBACK (section 3.11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnsubscribeResult {
+    /// What the call has returned.
+    pub token: Token,
+    /// The packet identifier; 0 if it was never sent.
+    pub packet_id: u16,
+    /// A code for each filter; always empty in v3.1.1, and if there was no answer.
+    pub reason_codes: Vec<u8>,
+    /// Whether the server has answered, and why not.
+    pub outcome: Outcome,
+    /// Properties, v5.0 only.
+    pub properties: PropertyBlock<'static>,
+}
+
+impl UnsubscribeResult {
+    /// Whether the server has answered without an error.
+    pub fn is_success(&self) -> bool {
+        self.outcome == Outcome::Acknowledged && self.reason_codes.iter().all(|code| *code < 0x80)
+    }
+}
+
+/// The answer to a ping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PingResult {
+    /// Whether PINGRESP has come.
+    pub success: bool,
+    /// From PINGREQ to PINGRESP, where the application had asked for it.
+    pub round_trip: Option<Duration>,
+}
+
+/// What became of the messages in flight when the server had lost the session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionLossReport {
+    /// Messages that are published again as new ones.
+    pub requeued: usize,
+    /// Messages that end as [`DropCause::SessionLost`].
+    pub failed: usize,
+    /// Messages that end as [`Outcome::Expired`].
+    pub expired: usize,
+}
+
+fn describe(code: u8, version: ProtocolVersion) -> &'static str {
+    ReasonCode::from_byte(code).map_or("Unknown reason code", |code| code.description(version))
+}

@@ -1,0 +1,80 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::client::{PublishResult, SubscribeResult, UnsubscribeResult};
+use super::event::Receipt;
+use super::options::{SubscribeOptions, TopicSubscription};
+use super::token::{Completion, Token};
+use crate::types::{QoS, ReasonCode};
+
+/// What the handle asks of the worker.
+#[derive(Debug)]
+pub(super) enum Command {
+    Connect,
+    Publish(Publishing),
+    Request(Requesting),
+    Ping,
+    SetAutoReconnect(bool),
+    Disconnect(ReasonCode),
+    Shutdown,
+}
+
+impl Command {
+    /// Whether doing both comes to the same as doing one.
+    pub(super) const fn is_same_control(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Connect, Self::Connect) | (Self::Shutdown, Self::Shutdown) => true,
+            (Self::Disconnect(a), Self::Disconnect(b)) => a.byte() == b.byte(),
+            (Self::SetAutoReconnect(a), Self::SetAutoReconnect(b)) => *a == *b,
+            _ => false,
+        }
+    }
+}
+
+/// A message on its way.
+#[derive(Debug)]
+pub(super) struct Publishing {
+    pub(super) token: Token,
+    pub(super) qos: QoS,
+    /// The encoded PUBLISH; empty while the session has it.
+    pub(super) frame: Vec<u8>,
+    pub(super) published_at: Instant,
+    /// Seconds.
+    pub(super) expiry: Option<u32>,
+    pub(super) tracked: Option<Arc<Completion<PublishResult>>>,
+    /// It takes a place in the command queue.
+    pub(super) in_queue: bool,
+}
+
+impl Publishing {
+    pub(super) fn has_expired(&self, now: Instant) -> bool {
+        let waited = now.saturating_duration_since(self.published_at).as_secs();
+        self.expiry.is_some_and(|seconds| waited >= u64::from(seconds))
+    }
+}
+
+/// A subscribe or unsubscribe on its way.
+#[derive(Debug)]
+pub(super) struct Requesting {
+    /// None where the client itself restores subscriptions.
+    pub(super) token: Option<Token>,
+    pub(super) options: SubscribeOptions,
+    pub(super) kind: RequestingKind,
+    /// It takes a place in the command queue.
+    pub(super) in_queue: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum RequestingKind {
+    Subscribe(Vec<TopicSubscription>, Option<Arc<Completion<SubscribeResult>>>),
+    Unsubscribe(Vec<String>, Option<Arc<Completion<UnsubscribeResult>>>),
+}
+
+/// A message that the application is done with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Acknowledgement {
+    pub(super) receipt: Receipt,
+    pub(super) code: ReasonCode,
+    /// The application has asked for it, and wants to know when it comes too late.
+    pub(super) by_hand: bool,
+}

@@ -1,0 +1,398 @@
+//! The way from nothing to a connection and back: opening, CONNECT, loss, back-off, the end.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, TryRecvError};
+use mio::Registry;
+
+use super::Connection;
+use crate::codec::Property;
+use crate::mqtt_client::client::PingResult;
+use crate::mqtt_client::connector;
+use crate::mqtt_client::event::MqttEvent;
+use crate::mqtt_client::options::Will;
+use crate::mqtt_client::outbound_properties::message_properties;
+use crate::mqtt_client::reconnect::{STABLE_AFTER, may_retry};
+use crate::mqtt_client::transport::Transport;
+use crate::mqtt_client::worker::CONNECTION;
+use crate::packet::{self, Disconnect};
+use crate::session::ConnectOptions;
+use crate::types::{QoS, ReasonCode};
+
+/// How long the last packet may take to leave, and the peer to close after that.
+const LINGER: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) enum Link {
+    /// There is none, and none is being opened.
+    Down,
+    /// The next attempt begins then.
+    Waiting { until: Instant },
+    /// The connector works at it.
+    Opening { opened: Receiver<io::Result<Transport>>, deadline: Instant },
+    /// A transport is open.
+    Up(Up),
+    /// DISCONNECT has gone; the peer closes first, so that nothing of it is lost to a reset.
+    Lingering { transport: Transport, until: Instant },
+}
+
+#[derive(Debug)]
+pub(super) struct Up {
+    pub(super) transport: Transport,
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    /// CONNACK has to come until then.
+    deadline: Instant,
+    accepted_at: Option<Instant>,
+    ending: Option<Ending>,
+    /// The last packet has to leave until then.
+    leave_until: Option<Instant>,
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// This client has sent DISCONNECT.
+    ByClient(ReasonCode),
+    /// The server has sent DISCONNECT.
+    ByServer(ReasonCode),
+    /// CONNACK has refused it.
+    Refused(ReasonCode),
+    /// The transport or the server has failed.
+    Fault(io::Error),
+}
+
+impl Up {
+    pub(super) const fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+}
+
+impl Link {
+    pub(super) const fn is_up(&self) -> bool {
+        matches!(self, Self::Up(_))
+    }
+
+    pub(super) const fn is_lingering(&self) -> bool {
+        matches!(self, Self::Lingering { .. })
+    }
+
+    pub(super) const fn up(&mut self) -> Option<&mut Up> {
+        match self {
+            Self::Up(up) => Some(up),
+            _ => None,
+        }
+    }
+
+    pub(super) fn note_readiness(&mut self, readable: bool, writable: bool) {
+        if let Some(up) = self.up() {
+            up.readable |= readable;
+            up.writable |= writable;
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Down => None,
+            Self::Waiting { until } | Self::Lingering { until, .. } => Some(*until),
+            Self::Opening { deadline, .. } => Some(*deadline),
+            Self::Up(up) => up.leave_until.or_else(|| up.accepted_at.is_none().then_some(up.deadline)),
+        }
+    }
+
+    fn end(&mut self, ending: Ending, now: Instant) {
+        if let Some(up) = self.up()
+            && up.ending.is_none()
+        {
+            up.ending = Some(ending);
+            up.leave_until = Some(now + LINGER);
+        }
+    }
+}
+
+impl Connection {
+    /// `connect()` was called.
+    pub(super) fn want_connection(&mut self) {
+        if self.wanted {
+            return;
+        }
+        self.wanted = true;
+        self.is_first = true;
+        self.backoff.reset();
+        if !self.link.is_up() && !self.link.is_lingering() {
+            self.open_link();
+        }
+    }
+
+    /// Goes on with opening, waiting and lingering.
+    pub(super) fn drive_link(&mut self, registry: &Registry) {
+        match &mut self.link {
+            Link::Waiting { until } if self.now >= *until => {
+                self.outlet.tell(MqttEvent::ReconnectAttempt(self.backoff.attempt()));
+                self.open_link();
+            }
+            Link::Opening { opened, deadline } => match opened.try_recv() {
+                Ok(Ok(transport)) => {
+                    let deadline = *deadline;
+                    self.begin_connection(registry, transport, deadline);
+                }
+                Ok(Err(error)) => self.fail_attempt(error),
+                Err(TryRecvError::Empty) if self.now < *deadline => {}
+                Err(_) => self.fail_attempt(self.connect_timeout()),
+            },
+            Link::Lingering { transport, until } => {
+                let mut buffer = [0; 4096];
+                let closed = loop {
+                    match transport.read(&mut buffer) {
+                        Ok(0) => break true,
+                        Ok(_) => {}
+                        Err(error) => break error.kind() != io::ErrorKind::WouldBlock,
+                    }
+                };
+                if closed || self.now >= *until {
+                    self.abandon_link();
+                    if self.wanted && self.drain.is_none() {
+                        self.open_link();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn open_link(&mut self) {
+        let timeout = self.options.timeouts.connect;
+        match connector::open(self.peer.clone(), timeout, self.shared.clone()) {
+            Ok(opened) => self.link = Link::Opening { opened, deadline: self.now + timeout },
+            Err(error) => self.fail_attempt(error),
+        }
+    }
+
+    fn begin_connection(&mut self, registry: &Registry, mut transport: Transport, deadline: Instant) {
+        if let Err(error) = transport.register(registry, CONNECTION) {
+            return self.fail_attempt(error);
+        }
+        self.link = Link::Up(Up {
+            transport,
+            readable: true,
+            writable: true,
+            deadline,
+            accepted_at: None,
+            ending: None,
+            leave_until: None,
+        });
+        if let Err(misuse) = self.send_connect() {
+            self.wanted = false;
+            self.link.end(Ending::Fault(io::Error::new(io::ErrorKind::InvalidInput, misuse)), self.now);
+        }
+    }
+
+    fn send_connect(&mut self) -> Result<(), crate::session::Misuse> {
+        let options = &self.options;
+        let protocol = &options.protocol;
+        let session_expiry_interval = if options.sessionless { 0 } else { protocol.session_expiry_interval };
+        let resumes = protocol.version.is_v5() && session_expiry_interval > 0 && !self.is_first;
+        let mut properties = Vec::new();
+        if protocol.request_response_information {
+            properties.push(Property::RequestResponseInformation(true));
+        }
+        if protocol.omit_problem_information {
+            properties.push(Property::RequestProblemInformation(false));
+        }
+        properties.extend(protocol.user_properties.iter().map(|(name, value)| Property::UserProperty(name, value)));
+        let will_properties = options.will.as_ref().map(will_properties);
+        let will = options.will.as_ref().zip(will_properties.as_deref()).map(|(will, properties)| packet::Will {
+            topic: &will.topic,
+            payload: &will.payload,
+            qos: QoS::from_bits(will.qos).unwrap_or_default(),
+            retain: will.retain,
+            properties: crate::codec::Properties::new(properties),
+        });
+        let now = self.session_now();
+        self.session.connect(
+            now,
+            &ConnectOptions {
+                client_id: self.assigned_client_id.as_deref().unwrap_or(&options.client_id),
+                clean_start: options.sessionless || (options.clean_start && !resumes),
+                keep_alive: options.keep_alive,
+                username: options.username.as_deref(),
+                password: options.password.as_ref().map(super::super::options::Secret::expose),
+                will,
+                session_expiry_interval,
+                properties: &properties,
+            },
+        )
+    }
+
+    /// CONNACK has accepted the connection.
+    pub(super) fn note_accepted(&mut self) {
+        if let Some(up) = self.link.up() {
+            up.accepted_at = Some(self.now);
+        }
+        self.is_first = false;
+    }
+
+    /// The connection ends once its last packet has left.
+    pub(super) fn end_link(&mut self, ending: Ending) {
+        self.link.end(ending, self.now);
+    }
+
+    pub(super) fn send_disconnect(&mut self, reason: ReasonCode) {
+        let now = self.session_now();
+        if self.session.disconnect(now, &Disconnect::new(reason)).is_ok() {
+            self.link.end(Ending::ByClient(reason), self.now);
+            self.write();
+        }
+    }
+
+    pub(super) fn check_session_timeout(&mut self) {
+        let now = self.session_now();
+        if let Err(error) = self.session.handle_timeout(now) {
+            self.end_link(Ending::Fault(io::Error::new(io::ErrorKind::TimedOut, error)));
+        }
+        if let Some(up) = self.link.up()
+            && up.accepted_at.is_none()
+            && self.now >= up.deadline
+        {
+            let error = self.connect_timeout();
+            self.end_link(Ending::Fault(error));
+        }
+    }
+
+    fn connect_timeout(&self) -> io::Error {
+        let text = format!(
+            "no connection to {}:{} within {:?}",
+            self.peer.host, self.peer.port, self.options.timeouts.connect
+        );
+        io::Error::new(io::ErrorKind::TimedOut, text)
+    }
+
+    /// Closes a connection that has come to its end, and sees to the next one.
+    pub(super) fn check_end_of_link(&mut self, registry: &Registry) {
+        let now = self.session_now();
+        let has_left = self.session.poll_transmit(now).is_none();
+        let Some(up) = self.link.up() else { return };
+        let is_over = has_left || up.leave_until.is_some_and(|until| self.now >= until);
+        let Some(ending) = up.ending.take_if(|_| is_over) else { return };
+        let was_accepted = up.accepted_at;
+        let Link::Up(up) = std::mem::replace(&mut self.link, Link::Down) else { return };
+        self.take_back();
+        self.close(registry, up.transport, &ending);
+        self.after_end(ending, was_accepted);
+    }
+
+    fn close(&mut self, registry: &Registry, mut transport: Transport, ending: &Ending) {
+        if matches!(ending, Ending::ByClient(_)) && transport.finish_writing().is_ok() {
+            self.link = Link::Lingering { transport, until: self.now + LINGER };
+        } else {
+            // A transport that is dropped leaves the poll by itself; saying so frees its place at once.
+            let _ = transport.deregister(registry);
+        }
+    }
+
+    /// Takes back from the session what the connection has not done.
+    fn take_back(&mut self) {
+        self.collect_sent();
+        let now = self.session_now();
+        self.session.handle_closed(now);
+        self.input.clear();
+        self.resume_reading();
+        self.drop_unsent();
+        self.take_back_requests();
+        self.pings.clear();
+        self.wants_ping = false;
+    }
+
+    fn after_end(&mut self, ending: Ending, was_accepted: Option<Instant>) {
+        let may_retry = match ending {
+            Ending::ByClient(reason) => {
+                self.tell_disconnected(reason);
+                self.wanted = false;
+                return;
+            }
+            Ending::ByServer(reason) => {
+                self.tell_disconnected(reason);
+                if !may_retry(reason) {
+                    self.tell_error(io::Error::new(
+                        io::ErrorKind::ConnectionAborted,
+                        format!("the server has ended the connection: {reason}; call connect() to try again"),
+                    ));
+                }
+                may_retry(reason)
+            }
+            Ending::Refused(reason) => {
+                if !may_retry(reason) {
+                    let reason = reason.description(self.session.version());
+                    self.tell_error(io::Error::new(
+                        io::ErrorKind::ConnectionRefused,
+                        format!("the server refuses the connection: {reason}; call connect() to try again"),
+                    ));
+                }
+                may_retry(reason)
+            }
+            Ending::Fault(error) => {
+                self.tell_error(error);
+                if was_accepted.is_some() {
+                    self.outlet.tell(MqttEvent::ConnectionLost);
+                }
+                true
+            }
+        };
+        if was_accepted.is_some_and(|since| self.now.saturating_duration_since(since) >= STABLE_AFTER) {
+            self.backoff.reset();
+        }
+        self.try_again_if(may_retry);
+    }
+
+    fn fail_attempt(&mut self, error: io::Error) {
+        self.link = Link::Down;
+        self.tell_error(error);
+        self.try_again_if(true);
+    }
+
+    fn try_again_if(&mut self, may_retry: bool) {
+        let retries = may_retry && self.wanted && self.options.reconnect && self.auto_reconnect;
+        match self.backoff.next_delay().filter(|_| retries) {
+            Some(delay) => self.link = Link::Waiting { until: self.now + delay },
+            None => {
+                if retries {
+                    let attempts = self.config.max_reconnect_attempts;
+                    self.tell_error(io::Error::new(
+                        io::ErrorKind::NotConnected,
+                        format!("gave up after {attempts} reconnection attempts; call connect() to try again"),
+                    ));
+                }
+                self.wanted = false;
+            }
+        }
+    }
+
+    /// Lets go of whatever there is of a link, without a word.
+    pub(super) fn abandon_link(&mut self) {
+        if self.link.is_up() {
+            self.take_back();
+        }
+        self.link = Link::Down;
+    }
+
+    fn tell_disconnected(&mut self, reason: ReasonCode) {
+        let code = self.session.version().is_v5().then_some(reason.byte());
+        self.outlet.tell(MqttEvent::Disconnected(code));
+    }
+
+    /// A ping whose connection has gone is answered, too.
+    pub(super) fn fail_pings(&mut self) {
+        for _ in self.pings.drain(..) {
+            self.outlet.tell_result(MqttEvent::PingResponse(PingResult { success: false, round_trip: None }));
+        }
+    }
+}
+
+fn will_properties(will: &Will) -> Vec<Property<'_>> {
+    let mut properties = message_properties(&will.properties);
+    if will.delay_interval > 0 {
+        properties.push(Property::WillDelayInterval(will.delay_interval));
+    }
+    properties
+}

@@ -1,0 +1,326 @@
+//! One client's connection: its session, its transport, and what the application is owed.
+
+mod incoming;
+mod link;
+mod outgoing;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::Registry;
+
+use self::incoming::Input;
+use self::link::Link;
+use super::client::PingResult;
+use super::command::{Acknowledgement, Command, Publishing, Requesting};
+use super::config::AsyncClientConfig;
+use super::dispatch::Outlet;
+use super::error::ClientError;
+use super::event::MqttEvent;
+use super::options::{MqttClientOptions, Peer, TopicSubscription};
+use super::reconnect::Backoff;
+use super::shared::{Places, Shared};
+use crate::session::{Acknowledgement as Acknowledging, Config, Heap, HeapLimits, Oversize, Session};
+use crate::time;
+use crate::types::{PacketId, QoS, ReasonCode};
+
+pub(super) struct Connection {
+    options: MqttClientOptions,
+    config: AsyncClientConfig,
+    peer: Peer,
+    shared: Arc<Shared>,
+    outlet: Outlet,
+    session: Session<Heap>,
+    epoch: Instant,
+    now: Instant,
+    link: Link,
+    input: Input,
+    /// A connection is wanted.
+    wanted: bool,
+    auto_reconnect: bool,
+    backoff: Backoff,
+    /// The next CONNECT is the first one after `connect()`.
+    is_first: bool,
+    /// The client identifier that the server has chosen.
+    assigned_client_id: Option<String>,
+    drain: Option<Drain>,
+    /// Commands that came behind `disconnect()`, until it is done.
+    held_back: Vec<Command>,
+    /// There is more to do at once.
+    again: bool,
+    /// Messages that the session does not have, in order, and their bytes.
+    pending: VecDeque<Publishing>,
+    pending_bytes: usize,
+    /// Messages of QoS 0 that the session has and the transport has not taken whole, in order.
+    unsent: VecDeque<Publishing>,
+    /// Messages of QoS 1 and 2 that the session has.
+    in_flight: HashMap<PacketId, Publishing>,
+    /// Requests that were not sent.
+    requests: VecDeque<Requesting>,
+    /// Requests without their answer.
+    unanswered: HashMap<PacketId, Requesting>,
+    /// What to subscribe when the server has no session.
+    subscriptions: Vec<(TopicSubscription, super::options::SubscribeOptions)>,
+    /// A ping that the application has asked for, and since when it is on its way.
+    pings: VecDeque<Instant>,
+    wants_ping: bool,
+    connection_number: u64,
+    session_number: u64,
+    freed: Places,
+    commands: Vec<Command>,
+    acknowledgements: Vec<Acknowledgement>,
+}
+
+/// What was accepted so far is delivered before the connection ends.
+#[derive(Clone, Copy, Debug)]
+struct Drain {
+    until: Instant,
+    reason: ReasonCode,
+    shutdown: bool,
+    /// `connect()` was called behind `disconnect()`.
+    connect_again: bool,
+}
+
+/// When the worker has to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// At once: there is more to do.
+    Again,
+    /// When something happens, or at that time.
+    Wait(Option<Instant>),
+    /// Never: the client has ended.
+    Ended,
+}
+
+impl Connection {
+    pub(super) fn new(
+        options: MqttClientOptions,
+        config: AsyncClientConfig,
+        peer: Peer,
+        shared: Arc<Shared>,
+        outlet: Outlet,
+    ) -> Self {
+        let now = Instant::now();
+        let subscriptions =
+            options.subscription_topics.iter().map(|topic| (topic.clone(), Default::default())).collect();
+        Self {
+            session: Session::new(session_config(&options), Heap::new(heap_limits(&options))),
+            peer,
+            shared,
+            outlet,
+            epoch: now,
+            now,
+            link: Link::Down,
+            input: Input::default(),
+            wanted: false,
+            auto_reconnect: config.auto_reconnect,
+            backoff: Backoff::new(&config),
+            is_first: true,
+            assigned_client_id: None,
+            drain: None,
+            held_back: Vec::new(),
+            again: false,
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            unsent: VecDeque::new(),
+            in_flight: HashMap::new(),
+            requests: VecDeque::new(),
+            unanswered: HashMap::new(),
+            subscriptions,
+            pings: VecDeque::new(),
+            wants_ping: false,
+            connection_number: 0,
+            session_number: 0,
+            freed: Places::default(),
+            commands: Vec::new(),
+            acknowledgements: Vec::new(),
+            options,
+            config,
+        }
+    }
+
+    /// Does everything that can be done now.
+    pub(super) fn turn(&mut self, registry: &Registry) -> Turn {
+        self.now = Instant::now();
+        self.take_commands();
+        self.drive_link(registry);
+        if self.link.is_up() {
+            self.again |= self.read();
+            self.check_session_timeout();
+            self.send_requests();
+            self.send_publishes();
+            self.write();
+        }
+        self.bound_pending();
+        self.check_end_of_link(registry);
+        let ended = self.check_drain();
+        self.outlet.flush();
+        self.shared.give_back(&mut self.freed);
+        match (ended, std::mem::take(&mut self.again)) {
+            (true, _) => Turn::Ended,
+            (false, true) => Turn::Again,
+            (false, false) => Turn::Wait(self.next_timeout()),
+        }
+    }
+
+    /// The transport may take or give bytes.
+    pub(super) fn handle_readiness(&mut self, readable: bool, writable: bool) {
+        self.link.note_readiness(readable, writable);
+    }
+
+    fn take_commands(&mut self) {
+        let mut commands = std::mem::take(&mut self.commands);
+        let mut acknowledgements = std::mem::take(&mut self.acknowledgements);
+        self.shared.take(&mut commands, &mut acknowledgements);
+        for acknowledgement in acknowledgements.drain(..) {
+            self.acknowledge(acknowledgement);
+        }
+        for command in commands.drain(..) {
+            self.execute(command);
+        }
+        (self.commands, self.acknowledgements) = (commands, acknowledgements);
+    }
+
+    fn execute(&mut self, command: Command) {
+        let waits_for_drain = matches!(command, Command::Publish(_) | Command::Request(_) | Command::Ping);
+        if self.drain.is_some() && waits_for_drain {
+            return self.held_back.push(command);
+        }
+        match command {
+            Command::Connect => match &mut self.drain {
+                Some(drain) => drain.connect_again = true,
+                None => self.want_connection(),
+            },
+            Command::Publish(publishing) => {
+                self.pending_bytes += publishing.frame.len();
+                self.pending.push_back(publishing);
+            }
+            Command::Request(requesting) => self.requests.push_back(requesting),
+            Command::Ping => {
+                self.freed.add(0);
+                self.wants_ping = true;
+            }
+            Command::SetAutoReconnect(on) => self.auto_reconnect = on,
+            Command::Disconnect(reason) => self.begin_drain(reason, false),
+            Command::Shutdown => self.begin_drain(ReasonCode::SUCCESS, true),
+        }
+    }
+
+    fn begin_drain(&mut self, reason: ReasonCode, shutdown: bool) {
+        let until = self.now + self.options.timeouts.drain;
+        match &mut self.drain {
+            Some(drain) => {
+                drain.shutdown |= shutdown;
+                drain.connect_again &= !shutdown;
+            }
+            None => self.drain = Some(Drain { until, reason, shutdown, connect_again: false }),
+        }
+    }
+
+    /// Goes on with a disconnect or shutdown; `true` when the client has ended.
+    fn check_drain(&mut self) -> bool {
+        let Some(drain) = self.drain else { return false };
+        let is_due = self.now >= drain.until || self.is_idle();
+        if self.session.is_connected() {
+            if is_due {
+                self.send_disconnect(drain.reason);
+                self.again = true;
+            }
+            return false;
+        }
+        let is_ending = self.session.is_closing() || self.link.is_lingering();
+        if is_ending || (self.wanted && !is_due) {
+            return false;
+        }
+        self.wanted = false;
+        self.abandon_link();
+        self.drain = None;
+        if drain.shutdown {
+            self.cancel_everything();
+            return true;
+        }
+        if drain.connect_again {
+            self.want_connection();
+        }
+        for command in std::mem::take(&mut self.held_back) {
+            self.execute(command);
+        }
+        self.again = true;
+        false
+    }
+
+    /// Whether everything that was accepted is done with.
+    fn is_idle(&self) -> bool {
+        self.pending.is_empty()
+            && self.requests.is_empty()
+            && self.unanswered.is_empty()
+            && self.in_flight.is_empty()
+            && self.unsent.is_empty()
+            && !self.wants_ping
+            && self.pings.is_empty()
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let session = self.session.poll_timeout().map(|at| {
+            let left = at.millis_since(self.session_now());
+            self.now + Duration::from_millis(u64::from(left))
+        });
+        let drain = self.drain.map(|drain| drain.until);
+        [session, drain, self.link.next_timeout()].into_iter().flatten().min()
+    }
+
+    /// The session's clock.
+    fn session_now(&self) -> time::Instant {
+        self.session_time(self.now)
+    }
+
+    fn session_time(&self, at: Instant) -> time::Instant {
+        let millis = at.saturating_duration_since(self.epoch).as_millis();
+        // The session's clock wraps.
+        time::Instant::from_millis(u32::try_from(millis & u128::from(u32::MAX)).unwrap_or(0))
+    }
+
+    fn tell_error(&mut self, error: io::Error) {
+        self.outlet.tell(MqttEvent::Error(error));
+    }
+
+    fn acknowledge(&mut self, acknowledgement: Acknowledgement) {
+        let Acknowledgement { receipt, code, by_hand } = acknowledgement;
+        let is_current = receipt.session == self.session_number
+            && (receipt.connection == self.connection_number || receipt.qos == QoS::ExactlyOnce);
+        let now = self.session_now();
+        let accepted = is_current && self.session.acknowledge(now, receipt.inner, code).is_ok();
+        if !accepted && by_hand {
+            self.tell_error(ClientError::StaleReceipt.into());
+        }
+    }
+
+    fn answer_ping(&mut self) {
+        if let Some(since) = self.pings.pop_front() {
+            let round_trip = Some(self.now.saturating_duration_since(since));
+            self.outlet.tell_result(MqttEvent::PingResponse(PingResult { success: true, round_trip }));
+        }
+    }
+}
+
+fn session_config(options: &MqttClientOptions) -> Config {
+    let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(time::Instant::MAX_SPAN_MS);
+    Config {
+        version: options.protocol.version,
+        // The callbacks decide when, so the session always waits to be told.
+        acknowledgement: Acknowledging::Manual,
+        receive_limit: options.limits.maximum_packet_size,
+        oversize: Oversize::Refuse,
+        receive_maximum: options.protocol.receive_maximum,
+        topic_alias_maximum: options.protocol.topic_alias_maximum,
+        outbound_topic_aliases: options.protocol.topic_aliases,
+        connect_timeout_ms: millis(options.timeouts.connect),
+        ping_timeout_ms: millis(options.timeouts.ping),
+    }
+}
+
+fn heap_limits(options: &MqttClientOptions) -> HeapLimits {
+    HeapLimits { window: options.limits.in_flight, ..HeapLimits::default() }
+}

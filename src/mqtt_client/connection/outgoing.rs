@@ -1,0 +1,371 @@
+//! What the application wants sent, and what it hears of it.
+
+use std::io;
+
+use super::Connection;
+use super::link::Ending;
+use crate::mqtt_client::client::{
+    DropCause, Outcome, PublishResult, SessionLossReport, SubscribeResult, UnsubscribeResult,
+};
+use crate::mqtt_client::command::{Publishing, Requesting, RequestingKind};
+use crate::mqtt_client::event::MqttEvent;
+use crate::mqtt_client::options::{SessionLossPolicy, TopicSubscription};
+use crate::mqtt_client::outbound_properties::subscribe_properties;
+use crate::mqtt_client::properties::PropertyBlock;
+use crate::mqtt_client::transport::MAX_SLICES;
+use crate::packet::{Filters, Subscription, Subscriptions};
+use crate::session::{DropReason, Misuse};
+use crate::types::{PacketId, QoS, ReasonCode};
+
+/// How an exchange with the server has ended.
+pub(super) struct Answered {
+    pub(super) packet_id: PacketId,
+    pub(super) codes: Vec<u8>,
+    pub(super) properties: PropertyBlock<'static>,
+}
+
+impl Connection {
+    /// Hands messages to the session in their order, for as long as it takes them.
+    pub(super) fn send_publishes(&mut self) {
+        while self.session.is_connected()
+            && let Some(mut publishing) = self.pending.pop_front()
+        {
+            let len = publishing.frame.len();
+            if publishing.has_expired(self.now) {
+                self.leave_pending(&publishing, len);
+                self.finish_publish(publishing, None, Outcome::Expired);
+                continue;
+            }
+            let since = self.session_time(publishing.published_at);
+            match self.session.publish_frame(since, std::mem::take(&mut publishing.frame)) {
+                Ok(packet_id) => {
+                    self.leave_pending(&publishing, len);
+                    match packet_id {
+                        Some(packet_id) => drop(self.in_flight.insert(packet_id, publishing)),
+                        None => self.unsent.push_back(publishing),
+                    }
+                }
+                Err((Misuse::Full(_) | Misuse::PacketIdsExhausted, frame)) => {
+                    publishing.frame = frame;
+                    self.pending.push_front(publishing);
+                    // A full wire takes more once some of it has gone.
+                    if !self.write() {
+                        return;
+                    }
+                }
+                Err((misuse, _)) => {
+                    self.leave_pending(&publishing, len);
+                    self.finish_publish(publishing, None, Outcome::Dropped(DropCause::Refused(misuse)));
+                }
+            }
+        }
+    }
+
+    /// A message leaves the queue of pending ones; its place there is free.
+    fn leave_pending(&mut self, publishing: &Publishing, len: usize) {
+        self.pending_bytes -= len;
+        if publishing.in_queue {
+            self.freed.add(len);
+        }
+    }
+
+    /// Without a connection messages are kept within bounds, or not at all.
+    pub(super) fn bound_pending(&mut self) {
+        if self.session.is_connected() || self.drain.is_some() {
+            return;
+        }
+        if !self.config.buffer_messages {
+            if !self.wanted {
+                self.drop_pending_while(|_| true, DropCause::NotConnected);
+            }
+            return;
+        }
+        for publishing in self.pending.iter_mut().rev().take_while(|publishing| publishing.in_queue) {
+            publishing.in_queue = false;
+            self.freed.add(publishing.frame.len());
+        }
+        let (count, bytes) = (self.config.max_buffer_size, self.options.limits.buffer_bytes);
+        self.drop_pending_while(
+            |connection| {
+                connection.pending.len() > count || (connection.pending_bytes > bytes && connection.pending.len() > 1)
+            },
+            DropCause::BufferFull,
+        );
+    }
+
+    /// Drops the oldest messages.
+    pub(super) fn drop_pending_while(&mut self, too_much: impl Fn(&Self) -> bool, cause: DropCause) {
+        while too_much(self)
+            && let Some(publishing) = self.pending.pop_front()
+        {
+            self.leave_pending(&publishing, publishing.frame.len());
+            self.finish_publish(publishing, None, Outcome::Dropped(cause));
+        }
+    }
+
+    /// Messages of QoS 0 that the transport has taken are done with.
+    pub(super) fn collect_sent(&mut self) {
+        for _ in 0..self.session.storage_mut().take_sent_messages() {
+            if let Some(publishing) = self.unsent.pop_front() {
+                self.finish_publish(publishing, None, Outcome::Sent);
+            }
+        }
+    }
+
+    pub(super) fn drop_unsent(&mut self) {
+        while let Some(publishing) = self.unsent.pop_front() {
+            self.finish_publish(publishing, None, Outcome::Dropped(DropCause::ConnectionLost));
+        }
+    }
+
+    /// The server has acknowledged or rejected a message.
+    pub(super) fn handle_published(
+        &mut self,
+        packet_id: PacketId,
+        code: ReasonCode,
+        properties: PropertyBlock<'static>,
+    ) {
+        if let Some(publishing) = self.in_flight.remove(&packet_id) {
+            let outcome = if code.is_error() { Outcome::Rejected } else { Outcome::Acknowledged };
+            let answer = Answered { packet_id, codes: vec![code.byte()], properties };
+            self.finish_publish(publishing, Some(answer), outcome);
+        }
+    }
+
+    fn finish_publish(&mut self, publishing: Publishing, answer: Option<Answered>, outcome: Outcome) {
+        let (packet_id, reason_code, properties) = match answer {
+            Some(answer) => (Some(answer.packet_id.value()), answer.codes.first().copied(), answer.properties),
+            None => (None, None, PropertyBlock::default()),
+        };
+        let qos = publishing.qos.bits();
+        let result = PublishResult { token: publishing.token, packet_id, reason_code, qos, outcome, properties };
+        if let Some(tracked) = publishing.tracked {
+            tracked.complete(result.clone());
+        }
+        self.outlet.tell_result(MqttEvent::Published(result));
+    }
+
+    /// Messages the session has given up: refused by the limits of the server, or sent in a session that is gone.
+    pub(super) fn collect_dropped(&mut self) {
+        let mut report = SessionLossReport::default();
+        let mut requeued = Vec::new();
+        while let Some(dropped) = self.session.poll_dropped() {
+            let Some(mut publishing) = self.in_flight.remove(&dropped.packet_id) else { continue };
+            let lost = dropped.reason == DropReason::SessionLost;
+            let outcome = match (dropped.reason, dropped.frame) {
+                (DropReason::SessionLost, Some(_)) if publishing.has_expired(self.now) => {
+                    report.expired += 1;
+                    Outcome::Expired
+                }
+                (DropReason::SessionLost, Some(frame)) if self.options.session_loss == SessionLossPolicy::Requeue => {
+                    report.requeued += 1;
+                    publishing.frame = frame;
+                    requeued.push(publishing);
+                    continue;
+                }
+                (DropReason::Expired, _) => Outcome::Expired,
+                (DropReason::Refused(misuse), _) => Outcome::Dropped(DropCause::Refused(misuse)),
+                _ => Outcome::Dropped(DropCause::SessionLost),
+            };
+            report.failed += usize::from(lost && outcome != Outcome::Expired);
+            self.finish_publish(publishing, None, outcome);
+        }
+        for mut publishing in requeued.into_iter().rev() {
+            publishing.make_new();
+            self.pending_bytes += publishing.frame.len();
+            self.pending.push_front(publishing);
+        }
+        if report != SessionLossReport::default() {
+            self.outlet.tell(MqttEvent::SessionLost(report));
+            self.outlet.tell(MqttEvent::PendingOperationsCleared);
+        }
+    }
+
+    pub(super) fn send_requests(&mut self) {
+        let now = self.session_now();
+        if self.session.is_connected() && self.wants_ping {
+            self.wants_ping = false;
+            if self.session.ping(now).is_ok() {
+                self.pings.push_back(self.now);
+            }
+        }
+        while self.session.is_connected()
+            && let Some(requesting) = self.requests.pop_front()
+        {
+            let properties = subscribe_properties(&requesting.options);
+            let sent = match &requesting.kind {
+                RequestingKind::Subscribe(topics, _) => {
+                    let list: Vec<_> = topics.iter().map(subscription).collect();
+                    self.session.subscribe(now, Subscriptions::new(&list), &properties)
+                }
+                RequestingKind::Unsubscribe(filters, _) => {
+                    let list: Vec<_> = filters.iter().map(String::as_str).collect();
+                    self.session.unsubscribe(now, Filters::new(&list), &properties)
+                }
+            };
+            match sent {
+                Ok(packet_id) => {
+                    self.note_request_sent(&requesting);
+                    self.unanswered.insert(packet_id, requesting);
+                }
+                Err(Misuse::Full(_) | Misuse::PacketIdsExhausted) => return self.requests.push_front(requesting),
+                Err(misuse) => {
+                    self.note_request_sent(&requesting);
+                    self.finish_request(requesting, None, Outcome::Dropped(DropCause::Refused(misuse)));
+                }
+            }
+        }
+    }
+
+    fn note_request_sent(&mut self, requesting: &Requesting) {
+        if requesting.in_queue {
+            self.freed.add(0);
+        }
+        if let RequestingKind::Unsubscribe(filters, _) = &requesting.kind {
+            self.subscriptions.retain(|(topic, _)| !filters.contains(&topic.topic_filter));
+        }
+    }
+
+    /// The server has answered a request.
+    pub(super) fn handle_answer(&mut self, answer: Answered) {
+        let Some(requesting) = self.unanswered.remove(&answer.packet_id) else { return };
+        if let RequestingKind::Subscribe(topics, _) = &requesting.kind {
+            for (topic, code) in topics.iter().zip(&answer.codes) {
+                self.subscriptions.retain(|(known, _)| known.topic_filter != topic.topic_filter);
+                if *code < 0x80 {
+                    self.subscriptions.push((topic.clone(), requesting.options.clone()));
+                }
+            }
+        }
+        self.finish_request(requesting, Some(answer), Outcome::Acknowledged);
+    }
+
+    fn finish_request(&mut self, requesting: Requesting, answer: Option<Answered>, outcome: Outcome) {
+        let (packet_id, reason_codes, properties) = match answer {
+            Some(answer) => (answer.packet_id.value(), answer.codes, answer.properties),
+            None => (0, Vec::new(), PropertyBlock::default()),
+        };
+        let Some(token) = requesting.token else {
+            return self.note_restored(&reason_codes);
+        };
+        match requesting.kind {
+            RequestingKind::Subscribe(_, tracked) => {
+                let result = SubscribeResult { token, packet_id, reason_codes, outcome, properties };
+                if let Some(tracked) = tracked {
+                    tracked.complete(result.clone());
+                }
+                self.outlet.tell_result(MqttEvent::Subscribed(result));
+            }
+            RequestingKind::Unsubscribe(_, tracked) => {
+                let result = UnsubscribeResult { token, packet_id, reason_codes, outcome, properties };
+                if let Some(tracked) = tracked {
+                    tracked.complete(result.clone());
+                }
+                self.outlet.tell_result(MqttEvent::Unsubscribed(result));
+            }
+        }
+    }
+
+    fn note_restored(&mut self, reason_codes: &[u8]) {
+        let refused = reason_codes.iter().filter(|code| **code >= 0x80).count();
+        if refused > 0 {
+            self.tell_error(io::Error::other(format!("the server refuses {refused} subscriptions it had before")));
+        }
+    }
+
+    /// Subscribes again what the server has forgotten, before anything else is sent.
+    pub(super) fn restore_subscriptions(&mut self) {
+        let mut by_options: Vec<Requesting> = Vec::new();
+        for (topic, options) in &self.subscriptions {
+            let same = by_options.iter_mut().find(|requesting| requesting.options == *options);
+            match same.map(|requesting| &mut requesting.kind) {
+                Some(RequestingKind::Subscribe(topics, _)) => topics.push(topic.clone()),
+                _ => by_options.push(Requesting {
+                    token: None,
+                    options: options.clone(),
+                    kind: RequestingKind::Subscribe(vec![topic.clone()], None),
+                    in_queue: false,
+                }),
+            }
+        }
+        for requesting in by_options.into_iter().rev() {
+            self.requests.push_front(requesting);
+        }
+    }
+
+    /// Requests without an answer are sent again on the next connection, in their order.
+    pub(super) fn take_back_requests(&mut self) {
+        let mut unanswered: Vec<_> = self.unanswered.drain().filter(|(_, request)| request.token.is_some()).collect();
+        unanswered.sort_by_key(|(_, requesting)| requesting.token);
+        self.requests.retain(|requesting| requesting.token.is_some());
+        for (_, mut requesting) in unanswered.into_iter().rev() {
+            requesting.in_queue = false;
+            self.requests.push_front(requesting);
+        }
+        self.fail_pings();
+    }
+
+    /// Gives the transport what it takes; whether it took all there was.
+    pub(super) fn write(&mut self) -> bool {
+        let now = self.session_now();
+        let all = loop {
+            let Some(up) = self.link.up() else { break false };
+            if !up.writable {
+                break false;
+            }
+            let mut slices = [&[][..]; MAX_SLICES];
+            let count = self.session.poll_transmit_many(now, &mut slices);
+            if count == 0 {
+                break true;
+            }
+            match up.transport.write(slices.get(..count).unwrap_or(&[])) {
+                Ok(written) => self.session.consume_transmit(now, written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => up.writable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    up.writable = false;
+                    self.end_link(Ending::Fault(error));
+                }
+            }
+        };
+        self.collect_sent();
+        self.collect_dropped();
+        all
+    }
+
+    /// The client ends: what is left has no other outcome.
+    pub(super) fn cancel_everything(&mut self) {
+        self.take_back_requests();
+        let in_flight = std::mem::take(&mut self.in_flight).into_values();
+        let mut left: Vec<_> = in_flight.chain(self.unsent.drain(..)).chain(self.pending.drain(..)).collect();
+        left.sort_by_key(|publishing| publishing.token);
+        for publishing in left {
+            self.finish_publish(publishing, None, Outcome::Cancelled);
+        }
+        while let Some(requesting) = self.requests.pop_front() {
+            self.finish_request(requesting, None, Outcome::Cancelled);
+        }
+    }
+}
+
+impl Publishing {
+    /// It will be published again as if for the first time.
+    fn make_new(&mut self) {
+        self.in_queue = false;
+        if let Some(first) = self.frame.first_mut()
+            && self.qos != QoS::AtMostOnce
+        {
+            *first &= !0x08;
+        }
+    }
+}
+
+fn subscription(topic: &TopicSubscription) -> Subscription<'_> {
+    Subscription {
+        filter: &topic.topic_filter,
+        qos: QoS::from_bits(topic.qos).unwrap_or_default(),
+        no_local: topic.no_local,
+        retain_as_published: topic.retain_as_published,
+        retain_handling: topic.retain_handling,
+    }
+}

@@ -1,0 +1,339 @@
+//! From the worker to the callbacks.
+//!
+//! Messages travel in batches: a chunk of input with the places of its messages, so that nothing is copied for each.
+//! Everything else travels apart, as notices, so that a pile of messages does not hold up the news of a publish. A notice
+//! about the connection keeps its place between the messages before and behind it.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, bounded, unbounded};
+
+use super::command::Acknowledgement;
+use super::event::{MqttEvent, MqttPublish, Receipt};
+use super::properties::PropertyBlock;
+use super::shared::Shared;
+use crate::types::{QoS, ReasonCode};
+
+/// How many batches wait at most; their bytes are bounded apart.
+const MAX_BATCHES: usize = 64;
+/// How many buffers are kept to be filled again.
+const MAX_SPARE: usize = 8;
+/// How long an acknowledgement waits for others to go with it.
+const ACK_DELAY: Duration = Duration::from_millis(1);
+
+/// Messages together with the bytes they lie in.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) bytes: Vec<u8>,
+    /// Topics that do not stand in the bytes, since an alias did.
+    pub(super) topics: String,
+    pub(super) places: Vec<Place>,
+}
+
+/// Where a message lies in its batch.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) topic: Range<usize>,
+    /// The topic stands in [`Batch::topics`].
+    pub(super) by_alias: bool,
+    pub(super) payload: Range<usize>,
+    pub(super) properties: Range<usize>,
+    pub(super) qos: QoS,
+    pub(super) dup: bool,
+    pub(super) retain: bool,
+    pub(super) receipt: Option<Receipt>,
+}
+
+impl Batch {
+    /// Memory that it keeps busy.
+    fn cost(&self) -> usize {
+        self.bytes.capacity() + self.topics.capacity() + self.places.capacity() * size_of::<Place>()
+    }
+
+    fn message(&self, place: &Place) -> MqttPublish<'_> {
+        let bytes = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or(&[]);
+        let topic = if place.by_alias {
+            self.topics.get(place.topic.clone())
+        } else {
+            // The decoder has checked it.
+            std::str::from_utf8(bytes(&place.topic)).ok()
+        };
+        MqttPublish {
+            topic_name: Cow::Borrowed(topic.unwrap_or("")),
+            payload: Cow::Borrowed(bytes(&place.payload)),
+            qos: place.qos.bits(),
+            dup: place.dup,
+            retain: place.retain,
+            packet_id: place.receipt.map(|receipt| receipt.inner.packet_id().value()),
+            properties: PropertyBlock::from_checked(bytes(&place.properties)),
+            receipt: place.receipt,
+        }
+    }
+}
+
+/// An event that is not a message.
+#[derive(Debug)]
+struct Notice {
+    /// It comes behind that many batches.
+    behind: u64,
+    event: MqttEvent<'static>,
+}
+
+/// The worker's end.
+pub(super) struct Outlet {
+    shared: Arc<Shared>,
+    run: Vec<Notice>,
+    notices: Sender<Vec<Notice>>,
+    batches: Sender<Batch>,
+    /// Batches that have no room yet.
+    parked: VecDeque<Batch>,
+    sent_batches: u64,
+    spare: Receiver<Batch>,
+    auto_ack: bool,
+}
+
+/// The end where callbacks run.
+pub(super) struct Dispatcher {
+    shared: Arc<Shared>,
+    auto_ack: bool,
+    notices: Receiver<Vec<Notice>>,
+    batches: Receiver<Batch>,
+    waiting: VecDeque<Notice>,
+    current: Option<Batch>,
+    /// The message of the current batch that comes next.
+    next: usize,
+    done_batches: u64,
+    /// The message in hand, to be acknowledged when it is done with.
+    in_hand: Option<Receipt>,
+    acknowledgements: Vec<Acknowledgement>,
+    flushed_at: Instant,
+    spare: Sender<Batch>,
+}
+
+/// What [`Dispatcher::next`] has come to.
+#[derive(Debug)]
+pub(super) enum Next<'d> {
+    Event(MqttEvent<'d>),
+    TimedOut,
+    /// The client has ended, and everything was handed over.
+    Closed,
+}
+
+enum Found {
+    Notice(MqttEvent<'static>),
+    Message,
+}
+
+pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatcher) {
+    let (notices_in, notices) = unbounded();
+    let (batches_in, batches) = bounded(MAX_BATCHES);
+    let (spare_in, spare) = bounded(MAX_SPARE);
+    let outlet = Outlet {
+        shared: Arc::clone(shared),
+        run: Vec::new(),
+        notices: notices_in,
+        batches: batches_in,
+        parked: VecDeque::new(),
+        auto_ack,
+        sent_batches: 0,
+        spare,
+    };
+    let dispatcher = Dispatcher {
+        shared: Arc::clone(shared),
+        auto_ack,
+        notices,
+        batches,
+        waiting: VecDeque::new(),
+        current: None,
+        next: 0,
+        done_batches: 0,
+        in_hand: None,
+        acknowledgements: Vec::new(),
+        flushed_at: Instant::now(),
+        spare: spare_in,
+    };
+    (outlet, dispatcher)
+}
+
+impl Outlet {
+    /// Tells an event in its place between the messages.
+    pub(super) fn tell(&mut self, event: MqttEvent<'static>) {
+        self.run.push(Notice { behind: self.sent_batches, event });
+    }
+
+    /// Tells how an operation has ended, as soon as possible.
+    pub(super) fn tell_result(&mut self, event: MqttEvent<'static>) {
+        self.run.push(Notice { behind: 0, event });
+    }
+
+    /// An empty batch to be filled.
+    pub(super) fn take_spare(&mut self) -> Batch {
+        self.spare.try_recv().unwrap_or_default()
+    }
+
+    /// Sends a batch behind those before.
+    pub(super) fn send(&mut self, batch: Batch) {
+        self.sent_batches += 1;
+        self.shared.add_undelivered(batch.cost());
+        self.parked.push_back(batch);
+        self.flush();
+    }
+
+    /// Hands over what has come together; `false` while there is no room for another batch.
+    pub(super) fn flush(&mut self) -> bool {
+        if !self.run.is_empty() {
+            let count = self.run.len();
+            self.shared.add_unreported(count);
+            if self.notices.send(std::mem::take(&mut self.run)).is_err() {
+                self.shared.remove_unreported(count);
+            }
+        }
+        while let Some(batch) = self.parked.pop_front() {
+            match self.batches.try_send(batch) {
+                Ok(()) => {}
+                Err(TrySendError::Full(batch)) => {
+                    self.parked.push_front(batch);
+                    return false;
+                }
+                // Nobody wants them any more: the server must not wait for that [MQTT-4.5.0-2].
+                Err(TrySendError::Disconnected(batch)) => {
+                    self.shared.remove_undelivered(batch.cost());
+                    if self.auto_ack {
+                        self.shared.acknowledge(batch.places.iter().filter_map(Place::acknowledgement));
+                    }
+                }
+            }
+        }
+        true
+    }
+}
+
+impl Place {
+    fn acknowledgement(&self) -> Option<Acknowledgement> {
+        self.receipt.map(acknowledgement)
+    }
+}
+
+fn acknowledgement(receipt: Receipt) -> Acknowledgement {
+    Acknowledgement { receipt, code: ReasonCode::SUCCESS, by_hand: false }
+}
+
+impl Dispatcher {
+    /// The next event, or what else happens until the deadline. The one before is done with.
+    pub(super) fn next(&mut self, deadline: Option<Instant>) -> Next<'_> {
+        self.finish_message();
+        loop {
+            match self.find() {
+                Some(Found::Notice(event)) => return Next::Event(event),
+                Some(Found::Message) => break,
+                None => {}
+            }
+            self.flush_acknowledgements();
+            if self.is_closed() {
+                return Next::Closed;
+            }
+            if !self.wait(deadline) {
+                return Next::TimedOut;
+            }
+        }
+        self.message().map_or(Next::TimedOut, |publish| Next::Event(MqttEvent::MessageReceived(publish)))
+    }
+
+    /// The message in hand is done with: acknowledge it.
+    pub(super) fn finish_message(&mut self) {
+        let Some(receipt) = self.in_hand.take() else { return };
+        self.acknowledgements.push(acknowledgement(receipt));
+        if self.flushed_at.elapsed() >= ACK_DELAY {
+            self.flush_acknowledgements();
+        }
+    }
+
+    pub(super) fn flush_acknowledgements(&mut self) {
+        if !self.acknowledgements.is_empty() {
+            self.shared.acknowledge(self.acknowledgements.drain(..));
+            self.flushed_at = Instant::now();
+        }
+    }
+
+    fn find(&mut self) -> Option<Found> {
+        loop {
+            while let Ok(run) = self.notices.try_recv() {
+                self.waiting.extend(run);
+            }
+            if let Some(notice) = self.waiting.pop_front_if(|notice| notice.behind <= self.done_batches) {
+                self.shared.remove_unreported(1);
+                return Some(Found::Notice(notice.event));
+            }
+            match &self.current {
+                Some(batch) if self.next < batch.places.len() => {
+                    self.next += 1;
+                    return Some(Found::Message);
+                }
+                Some(_) => self.finish_batch(),
+                None => {}
+            }
+            self.current = Some(self.batches.try_recv().ok()?);
+            self.next = 0;
+        }
+    }
+
+    fn message(&mut self) -> Option<MqttPublish<'_>> {
+        let batch = self.current.as_ref()?;
+        let place = batch.places.get(self.next.checked_sub(1)?)?;
+        self.in_hand = place.receipt.filter(|_| self.auto_ack);
+        Some(batch.message(place))
+    }
+
+    fn finish_batch(&mut self) {
+        let Some(mut batch) = self.current.take() else { return };
+        self.done_batches += 1;
+        self.flush_acknowledgements();
+        let cost = batch.cost();
+        batch.bytes.clear();
+        batch.topics.clear();
+        batch.places.clear();
+        // A full store of spare batches just lets this one go.
+        let _ = self.spare.try_send(batch);
+        self.shared.remove_undelivered(cost);
+    }
+
+    fn is_closed(&mut self) -> bool {
+        let closed =
+            matches!(self.batches.try_recv().map(|batch| self.current = Some(batch)), Err(TryRecvError::Disconnected));
+        let notices = self.notices.try_recv().map(|run| self.waiting.extend(run));
+        closed && notices == Err(TryRecvError::Disconnected)
+    }
+
+    /// Waits until something may be there; `false` if the deadline has come first.
+    fn wait(&self, deadline: Option<Instant>) -> bool {
+        let mut select = Select::new();
+        select.recv(&self.notices);
+        select.recv(&self.batches);
+        match deadline {
+            Some(deadline) => select.ready_deadline(deadline).is_ok(),
+            None => {
+                select.ready();
+                true
+            }
+        }
+    }
+}
+
+impl Drop for Dispatcher {
+    /// What nobody will look at any more is acknowledged all the same `[MQTT-4.5.0-2]`.
+    fn drop(&mut self) {
+        self.finish_message();
+        let current = self.current.take().into_iter().map(|batch| (batch, self.next));
+        for (batch, next) in current.chain(self.batches.try_iter().map(|batch| (batch, 0))) {
+            if self.auto_ack {
+                self.acknowledgements.extend(batch.places.iter().skip(next).filter_map(Place::acknowledgement));
+            }
+            self.shared.remove_undelivered(batch.cost());
+        }
+        self.flush_acknowledgements();
+    }
+}

@@ -1,0 +1,425 @@
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use mio::{Poll, Waker};
+
+use super::callbacks::{self, TopicHandler, TopicHandlers};
+use super::client::{PublishResult, SubscribeResult, UnsubscribeResult};
+use super::command::{Acknowledgement, Command, Publishing, Requesting, RequestingKind};
+use super::config::AsyncClientConfig;
+use super::connection::Connection;
+use super::dispatch::{self, Dispatcher};
+use super::error::ClientError;
+use super::event::{MqttPublish, Receipt};
+use super::handler::MqttEventHandler;
+use super::options::{MqttClientOptions, PublishOptions, SubscribeOptions, TopicSubscription};
+use super::outbound_properties::message_properties;
+use super::receiver::EventReceiver;
+use super::shared::{Bounds, Shared};
+use super::token::{Completion, Token, Tracked};
+use super::validate;
+use super::worker;
+use crate::codec::{Properties, Writer};
+use crate::packet::{AckKind, Delivery, Publish};
+use crate::types::{PacketId, QoS, ReasonCode, Role, TopicFilter, TopicName};
+
+/// An MQTT client that works on a thread of its own and tells by callbacks.
+///
+/// Every call may be made from any thread, callbacks included, and returns at once: it checks what it is given, hands it
+/// to the worker, and returns a [`Token`] that comes back in the result. Share a client by `Arc`.
+///
+/// Dropping a client shuts it down as [`AsyncMqttClient::shutdown`] does.
+pub struct AsyncMqttClient {
+    shared: Arc<Shared>,
+    options: Arc<MqttClientOptions>,
+    buffers_messages: bool,
+    topic_handlers: Arc<TopicHandlers>,
+}
+
+impl AsyncMqttClient {
+    /// Makes a client whose events go to `handler`, on a thread of their own. Nothing is sent before
+    /// [`AsyncMqttClient::connect`].
+    ///
+    /// # Errors
+    /// [`ClientError::InvalidOption`] and the like for options that cannot work; [`ClientError::Start`] if the system has
+    /// no thread or no poll for it.
+    pub fn new(
+        options: MqttClientOptions,
+        handler: Box<dyn MqttEventHandler>,
+        config: AsyncClientConfig,
+    ) -> Result<Self, ClientError> {
+        let (client, dispatcher) = Self::start(options, config)?;
+        let (shared, topic_handlers) = (Arc::clone(&client.shared), Arc::clone(&client.topic_handlers));
+        let guard = NoteEnd { shared: Arc::clone(&shared), is_worker: false };
+        spawn("flowsdk callbacks", move || {
+            callbacks::run(dispatcher, handler, &topic_handlers, &shared);
+            drop(guard);
+        })?;
+        Ok(client)
+    }
+
+    /// As [`AsyncMqttClient::new`], with the default configuration.
+    ///
+    /// # Errors
+    /// As [`AsyncMqttClient::new`].
+    pub fn with_default_config(
+        options: MqttClientOptions,
+        handler: Box<dyn MqttEventHandler>,
+    ) -> Result<Self, ClientError> {
+        Self::new(options, handler, AsyncClientConfig::default())
+    }
+
+    /// Makes a client whose events are taken from a queue instead of callbacks.
+    ///
+    /// # Errors
+    /// As [`AsyncMqttClient::new`].
+    pub fn with_receiver(
+        options: MqttClientOptions,
+        config: AsyncClientConfig,
+    ) -> Result<(Self, EventReceiver), ClientError> {
+        let (client, dispatcher) = Self::start(options, config)?;
+        client.shared.note_end(|ended| ended.callbacks = true);
+        let receiver = EventReceiver::new(dispatcher, Arc::clone(&client.topic_handlers));
+        Ok((client, receiver))
+    }
+
+    fn start(options: MqttClientOptions, config: AsyncClientConfig) -> Result<(Self, Dispatcher), ClientError> {
+        let peer = validate::options(&options, &config)?;
+        let failed = |error: std::io::Error| ClientError::Start(error.to_string());
+        let poll = Poll::new().map_err(failed)?;
+        let waker = Waker::new(poll.registry(), worker::WAKE).map_err(failed)?;
+        let bounds = Bounds {
+            commands: config.command_queue_size,
+            bytes: options.limits.queue_bytes,
+            unreported: options.limits.unreported_results,
+            undelivered: options.limits.undelivered_bytes,
+        };
+        let shared = Arc::new(Shared::new(waker, bounds));
+        let (outlet, dispatcher) = dispatch::channel(&shared, options.auto_ack);
+        let client = Self {
+            shared: Arc::clone(&shared),
+            options: Arc::new(options.clone()),
+            buffers_messages: config.buffer_messages,
+            topic_handlers: Arc::default(),
+        };
+        let connection = Connection::new(options, config, peer, Arc::clone(&shared), outlet);
+        let guard = NoteEnd { shared: Arc::clone(&shared), is_worker: true };
+        spawn("flowsdk worker", move || {
+            worker::run(poll, connection, &shared);
+            drop(guard);
+        })?;
+        Ok((client, dispatcher))
+    }
+
+    /// Opens the connection, and opens it again when it is lost, as the options say. Does nothing if one is wanted
+    /// already.
+    ///
+    /// # Errors
+    /// [`ClientError::ShutDown`], here as in every other call.
+    pub fn connect(&self) -> Result<(), ClientError> {
+        self.shared.set_wants_connection(true);
+        self.shared.submit_control(Command::Connect)
+    }
+
+    /// Publishes a message (section 3.3). `qos` is 0, 1 or 2.
+    ///
+    /// # Errors
+    /// [`ClientError::InvalidTopic`], [`ClientError::InvalidQoS`], [`ClientError::Encode`], [`ClientError::QueueFull`],
+    /// [`ClientError::NotConnected`] where messages are not buffered, [`ClientError::ShutDown`].
+    pub fn publish(&self, topic: &str, payload: &[u8], qos: u8, retain: bool) -> Result<Token, ClientError> {
+        self.publish_with(topic, payload, &PublishOptions { qos, retain, ..Default::default() })
+    }
+
+    /// Publishes a message with properties.
+    ///
+    /// # Errors
+    /// As [`AsyncMqttClient::publish`].
+    pub fn publish_with(&self, topic: &str, payload: &[u8], options: &PublishOptions) -> Result<Token, ClientError> {
+        self.submit_publish(topic, payload, options, None)
+    }
+
+    /// Publishes a message whose result can be waited for or awaited.
+    ///
+    /// # Errors
+    /// As [`AsyncMqttClient::publish`].
+    pub fn publish_tracked(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        options: &PublishOptions,
+    ) -> Result<Tracked<PublishResult>, ClientError> {
+        let completion = Completion::new();
+        let token = self.submit_publish(topic, payload, options, Some(Arc::clone(&completion)))?;
+        Ok(Tracked::new(token, completion, Arc::clone(&self.shared)))
+    }
+
+    fn submit_publish(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        options: &PublishOptions,
+        tracked: Option<Arc<Completion<PublishResult>>>,
+    ) -> Result<Token, ClientError> {
+        let qos = QoS::from_bits(options.qos).ok_or(ClientError::InvalidQoS(options.qos))?;
+        let name = TopicName::new(topic).map_err(|error| ClientError::invalid_topic(topic, error))?;
+        if !self.buffers_messages && !self.shared.wants_connection() {
+            return Err(ClientError::NotConnected);
+        }
+        let properties = message_properties(&options.properties);
+        let publish = Publish {
+            topic: name.as_str(),
+            payload,
+            retain: options.retain,
+            delivery: Delivery::first(qos, PacketId::MIN),
+            properties: Properties::new(&properties),
+        };
+        let mut frame = Vec::new();
+        publish.encode(&mut Writer::appending(&mut frame), self.options.protocol.version, Role::Client)?;
+        let len = frame.len();
+        let token = self.shared.next_token();
+        let publishing = Publishing {
+            token,
+            qos,
+            frame,
+            published_at: Instant::now(),
+            expiry: options.properties.message_expiry_interval,
+            tracked,
+            in_queue: true,
+        };
+        self.shared.submit(Command::Publish(publishing), len)?;
+        Ok(token)
+    }
+
+    /// Subscribes to a topic filter (section 3.8). `qos` is 0, 1 or 2. A subscription made while there is no connection is
+    /// sent when there is one.
+    ///
+    /// # Errors
+    /// [`ClientError::InvalidTopic`], [`ClientError::InvalidQoS`], [`ClientError::QueueFull`], [`ClientError::ShutDown`].
+    pub fn subscribe(&self, topic_filter: &str, qos: u8) -> Result<Token, ClientError> {
+        self.subscribe_with(&[TopicSubscription::new(topic_filter, qos)], &SubscribeOptions::default())
+    }
+
+    /// Subscribes to several topic filters by one packet.
+    ///
+    /// # Errors
+    /// As [`AsyncMqttClient::subscribe`], and [`ClientError::Encode`] for an empty list or options that the version does
+    /// not have.
+    pub fn subscribe_with(
+        &self,
+        topics: &[TopicSubscription],
+        options: &SubscribeOptions,
+    ) -> Result<Token, ClientError> {
+        self.submit_subscribe(topics, options, None)
+    }
+
+    /// Subscribes with a result that can be waited for or awaited.
+    ///
+    /// # Errors
+    /// As [`AsyncMqttClient::subscribe_with`].
+    pub fn subscribe_tracked(
+        &self,
+        topics: &[TopicSubscription],
+        options: &SubscribeOptions,
+    ) -> Result<Tracked<SubscribeResult>, ClientError> {
+        let completion = Completion::new();
+        let token = self.submit_subscribe(topics, options, Some(Arc::clone(&completion)))?;
+        Ok(Tracked::new(token, completion, Arc::clone(&self.shared)))
+    }
+
+    fn submit_subscribe(
+        &self,
+        topics: &[TopicSubscription],
+        options: &SubscribeOptions,
+        tracked: Option<Arc<Completion<SubscribeResult>>>,
+    ) -> Result<Token, ClientError> {
+        validate::subscribe(topics, options, self.options.protocol.version)?;
+        self.submit_request(RequestingKind::Subscribe(topics.to_vec(), tracked), options)
+    }
+
+    /// Unsubscribes from topic filters (section 3.10).
+    ///
+    /// # Errors
+    /// [`ClientError::InvalidTopic`], [`ClientError::Encode`] for an empty list, [`ClientError::QueueFull`],
+    /// [`ClientError::ShutDown`].
+    pub fn unsubscribe(&self, topic_filters: Vec<&str>) -> Result<Token, ClientError> {
+        self.submit_unsubscribe(&topic_filters, None)
+    }
+
+    /// Unsubscribes with a result that can be waited for or awaited.
+    ///
+    /// # Errors
+    /// As [`AsyncMqttClient::unsubscribe`].
+    pub fn unsubscribe_tracked(&self, topic_filters: &[&str]) -> Result<Tracked<UnsubscribeResult>, ClientError> {
+        let completion = Completion::new();
+        let token = self.submit_unsubscribe(topic_filters, Some(Arc::clone(&completion)))?;
+        Ok(Tracked::new(token, completion, Arc::clone(&self.shared)))
+    }
+
+    fn submit_unsubscribe(
+        &self,
+        filters: &[&str],
+        tracked: Option<Arc<Completion<UnsubscribeResult>>>,
+    ) -> Result<Token, ClientError> {
+        validate::unsubscribe(filters, self.options.protocol.version)?;
+        let filters = filters.iter().map(ToString::to_string).collect();
+        self.submit_request(RequestingKind::Unsubscribe(filters, tracked), &SubscribeOptions::default())
+    }
+
+    fn submit_request(&self, kind: RequestingKind, options: &SubscribeOptions) -> Result<Token, ClientError> {
+        let token = self.shared.next_token();
+        let requesting = Requesting { token: Some(token), options: options.clone(), kind, in_queue: true };
+        self.shared.submit(Command::Request(requesting), 0)?;
+        Ok(token)
+    }
+
+    /// Acknowledges a message of QoS 1 or 2, where `auto_ack` is false. From any thread and in any order: the
+    /// acknowledgements leave in the order of receipt `[MQTT-4.6.0-2]`.
+    ///
+    /// # Errors
+    /// [`ClientError::StaleReceipt`] if the connection of the message is gone; where that is noticed only later,
+    /// [`MqttEventHandler::on_error`] tells it.
+    pub fn acknowledge(&self, receipt: Receipt) -> Result<(), ClientError> {
+        self.acknowledge_with(receipt, ReasonCode::SUCCESS.byte())
+    }
+
+    /// Acknowledges a message with a reason code of PUBACK or PUBREC, for instance 0x87 Not authorized. v3.1.1 has no
+    /// such codes, there every acknowledgement is a success.
+    ///
+    /// # Errors
+    /// As [`AsyncMqttClient::acknowledge`], and [`ClientError::InvalidReasonCode`].
+    pub fn acknowledge_with(&self, receipt: Receipt, reason_code: u8) -> Result<(), ClientError> {
+        let code = ReasonCode::from_byte(reason_code)
+            .filter(|code| AckKind::Puback.allows(*code, Role::Client))
+            .ok_or(ClientError::InvalidReasonCode(reason_code))?;
+        let (connection, session) = self.shared.numbers();
+        let is_stale = receipt.connection != connection && receipt.qos != QoS::ExactlyOnce;
+        if is_stale || receipt.session != session {
+            return Err(ClientError::StaleReceipt);
+        }
+        self.shared.acknowledge([Acknowledgement { receipt, code, by_hand: true }]);
+        Ok(())
+    }
+
+    /// Sends a PINGREQ (section 3.12). The client does so by itself as often as the keep-alive asks.
+    ///
+    /// # Errors
+    /// [`ClientError::QueueFull`], [`ClientError::ShutDown`].
+    pub fn ping(&self) -> Result<(), ClientError> {
+        self.shared.submit(Command::Ping, 0)
+    }
+
+    /// Ends the connection when everything that was accepted before is delivered and acknowledged, or
+    /// [`Timeouts::drain`](super::Timeouts::drain) is over. There is no reconnection until the next
+    /// [`AsyncMqttClient::connect`].
+    ///
+    /// # Errors
+    /// [`ClientError::ShutDown`].
+    pub fn disconnect(&self) -> Result<(), ClientError> {
+        self.disconnect_with(ReasonCode::SUCCESS.byte())
+    }
+
+    /// Disconnects with a reason code (v5.0 section 3.14.2.1), for instance 0x04 to have the will published.
+    ///
+    /// # Errors
+    /// [`ClientError::InvalidReasonCode`] for a code that a client does not send, or any but 0 in v3.1.1.
+    pub fn disconnect_with(&self, reason_code: u8) -> Result<(), ClientError> {
+        let code = validate::disconnect(reason_code, self.options.protocol.version)?;
+        self.shared.set_wants_connection(false);
+        self.shared.submit_control(Command::Disconnect(code))
+    }
+
+    /// Turns reconnection on or off, from the next loss on.
+    ///
+    /// # Errors
+    /// [`ClientError::ShutDown`].
+    pub fn set_auto_reconnect(&self, on: bool) -> Result<(), ClientError> {
+        self.shared.submit_control(Command::SetAutoReconnect(on))
+    }
+
+    /// Has the messages that match a filter go to a handler of their own, instead of
+    /// [`MqttEventHandler::on_message_received`]. Where several filters match, each handler is called. This subscribes to
+    /// nothing by itself.
+    ///
+    /// # Errors
+    /// [`ClientError::InvalidTopic`].
+    pub fn add_topic_handler(
+        &self,
+        topic_filter: &str,
+        handler: impl FnMut(&MqttPublish<'_>) + Send + 'static,
+    ) -> Result<(), ClientError> {
+        let filter = plain_filter(topic_filter)?;
+        let handler: TopicHandler = Box::new(handler);
+        self.topic_handlers.add(filter, handler);
+        Ok(())
+    }
+
+    /// Removes the handlers of a filter, and says whether there were some.
+    pub fn remove_topic_handler(&self, topic_filter: &str) -> bool {
+        plain_filter(topic_filter).is_ok_and(|filter| self.topic_handlers.remove(filter))
+    }
+
+    /// Ends the client: what was accepted before is delivered within [`Timeouts::drain`](super::Timeouts::drain), a
+    /// DISCONNECT is sent, what is left is told as cancelled, and the threads end. It may be called from any thread, also
+    /// more than once; from a callback it starts the end and returns.
+    ///
+    /// # Errors
+    /// [`ClientError::StillRunning`] if a callback has not returned within
+    /// [`Timeouts::shutdown`](super::Timeouts::shutdown). Its thread is let go, and ends when the callback returns.
+    pub fn shutdown(&self) -> Result<(), ClientError> {
+        let deadline = Instant::now() + self.options.timeouts.shutdown;
+        // A client that is shut down already is waited for all the same.
+        let _ = self.shared.submit_control(Command::Shutdown);
+        if self.shared.is_callback_thread() {
+            return Ok(());
+        }
+        let ended = self.shared.wait_for_end(deadline);
+        match (ended.worker, ended.callbacks) {
+            (true, true) => Ok(()),
+            (true, false) => {
+                Err(ClientError::StillRunning { thread: "callback thread", reason: "a callback has not returned" })
+            }
+            (false, _) => {
+                Err(ClientError::StillRunning { thread: "worker", reason: "the connection has not ended yet" })
+            }
+        }
+    }
+}
+
+impl Drop for AsyncMqttClient {
+    fn drop(&mut self) {
+        // Whoever wants to know how it ended calls `shutdown` before.
+        let _ = self.shutdown();
+    }
+}
+
+impl std::fmt::Debug for AsyncMqttClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AsyncMqttClient").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// Says that a thread has ended, however that came.
+struct NoteEnd {
+    shared: Arc<Shared>,
+    is_worker: bool,
+}
+
+impl Drop for NoteEnd {
+    fn drop(&mut self) {
+        let is_worker = self.is_worker;
+        self.shared.note_end(|ended| if is_worker { ended.worker = true } else { ended.callbacks = true });
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), ClientError> {
+    let spawned = thread::Builder::new().name(name.to_string()).spawn(body);
+    spawned.map(drop).map_err(|error| ClientError::Start(error.to_string()))
+}
+
+/// The part of a filter that messages are matched against.
+fn plain_filter(filter: &str) -> Result<&str, ClientError> {
+    TopicFilter::new(filter).map_err(|error| ClientError::invalid_topic(filter, error))?;
+    let shared = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
+    Ok(shared.map_or(filter, |(_, plain)| plain))
+}

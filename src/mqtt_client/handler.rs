@@ -1,0 +1,93 @@
+use std::io;
+
+use super::client::{
+    ConnectionResult, PingResult, PublishResult, SessionLossReport, SubscribeResult, UnsubscribeResult,
+};
+use super::event::{MqttEvent, MqttPublish};
+
+/// Callbacks, all on one thread, one at a time. Each does nothing unless it is implemented.
+///
+/// A callback may call everything on the client; none of those calls waits, but for a wait that is asked for. A callback
+/// that takes long delays the ones behind it, never the connection. A panic in a callback is reported by
+/// [`MqttEventHandler::on_error`], and the next callbacks are called as ever.
+pub trait MqttEventHandler: Send {
+    /// The server has answered CONNECT: look at [`ConnectionResult::is_success`].
+    fn on_connected(&mut self, result: &ConnectionResult) {
+        let _ = result;
+    }
+
+    /// The connection has ended by a DISCONNECT of either side; the reason code in v5.0.
+    fn on_disconnected(&mut self, reason_code: Option<u8>) {
+        let _ = reason_code;
+    }
+
+    /// A publish has ended, well or not: look at [`PublishResult::outcome`].
+    fn on_published(&mut self, result: &PublishResult) {
+        let _ = result;
+    }
+
+    /// A subscribe has ended.
+    fn on_subscribed(&mut self, result: &SubscribeResult) {
+        let _ = result;
+    }
+
+    /// An unsubscribe has ended.
+    fn on_unsubscribed(&mut self, result: &UnsubscribeResult) {
+        let _ = result;
+    }
+
+    /// A message has arrived that no [topic handler](super::AsyncMqttClient::add_topic_handler) has taken.
+    fn on_message_received(&mut self, publish: &MqttPublish<'_>) {
+        let _ = publish;
+    }
+
+    /// A ping was answered.
+    fn on_ping_response(&mut self, result: &PingResult) {
+        let _ = result;
+    }
+
+    /// Something went wrong: an attempt to connect, the server's bytes, a callback.
+    fn on_error(&mut self, error: &io::Error) {
+        let _ = error;
+    }
+
+    /// The certificate of a TLS peer, in DER.
+    fn on_peer_cert_received(&mut self, certificate: &[u8]) {
+        let _ = certificate;
+    }
+
+    /// The connection has ended without a DISCONNECT.
+    fn on_connection_lost(&mut self) {}
+
+    /// An attempt to connect again begins; the first one has number 1.
+    fn on_reconnect_attempt(&mut self, attempt: u32) {
+        let _ = attempt;
+    }
+
+    /// The server has lost the session while messages were in flight.
+    fn on_session_lost(&mut self, report: &SessionLossReport) {
+        let _ = report;
+    }
+
+    /// The messages in flight have been taken back because the server has lost the session.
+    fn on_pending_operations_cleared(&mut self) {}
+}
+
+/// Calls the callback of an event.
+pub(super) fn call(handler: &mut dyn MqttEventHandler, event: &MqttEvent<'_>) {
+    match event {
+        MqttEvent::Connected(result) => handler.on_connected(result),
+        MqttEvent::Disconnected(reason_code) => handler.on_disconnected(*reason_code),
+        MqttEvent::Published(result) => handler.on_published(result),
+        MqttEvent::Subscribed(result) => handler.on_subscribed(result),
+        MqttEvent::Unsubscribed(result) => handler.on_unsubscribed(result),
+        MqttEvent::MessageReceived(publish) => handler.on_message_received(publish),
+        MqttEvent::PingResponse(result) => handler.on_ping_response(result),
+        MqttEvent::Error(error) => handler.on_error(error),
+        MqttEvent::PeerCertReceived(certificate) => handler.on_peer_cert_received(certificate),
+        MqttEvent::ConnectionLost => handler.on_connection_lost(),
+        MqttEvent::ReconnectAttempt(number) => handler.on_reconnect_attempt(*number),
+        MqttEvent::SessionLost(report) => handler.on_session_lost(report),
+        MqttEvent::PendingOperationsCleared => handler.on_pending_operations_cleared(),
+    }
+}

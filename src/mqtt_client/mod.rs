@@ -1,0 +1,66 @@
+//! The client of the desktop: a background thread does the work, callbacks tell what happens.
+//!
+//! [`AsyncMqttClient`] is the handle, [`MqttEventHandler`] the callbacks, [`MqttClientOptions`] and [`AsyncClientConfig`]
+//! what it is made with.
+//!
+//! # Sessions
+//!
+//! What the client asks the server to keep, by its options. *First* is the first connection after
+//! [`connect`](AsyncMqttClient::connect), *later* are those it opens again by itself.
+//!
+//! | `sessionless` | `clean_start` | expiry | v5.0 first | v5.0 later | v3.1.1 first | v3.1.1 later |
+//! |---|---|---|---|---|---|---|
+//! | true | any | any | new, ends with the connection | the same | new | new |
+//! | false | true | 0 | new, ends with the connection | the same | new | new |
+//! | false | true | above 0 | new, kept | resumed | | |
+//! | false | false | 0 | resumed, ends with the connection | the same | resumed, kept | resumed |
+//! | false | false | above 0 | resumed, kept | resumed | | |
+//!
+//! # When the network fails
+//!
+//! A lost connection is opened again after a random part of a delay that doubles from
+//! [`reconnect_delay_ms`](AsyncClientConfig::reconnect_delay_ms) to
+//! [`max_reconnect_delay_ms`](AsyncClientConfig::max_reconnect_delay_ms). Until then messages are kept, the oldest being
+//! dropped for new ones. On the new connection, in this order: subscriptions the server has forgotten, messages in flight,
+//! messages kept, and then [`on_connected`](MqttEventHandler::on_connected). Every publish, subscribe and unsubscribe ends
+//! in exactly one result, with the [`Token`] of its call.
+
+mod callbacks;
+pub mod client;
+mod command;
+mod config;
+mod connection;
+mod connector;
+mod dispatch;
+mod error;
+mod event;
+mod filters;
+mod handle;
+mod handler;
+mod options;
+mod outbound_properties;
+mod properties;
+mod receiver;
+mod reconnect;
+mod shared;
+mod token;
+mod transport;
+mod validate;
+mod worker;
+
+pub use client::{
+    ConnectionResult, DropCause, Outcome, PingResult, PublishResult, SessionLossReport, SubscribeResult,
+    UnsubscribeResult,
+};
+pub use config::AsyncClientConfig;
+pub use error::{ClientError, WaitError};
+pub use event::{MqttEvent, MqttPublish, Receipt};
+pub use handle::AsyncMqttClient;
+pub use handler::MqttEventHandler;
+pub use options::{
+    Limits, MessageProperties, MqttClientOptions, ProtocolOptions, PublishOptions, Secret, SessionLossPolicy,
+    SubscribeOptions, Timeouts, TopicSubscription, Will,
+};
+pub use properties::PropertyBlock;
+pub use receiver::EventReceiver;
+pub use token::{Token, Tracked};

@@ -1,0 +1,336 @@
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::error::ClientError;
+use crate::packet::RetainHandling;
+use crate::types::ProtocolVersion;
+
+/// Who the client is, where its broker is, and how they speak.
+///
+/// ```
+/// use flowsdk::mqtt_client::MqttClientOptions;
+///
+/// let options = MqttClientOptions {
+///     peer: "mqtt://broker.example:1883".to_string(),
+///     client_id: "sensor-7".to_string(),
+///     clean_start: false,
+///     ..Default::default()
+/// };
+/// assert_eq!(options.keep_alive, 60);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MqttClientOptions {
+    /// Where the broker is: `host:port`, or `mqtt://host` with an optional port; IPv6 addresses stand in brackets
+    /// (default: `localhost:1883`).
+    pub peer: String,
+    /// Names the session (default: empty, which lets the server choose). In v3.1.1 it is needed where `clean_start` is
+    /// false.
+    pub client_id: String,
+    /// Begin a new session on the first connection after [`connect`](super::AsyncMqttClient::connect) (default: true). See
+    /// the [table](super#sessions) for what it means for later ones.
+    pub clean_start: bool,
+    /// Seconds within which the server hears of the client; 0 turns that off (default: 60).
+    pub keep_alive: u16,
+    /// The user name (default: none).
+    pub username: Option<String>,
+    /// The password (default: none). In v3.1.1 it needs a user name.
+    pub password: Option<Secret>,
+    /// What the server publishes when the client goes away without a DISCONNECT (default: nothing).
+    pub will: Option<Will>,
+    /// Connect again by itself (default: true). It needs
+    /// [`AsyncClientConfig::auto_reconnect`](super::AsyncClientConfig::auto_reconnect), too.
+    pub reconnect: bool,
+    /// Every connection begins a new session that ends with it, whatever `clean_start` says (default: false).
+    pub sessionless: bool,
+    /// Subscribed on every connection on which the server has no session (default: none).
+    pub subscription_topics: Vec<TopicSubscription>,
+    /// Acknowledge a message when its handler has returned, or the receiver has taken it (default: true). If false, the
+    /// application does it by [`acknowledge`](super::AsyncMqttClient::acknowledge).
+    pub auto_ack: bool,
+    /// Version and properties of the connection.
+    pub protocol: ProtocolOptions,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How much memory things may take.
+    pub limits: Limits,
+    /// What becomes of messages in flight when the server has lost the session.
+    pub session_loss: SessionLossPolicy,
+}
+
+impl Default for MqttClientOptions {
+    fn default() -> Self {
+        Self {
+            peer: "localhost:1883".to_string(),
+            client_id: String::new(),
+            clean_start: true,
+            keep_alive: 60,
+            username: None,
+            password: None,
+            will: None,
+            reconnect: true,
+            sessionless: false,
+            subscription_topics: Vec::new(),
+            auto_ack: true,
+            protocol: ProtocolOptions::default(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            session_loss: SessionLossPolicy::default(),
+        }
+    }
+}
+
+/// The version of the protocol, and what the client tells the server in CONNECT. All but the version need v5.0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProtocolOptions {
+    /// The version (default: 5.0).
+    pub version: ProtocolVersion,
+    /// Seconds the session outlives its connection; 0xFFFFFFFF means for ever (default: 0).
+    pub session_expiry_interval: u32,
+    /// Messages of QoS 1 and 2 the server may send before they are acknowledged (default: 0, which stands for 65,535).
+    pub receive_maximum: u16,
+    /// Topic aliases the server may use, at most 32 (default: 0).
+    pub topic_alias_maximum: u16,
+    /// Send topic aliases, as far as the server takes them (default: false).
+    pub topic_aliases: bool,
+    /// Ask for Response Information in CONNACK (default: false).
+    pub request_response_information: bool,
+    /// Ask the server to leave out reason strings and user properties (default: false).
+    pub omit_problem_information: bool,
+    /// User properties of CONNECT.
+    pub user_properties: Vec<(String, String)>,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To open a connection, from the resolver to CONNACK (default: 10 seconds).
+    pub connect: Duration,
+    /// For the answer to a PINGREQ (default: 10 seconds).
+    pub ping: Duration,
+    /// For [`disconnect`](super::AsyncMqttClient::disconnect) and [`shutdown`](super::AsyncMqttClient::shutdown) to have
+    /// everything delivered that was accepted before (default: 5 seconds).
+    pub drain: Duration,
+    /// For `shutdown` to return, from its call (default: 10 seconds).
+    pub shutdown: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            ping: Duration::from_secs(10),
+            drain: Duration::from_secs(5),
+            shutdown: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How much memory things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of messages that wait for the worker (default: 16 MiB). One larger message is taken when no other waits.
+    pub queue_bytes: usize,
+    /// Bytes of messages kept without a connection (default: 64 MiB). The oldest are dropped for more.
+    pub buffer_bytes: usize,
+    /// Messages of QoS 1 and 2 on their way to the server (default: 1024).
+    pub in_flight: u16,
+    /// The longest packet taken from the server, in bytes (default: 64 MiB). v5.0 tells it the server.
+    pub maximum_packet_size: u32,
+    /// Bytes of received messages that wait for their callbacks, beyond which the client stops to read (default: 4 MiB).
+    pub undelivered_bytes: usize,
+    /// Results that wait for their callbacks, beyond which calls are refused (default: 65,536).
+    pub unreported_results: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            queue_bytes: 16 * 1024 * 1024,
+            buffer_bytes: 64 * 1024 * 1024,
+            in_flight: 1024,
+            maximum_packet_size: 64 * 1024 * 1024,
+            undelivered_bytes: 4 * 1024 * 1024,
+            unreported_results: 65_536,
+        }
+    }
+}
+
+/// What becomes of messages that were sent and not acknowledged when the server has lost the session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionLossPolicy {
+    /// They are published again as new messages: at QoS 2 one may arrive twice.
+    #[default]
+    Requeue,
+    /// They end with [`DropCause::SessionLost`](super::DropCause::SessionLost).
+    Fail,
+}
+
+/// A password or another secret: never shown, and wiped from memory when it is dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    pub(super) fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(Zeroizing::new(text.as_bytes().to_vec()))
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text.into_bytes()))
+    }
+}
+
+impl From<Vec<u8>> for Secret {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+}
+
+/// The Will Message (section 3.1.2.5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Will {
+    /// Where it is published.
+    pub topic: String,
+    /// What is published.
+    pub payload: Vec<u8>,
+    /// 0, 1 or 2.
+    pub qos: u8,
+    /// Whether the server retains it.
+    pub retain: bool,
+    /// Seconds the server waits before it publishes it (v5.0).
+    pub delay_interval: u32,
+    /// Properties of the message (v5.0).
+    pub properties: MessageProperties,
+}
+
+impl Will {
+    /// A will without properties.
+    pub fn new(topic: &str, payload: &[u8], qos: u8, retain: bool) -> Self {
+        Self { topic: topic.to_string(), payload: payload.to_vec(), qos, retain, ..Self::default() }
+    }
+}
+
+/// Properties of a message to publish (v5.0 section 3.3.2.3).
+///
+/// ```
+/// use flowsdk::mqtt_client::MessageProperties;
+///
+/// let properties = MessageProperties {
+///     content_type: Some("application/json".to_string()),
+///     message_expiry_interval: Some(60),
+///     ..Default::default()
+/// };
+/// # assert_eq!(properties.user_properties.len(), 0);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageProperties {
+    /// The payload is UTF-8 text.
+    pub payload_is_utf8: bool,
+    /// Lifetime in seconds, counted from the call.
+    pub message_expiry_interval: Option<u32>,
+    /// What the payload is, for instance a MIME type.
+    pub content_type: Option<String>,
+    /// Topic for an answer.
+    pub response_topic: Option<String>,
+    /// Tells which request an answer belongs to.
+    pub correlation_data: Option<Vec<u8>>,
+    /// Names and values of the application's own.
+    pub user_properties: Vec<(String, String)>,
+}
+
+/// How a message is published.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublishOptions {
+    /// 0, 1 or 2.
+    pub qos: u8,
+    /// Whether the server keeps the message for later subscribers.
+    pub retain: bool,
+    /// Properties (v5.0).
+    pub properties: MessageProperties,
+}
+
+/// A topic filter with its options (section 3.8.3.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSubscription {
+    /// The filter.
+    pub topic_filter: String,
+    /// The highest QoS at which messages are wanted: 0, 1 or 2.
+    pub qos: u8,
+    /// Do not send back what this client publishes (v5.0).
+    pub no_local: bool,
+    /// Keep the RETAIN flag as it was published (v5.0).
+    pub retain_as_published: bool,
+    /// When retained messages are sent (v5.0).
+    pub retain_handling: RetainHandling,
+}
+
+impl TopicSubscription {
+    /// A subscription with the options v3.1.1 has.
+    pub fn new(topic_filter: &str, qos: u8) -> Self {
+        Self {
+            topic_filter: topic_filter.to_string(),
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::SendAtSubscribe,
+        }
+    }
+}
+
+/// What belongs to a whole subscribe or unsubscribe (v5.0).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubscribeOptions {
+    /// Comes with every message of these subscriptions: 1 to 268,435,455.
+    pub subscription_identifier: Option<u32>,
+    /// Names and values of the application's own.
+    pub user_properties: Vec<(String, String)>,
+}
+
+/// Host and port of a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Peer {
+    pub(super) fn parse(peer: &str) -> Result<Self, ClientError> {
+        let invalid = |reason: &str| ClientError::option("peer", format!("{peer:?}: {reason}"));
+        let authority = match peer.split_once("://") {
+            Some(("mqtt" | "tcp", rest)) => rest.strip_suffix('/').unwrap_or(rest),
+            Some((scheme, _)) => return Err(invalid(&format!("the scheme {scheme}:// is not supported"))),
+            None => peer,
+        };
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(rest) => {
+                let (host, port) = rest.split_once(']').ok_or_else(|| invalid("the bracket is not closed"))?;
+                (host, port.strip_prefix(':').or(port.is_empty().then_some("1883")))
+            }
+            None => match authority.split_once(':') {
+                Some((_, port)) if port.contains(':') => return Err(invalid("an IPv6 address stands in brackets")),
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, Some("1883")),
+            },
+        };
+        if host.is_empty() || host.contains(['/', '@', ' ']) {
+            return Err(invalid("expected host:port or mqtt://host:port"));
+        }
+        let port = port.and_then(|port| port.parse().ok()).filter(|port| *port != 0);
+        let port = port.ok_or_else(|| invalid("the port is a number from 1 to 65535"))?;
+        Ok(Self { host: host.to_string(), port })
+    }
+}

@@ -1,0 +1,82 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::callbacks::TopicHandlers;
+use super::dispatch::{Dispatcher, Next};
+use super::event::MqttEvent;
+
+/// The events of a client as a queue, instead of callbacks: made by
+/// [`AsyncMqttClient::with_receiver`](super::AsyncMqttClient::with_receiver).
+///
+/// A message is acknowledged when it is taken from here (unless `auto_ack` is false). While nobody takes messages, the
+/// client stops reading at [`Limits::undelivered_bytes`](super::Limits::undelivered_bytes), and the connection stays up.
+/// Topic handlers run inside these calls. When the receiver is dropped, messages are acknowledged and thrown away.
+pub struct EventReceiver {
+    dispatcher: Dispatcher,
+    topic_handlers: Arc<TopicHandlers>,
+}
+
+impl EventReceiver {
+    pub(super) const fn new(dispatcher: Dispatcher, topic_handlers: Arc<TopicHandlers>) -> Self {
+        Self { dispatcher, topic_handlers }
+    }
+
+    /// The next event; `None` when the client has ended and all was taken.
+    pub fn recv(&mut self) -> Option<MqttEvent<'static>> {
+        loop {
+            match self.take(None) {
+                Taken::Event(event) => return Some(event),
+                Taken::Nothing => {}
+                Taken::Closed => return None,
+            }
+        }
+    }
+
+    /// The next event, if it comes within the time; `None` also when the client has ended and all was taken.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Option<MqttEvent<'static>> {
+        let deadline = Instant::now().checked_add(timeout);
+        match self.take(deadline) {
+            Taken::Event(event) => Some(event),
+            Taken::Nothing | Taken::Closed => None,
+        }
+    }
+
+    /// The next event, if it is there.
+    pub fn try_recv(&mut self) -> Option<MqttEvent<'static>> {
+        self.recv_timeout(Duration::ZERO)
+    }
+
+    fn take(&mut self, deadline: Option<Instant>) -> Taken {
+        loop {
+            let event = match self.dispatcher.next(deadline) {
+                Next::Event(MqttEvent::MessageReceived(publish)) if self.topic_handlers.call(&publish) => continue,
+                Next::Event(event) => event.into_owned(),
+                Next::TimedOut => return Taken::Nothing,
+                Next::Closed => return Taken::Closed,
+            };
+            self.dispatcher.finish_message();
+            self.dispatcher.flush_acknowledgements();
+            return Taken::Event(event);
+        }
+    }
+}
+
+enum Taken {
+    Event(MqttEvent<'static>),
+    Nothing,
+    Closed,
+}
+
+impl Iterator for EventReceiver {
+    type Item = MqttEvent<'static>;
+
+    fn next(&mut self) -> Option<MqttEvent<'static>> {
+        self.recv()
+    }
+}
+
+impl std::fmt::Debug for EventReceiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventReceiver").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,153 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::error::WaitError;
+use super::shared::Shared;
+
+/// Names one accepted call. It comes back in the result, and is never used again by the same client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub(super) u64);
+
+impl Token {
+    /// The number; later calls have higher ones.
+    pub const fn id(self) -> u64 {
+        self.0
+    }
+}
+
+/// A call whose result can be waited for, or awaited: it is a [`Future`] that needs no particular executor. It may also
+/// be dropped, which changes nothing for the call.
+#[must_use = "the tracked form costs an allocation; use the plain call where nobody waits"]
+pub struct Tracked<T> {
+    token: Token,
+    completion: Arc<Completion<T>>,
+    shared: Arc<Shared>,
+}
+
+impl<T: Clone> Tracked<T> {
+    pub(super) const fn new(token: Token, completion: Arc<Completion<T>>, shared: Arc<Shared>) -> Self {
+        Self { token, completion, shared }
+    }
+
+    /// The token of the call.
+    pub const fn token(&self) -> Token {
+        self.token
+    }
+
+    /// The result, if it is there.
+    pub fn try_result(&self) -> Option<T> {
+        self.completion.lock().value.clone()
+    }
+
+    /// Waits for the result.
+    ///
+    /// # Errors
+    /// [`WaitError::TimedOut`]; inside a callback [`WaitError::WouldDeadlock`] as soon as the result could only come after
+    /// that callback has returned. In both cases the call goes on.
+    pub fn wait(&self, timeout: Duration) -> Result<T, WaitError>
+    where
+        T: Send + 'static,
+    {
+        let deadline = Instant::now().checked_add(timeout);
+        let completion = Arc::clone(&self.completion);
+        let in_callback = self.shared.is_callback_thread();
+        if in_callback {
+            self.shared.set_waiting_callback(Some(completion));
+        }
+        let result = self.wait_until(deadline, in_callback);
+        if in_callback {
+            self.shared.set_waiting_callback(None);
+        }
+        result
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>, in_callback: bool) -> Result<T, WaitError> {
+        let mut state = self.completion.lock();
+        loop {
+            if let Some(value) = &state.value {
+                return Ok(value.clone());
+            }
+            if in_callback && self.shared.is_reading_paused() {
+                return Err(WaitError::WouldDeadlock);
+            }
+            state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => return Err(WaitError::TimedOut),
+                Some(left) => self.completion.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.completion.done.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+impl<T: Clone> Future for Tracked<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let mut state = self.completion.lock();
+        if let Some(value) = &state.value {
+            return Poll::Ready(value.clone());
+        }
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl<T> std::fmt::Debug for Tracked<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracked").field("token", &self.token).finish_non_exhaustive()
+    }
+}
+
+/// Where the worker puts a result.
+#[derive(Debug)]
+pub(super) struct Completion<T> {
+    state: Mutex<State<T>>,
+    done: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    value: Option<T>,
+    waker: Option<Waker>,
+}
+
+impl<T> Completion<T> {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(State { value: None, waker: None }), done: Condvar::new() })
+    }
+
+    pub(super) fn complete(&self, value: T) {
+        let mut state = self.lock();
+        state.value = Some(value);
+        let waker = state.waker.take();
+        drop(state);
+        self.done.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Something that a thread waits for.
+pub(super) trait Waiting: Send + Sync {
+    /// Lets the waiting thread look again.
+    fn look_again(&self);
+}
+
+impl<T: Send> Waiting for Completion<T> {
+    fn look_again(&self) {
+        // With the lock taken, the thread either has not looked yet or is asleep.
+        drop(self.lock());
+        self.done.notify_all();
+    }
+}

@@ -1,0 +1,123 @@
+//! What is wrong with options and calls, before anything is done with them.
+
+use super::config::AsyncClientConfig;
+use super::error::ClientError;
+use super::options::{MqttClientOptions, Peer, SubscribeOptions, TopicSubscription};
+use super::outbound_properties::{message_properties, subscribe_properties};
+use crate::codec::{EncodeError, Properties, Writer};
+use crate::packet::{self, Connect, Disconnect, Filters, Subscribe, Subscription, Subscriptions, Unsubscribe};
+use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role, TopicFilter};
+
+/// Checks everything that a connection will need, and finds out where the broker is.
+pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -> Result<Peer, ClientError> {
+    if config.command_queue_size == 0 {
+        return Err(ClientError::option("command_queue_size", "at least 1 is needed"));
+    }
+    if options.limits.in_flight == 0 {
+        return Err(ClientError::option("limits.in_flight", "at least 1 is needed"));
+    }
+    if options.limits.maximum_packet_size < 16 {
+        return Err(ClientError::option("limits.maximum_packet_size", "at least 16 bytes are needed"));
+    }
+    protocol(options)?;
+    let will_properties = options.will.as_ref().map(|will| message_properties(&will.properties)).unwrap_or_default();
+    let will = match &options.will {
+        Some(will) => Some(packet::Will {
+            topic: &will.topic,
+            payload: &will.payload,
+            qos: QoS::from_bits(will.qos).ok_or(ClientError::InvalidQoS(will.qos))?,
+            retain: will.retain,
+            properties: Properties::new(&will_properties),
+        }),
+        None => None,
+    };
+    let connect = Connect {
+        version: options.protocol.version,
+        clean_start: options.clean_start,
+        keep_alive: options.keep_alive,
+        client_id: &options.client_id,
+        username: options.username.as_deref(),
+        password: options.password.as_ref().map(super::options::Secret::expose),
+        will,
+        properties: Properties::EMPTY,
+    };
+    connect.encode(&mut Writer::counting())?;
+    if !options.subscription_topics.is_empty() {
+        subscribe(&options.subscription_topics, &SubscribeOptions::default(), options.protocol.version)?;
+    }
+    Peer::parse(&options.peer)
+}
+
+/// What only one of the versions can say.
+fn protocol(options: &MqttClientOptions) -> Result<(), ClientError> {
+    let protocol = &options.protocol;
+    if protocol.version.is_v5() {
+        return Ok(());
+    }
+    if options.client_id.is_empty() && !options.clean_start && !options.sessionless {
+        return Err(ClientError::option("client_id", "MQTT 3.1.1 needs one where clean_start is false [MQTT-3.1.3-7]"));
+    }
+    let only_v5 = [
+        ("protocol.session_expiry_interval", protocol.session_expiry_interval != 0),
+        ("protocol.receive_maximum", protocol.receive_maximum != 0),
+        ("protocol.topic_alias_maximum", protocol.topic_alias_maximum != 0),
+        ("protocol.topic_aliases", protocol.topic_aliases),
+        ("protocol.request_response_information", protocol.request_response_information),
+        ("protocol.omit_problem_information", protocol.omit_problem_information),
+        ("protocol.user_properties", !protocol.user_properties.is_empty()),
+        ("will.delay_interval", options.will.as_ref().is_some_and(|will| will.delay_interval != 0)),
+    ];
+    match only_v5.into_iter().find(|(_, used)| *used) {
+        Some((option, _)) => Err(ClientError::option(option, "MQTT 3.1.1 has no such thing")),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn subscribe(
+    topics: &[TopicSubscription],
+    options: &SubscribeOptions,
+    version: ProtocolVersion,
+) -> Result<(), ClientError> {
+    let mut list = Vec::new();
+    for topic in topics {
+        list.push(Subscription {
+            filter: checked_filter(&topic.topic_filter, version)?,
+            qos: QoS::from_bits(topic.qos).ok_or(ClientError::InvalidQoS(topic.qos))?,
+            no_local: topic.no_local,
+            retain_as_published: topic.retain_as_published,
+            retain_handling: topic.retain_handling,
+        });
+    }
+    let properties = subscribe_properties(options);
+    let packet = Subscribe {
+        packet_id: PacketId::MIN,
+        subscriptions: Subscriptions::new(&list),
+        properties: Properties::new(&properties),
+    };
+    Ok(packet.encode(&mut Writer::counting(), version)?)
+}
+
+pub(super) fn unsubscribe(filters: &[&str], version: ProtocolVersion) -> Result<(), ClientError> {
+    for filter in filters {
+        checked_filter(filter, version)?;
+    }
+    let packet =
+        Unsubscribe { packet_id: PacketId::MIN, filters: Filters::new(filters), properties: Properties::EMPTY };
+    Ok(packet.encode(&mut Writer::counting(), version)?)
+}
+
+/// A code that this version's client may send in DISCONNECT.
+pub(super) fn disconnect(code: u8, version: ProtocolVersion) -> Result<ReasonCode, ClientError> {
+    let invalid = |_: EncodeError| ClientError::InvalidReasonCode(code);
+    let reason = ReasonCode::from_byte(code).ok_or(ClientError::InvalidReasonCode(code))?;
+    Disconnect::new(reason).encode(&mut Writer::counting(), version, Role::Client).map_err(invalid)?;
+    Ok(reason)
+}
+
+fn checked_filter(filter: &str, version: ProtocolVersion) -> Result<&str, ClientError> {
+    let checked = match version {
+        ProtocolVersion::V5 => TopicFilter::new(filter),
+        ProtocolVersion::V3_1_1 => TopicFilter::plain(filter),
+    };
+    checked.map(TopicFilter::as_str).map_err(|error| ClientError::invalid_topic(filter, error))
+}

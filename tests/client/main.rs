@@ -1,0 +1,4 @@
+//! The client with its threads, against a scripted broker and a real one in the process.
+
+#[path = "../support/mod.rs"]
+mod support;
