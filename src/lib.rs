@@ -1,5 +1,19 @@
-//! placeholder
+#![cfg_attr(feature = "std", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "std"), doc = "An MQTT client without the standard library: versions 5.0 and 3.1.1.")]
+//!
+//! # Layers
+//!
+//! Each is usable by itself and knows only those above it in this list:
+//!
+//! - [`types`]: the small words of MQTT: `QoS`, `PacketId`, `ReasonCode`, topic names and filters;
+//! - [`codec`]: reading and writing bytes, the fixed header, the table of properties;
+//! - [`packet`]: one struct for each control packet, of both versions;
+//! - [`session`]: the client's half of the protocol as a state machine without I/O;
+#![cfg_attr(feature = "std", doc = "- [`mqtt_client`]: the client with a background thread and callbacks.")]
+//!
+//! [`time`] is how the core sees time: as a number of milliseconds that is handed in.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod codec;
 #[cfg(feature = "std")]

@@ -264,7 +264,9 @@ impl Dispatcher {
             while let Ok(run) = self.notices.try_recv() {
                 self.waiting.extend(run);
             }
-            if let Some(notice) = self.waiting.pop_front_if(|notice| notice.behind <= self.done_batches) {
+            if self.waiting.front().is_some_and(|notice| notice.behind <= self.done_batches)
+                && let Some(notice) = self.waiting.pop_front()
+            {
                 self.shared.remove_unreported(1);
                 return Some(Found::Notice(notice.event));
             }
