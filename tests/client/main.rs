@@ -2,3 +2,9 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+
+mod recorder;
+
+// Against the scripted broker.
+
+// Against the real broker in the process.
