@@ -22,6 +22,8 @@ use crate::types::{QoS, ReasonCode};
 const MAX_BATCHES: usize = 64;
 /// How many buffers are kept to be filled again.
 const MAX_SPARE: usize = 8;
+/// A buffer that keeps more memory busy than this is not kept.
+const MAX_SPARE_COST: usize = 256 * 1024;
 /// How long an acknowledgement waits for others to go with it.
 const ACK_DELAY: Duration = Duration::from_millis(1);
 
@@ -279,7 +281,6 @@ impl Dispatcher {
                 None => {}
             }
             self.current = Some(self.batches.try_recv().ok()?);
-            self.next = 0;
         }
     }
 
@@ -292,14 +293,17 @@ impl Dispatcher {
 
     fn finish_batch(&mut self) {
         let Some(mut batch) = self.current.take() else { return };
+        self.next = 0;
         self.done_batches += 1;
         self.flush_acknowledgements();
         let cost = batch.cost();
         batch.bytes.clear();
         batch.topics.clear();
         batch.places.clear();
-        // A full store of spare batches just lets this one go.
-        let _ = self.spare.try_send(batch);
+        if cost <= MAX_SPARE_COST {
+            // A full store of spare batches just lets this one go.
+            let _ = self.spare.try_send(batch);
+        }
         self.shared.remove_undelivered(cost);
     }
 

@@ -29,8 +29,7 @@ pub(super) fn run(mut poll: Poll, mut connection: Connection, shared: &Arc<Share
         }
         shared.has_woken();
         for event in events.iter().filter(|event| event.token() == CONNECTION) {
-            let readable = event.is_readable() || event.is_read_closed() || event.is_error();
-            connection.handle_readiness(readable, event.is_writable() || event.is_write_closed());
+            connection.handle_readiness(event);
         }
     }
 }

@@ -45,6 +45,11 @@ impl Input {
         self.batch.places.clear();
     }
 
+    /// Whether reading is paused or cannot go on.
+    pub(super) const fn is_paused(&self) -> bool {
+        self.paused || self.stalled
+    }
+
     /// Room to read into. A long packet gets its room as it comes: its length is only a claim of the server.
     fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
@@ -93,25 +98,21 @@ impl Connection {
             let room_len = room.len();
             match up.transport.read(room) {
                 Ok(0) => {
-                    up.readable = false;
-                    self.end_link(Ending::Fault(io::Error::new(
+                    self.lose_link(io::Error::new(
                         io::ErrorKind::UnexpectedEof,
                         "the server has closed the connection",
-                    )));
+                    ));
                 }
                 Ok(len) => {
                     // A short read has emptied the socket; the poll tells when there is more.
-                    up.readable = len == room_len || !cfg!(unix);
+                    up.readable = len == room_len || up.read_closed || !cfg!(unix);
                     self.input.end += len;
                     budget = budget.saturating_sub(len);
                     self.handle_input();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => up.readable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    up.readable = false;
-                    self.end_link(Ending::Fault(error));
-                }
+                Err(error) => self.lose_link(error),
             }
         }
         let goes_on = !self.input.paused && !self.input.stalled;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, TryRecvError};
 use mio::Registry;
+use mio::event::Event;
 
 use super::Connection;
 use crate::codec::Property;
@@ -42,6 +43,10 @@ pub(super) struct Up {
     pub(super) transport: Transport,
     pub(super) readable: bool,
     pub(super) writable: bool,
+    /// The peer sends no more than what can be read now, and the poll will not tell of that again.
+    pub(super) read_closed: bool,
+    /// Writing has failed; what the peer has said before its end is still to be read.
+    write_error: Option<io::Error>,
     /// CONNACK has to come until then.
     deadline: Instant,
     accepted_at: Option<Instant>,
@@ -85,10 +90,11 @@ impl Link {
         }
     }
 
-    pub(super) fn note_readiness(&mut self, readable: bool, writable: bool) {
+    pub(super) fn note_readiness(&mut self, event: &Event) {
         if let Some(up) = self.up() {
-            up.readable |= readable;
-            up.writable |= writable;
+            up.read_closed |= event.is_read_closed() || event.is_error();
+            up.readable |= event.is_readable() || up.read_closed;
+            up.writable |= event.is_writable() || event.is_write_closed();
         }
     }
 
@@ -177,6 +183,8 @@ impl Connection {
             transport,
             readable: true,
             writable: true,
+            read_closed: false,
+            write_error: None,
             deadline,
             accepted_at: None,
             ending: None,
@@ -238,6 +246,24 @@ impl Connection {
         self.link.end(ending, self.now);
     }
 
+    /// Nothing can be written any more. The reason may lie in what is still to be read, so that comes first.
+    pub(super) fn note_write_error(&mut self, error: io::Error) {
+        if let Some(up) = self.link.up() {
+            (up.writable, up.readable) = (false, true);
+            up.write_error = Some(error);
+            self.again = true;
+        }
+    }
+
+    /// The transport has failed: nothing leaves any more.
+    pub(super) fn lose_link(&mut self, error: io::Error) {
+        self.link.end(Ending::Fault(error), self.now);
+        if let Some(up) = self.link.up() {
+            (up.readable, up.writable) = (false, false);
+            up.leave_until = Some(self.now);
+        }
+    }
+
     pub(super) fn send_disconnect(&mut self, reason: ReasonCode) {
         let now = self.session_now();
         if self.session.disconnect(now, &Disconnect::new(reason)).is_ok() {
@@ -270,6 +296,12 @@ impl Connection {
 
     /// Closes a connection that has come to its end, and sees to the next one.
     pub(super) fn check_end_of_link(&mut self, registry: &Registry) {
+        if let Some(up) = self.link.up()
+            && (!up.readable || up.is_ending() || self.input.is_paused())
+            && let Some(error) = up.write_error.take()
+        {
+            self.lose_link(error);
+        }
         let now = self.session_now();
         let has_left = self.session.poll_transmit(now).is_none();
         let Some(up) = self.link.up() else { return };

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::Registry;
+use mio::event::Event;
 
 use self::incoming::Input;
 use self::link::Link;
@@ -46,6 +47,8 @@ pub(super) struct Connection {
     /// The client identifier that the server has chosen.
     assigned_client_id: Option<String>,
     drain: Option<Drain>,
+    /// When a shutdown that was asked for stops to wait.
+    shut_down_by: Option<Instant>,
     /// Commands that came behind `disconnect()`, until it is done.
     held_back: Vec<Command>,
     /// There is more to do at once.
@@ -79,8 +82,6 @@ struct Drain {
     until: Instant,
     reason: ReasonCode,
     shutdown: bool,
-    /// `connect()` was called behind `disconnect()`.
-    connect_again: bool,
 }
 
 /// When the worker has to come back.
@@ -120,6 +121,7 @@ impl Connection {
             is_first: true,
             assigned_client_id: None,
             drain: None,
+            shut_down_by: None,
             held_back: Vec::new(),
             again: false,
             pending: VecDeque::new(),
@@ -166,8 +168,8 @@ impl Connection {
     }
 
     /// The transport may take or give bytes.
-    pub(super) fn handle_readiness(&mut self, readable: bool, writable: bool) {
-        self.link.note_readiness(readable, writable);
+    pub(super) fn handle_readiness(&mut self, event: &Event) {
+        self.link.note_readiness(event);
     }
 
     fn take_commands(&mut self) {
@@ -184,15 +186,14 @@ impl Connection {
     }
 
     fn execute(&mut self, command: Command) {
-        let waits_for_drain = matches!(command, Command::Publish(_) | Command::Request(_) | Command::Ping);
-        if self.drain.is_some() && waits_for_drain {
+        if let Command::Shutdown = command {
+            self.shut_down_by.get_or_insert(self.now + self.options.timeouts.drain);
+        }
+        if self.drain.is_some() && !matches!(command, Command::SetAutoReconnect(_)) {
             return self.held_back.push(command);
         }
         match command {
-            Command::Connect => match &mut self.drain {
-                Some(drain) => drain.connect_again = true,
-                None => self.want_connection(),
-            },
+            Command::Connect => self.want_connection(),
             Command::Publish(publishing) => {
                 self.pending_bytes += publishing.frame.len();
                 self.pending.push_back(publishing);
@@ -209,20 +210,19 @@ impl Connection {
     }
 
     fn begin_drain(&mut self, reason: ReasonCode, shutdown: bool) {
-        let until = self.now + self.options.timeouts.drain;
-        match &mut self.drain {
-            Some(drain) => {
-                drain.shutdown |= shutdown;
-                drain.connect_again &= !shutdown;
-            }
-            None => self.drain = Some(Drain { until, reason, shutdown, connect_again: false }),
-        }
+        self.drain = Some(Drain { until: self.now + self.options.timeouts.drain, reason, shutdown });
+    }
+
+    /// When a disconnect or shutdown stops to wait. One shutdown deadline holds for all that was to be done before.
+    fn drain_until(&self) -> Option<Instant> {
+        let drain = self.drain?;
+        Some(self.shut_down_by.map_or(drain.until, |by| by.min(drain.until)))
     }
 
     /// Goes on with a disconnect or shutdown; `true` when the client has ended.
     fn check_drain(&mut self) -> bool {
         let Some(drain) = self.drain else { return false };
-        let is_due = self.now >= drain.until || self.is_idle();
+        let is_due = self.drain_until().is_some_and(|until| self.now >= until) || self.is_idle();
         if self.session.is_connected() {
             if is_due {
                 self.send_disconnect(drain.reason);
@@ -240,9 +240,6 @@ impl Connection {
         if drain.shutdown {
             self.cancel_everything();
             return true;
-        }
-        if drain.connect_again {
-            self.want_connection();
         }
         for command in std::mem::take(&mut self.held_back) {
             self.execute(command);
@@ -267,8 +264,7 @@ impl Connection {
             let left = at.millis_since(self.session_now());
             self.now + Duration::from_millis(u64::from(left))
         });
-        let drain = self.drain.map(|drain| drain.until);
-        [session, drain, self.link.next_timeout()].into_iter().flatten().min()
+        [session, self.drain_until(), self.link.next_timeout()].into_iter().flatten().min()
     }
 
     /// The session's clock.

@@ -3,7 +3,6 @@
 use std::io;
 
 use super::Connection;
-use super::link::Ending;
 use crate::mqtt_client::client::{
     DropCause, Outcome, PublishResult, SessionLossReport, SubscribeResult, UnsubscribeResult,
 };
@@ -322,10 +321,7 @@ impl Connection {
                 Ok(written) => self.session.consume_transmit(now, written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => up.writable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    up.writable = false;
-                    self.end_link(Ending::Fault(error));
-                }
+                Err(error) => self.note_write_error(error),
             }
         };
         self.collect_sent();
