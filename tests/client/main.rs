@@ -6,5 +6,10 @@ mod support;
 mod recorder;
 
 // Against the scripted broker.
+mod scripted_connect;
+mod scripted_setup;
 
 // Against the real broker in the process.
+mod broker_fixture;
+mod broker_messages;
+mod broker_seed;

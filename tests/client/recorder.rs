@@ -1,6 +1,6 @@
 //! A handler that keeps every event, and the log to wait on.
 
-#![allow(dead_code, reason = "not every group of tests asks for everything")]
+#![allow(dead_code, unreachable_pub, reason = "not every group of tests asks for everything")]
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
