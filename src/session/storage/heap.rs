@@ -144,6 +144,18 @@ impl Heap {
         }
     }
 
+    fn check_wire(&self, len: usize) -> Result<(), Full> {
+        let waiting = self.wire.waiting();
+        if waiting > 0 && waiting + len > self.limits.wire_bytes { Err(Full::Wire) } else { Ok(()) }
+    }
+
+    fn check_hold(&self, len: usize) -> Result<(), Full> {
+        if self.in_flight() >= usize::from(self.limits.window) {
+            return Err(Full::Window);
+        }
+        if self.held_bytes > 0 && self.held_bytes + len > self.limits.held_bytes { Err(Full::Bytes) } else { Ok(()) }
+    }
+
     fn drop_held(&mut self, packet_id: PacketId) -> Option<HeldFrame> {
         let gone = self.held.remove(packet_id)?;
         self.held_bytes -= gone.frame.len();
@@ -277,6 +289,7 @@ impl Store for &mut Heap {
     fn queue(&mut self, kind: Queued, len: usize, encode: &Encode<'_>) -> Result<(), QueueError> {
         match kind {
             Queued::Message => {
+                self.check_wire(len)?;
                 let mut frame = self.take_spent().unwrap_or_default();
                 encode(&mut Writer::appending(&mut frame))?;
                 return self.queue_frame(frame).map_err(|(full, _)| full.into());
@@ -287,16 +300,14 @@ impl Store for &mut Heap {
             }
             Queued::Connect | Queued::Control => {}
         }
-        if self.wire.waiting() > 0 && self.wire.waiting() + len > self.limits.wire_bytes {
-            return Err(Full::Wire.into());
-        }
+        self.check_wire(len)?;
         self.wire.gather(|buffer| encode(&mut Writer::appending(buffer)))?;
         Ok(())
     }
 
     fn queue_frame(&mut self, frame: Vec<u8>) -> Result<(), (Full, Vec<u8>)> {
-        if self.wire.waiting() > 0 && self.wire.waiting() + frame.len() > self.limits.wire_bytes {
-            return Err((Full::Wire, frame));
+        if let Err(full) = self.check_wire(frame.len()) {
+            return Err((full, frame));
         }
         let Heap { wire, outbound_aliases, maximum_packet_size, spent, .. } = &mut **self;
         match put_on_wire(wire, outbound_aliases, &frame, *maximum_packet_size) {
@@ -308,6 +319,7 @@ impl Store for &mut Heap {
     }
 
     fn hold(&mut self, held: Held, len: usize, encode: &Encode<'_>) -> Result<(), QueueError> {
+        self.check_hold(len)?;
         let mut frame = self.take_spent().unwrap_or_default();
         frame.reserve(len);
         encode(&mut Writer::appending(&mut frame))?;
@@ -315,11 +327,8 @@ impl Store for &mut Heap {
     }
 
     fn hold_frame(&mut self, held: Held, mut frame: Vec<u8>) -> Result<(), (Full, Vec<u8>)> {
-        if self.in_flight() >= usize::from(self.limits.window) {
-            return Err((Full::Window, frame));
-        }
-        if self.held_bytes > 0 && self.held_bytes + frame.len() > self.limits.held_bytes {
-            return Err((Full::Bytes, frame));
+        if let Err(full) = self.check_hold(frame.len()) {
+            return Err((full, frame));
         }
         frame::renew(&mut frame, held.packet_id);
         self.held_bytes += frame.len();

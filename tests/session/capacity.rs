@@ -1,0 +1,166 @@
+//! Storages that are full: what is refused changes nothing, and the session always gets out of it.
+
+use flowsdk::session::{Config, Fixed, Full, Heap, HeapLimits, Misuse, Session};
+
+use crate::support::*;
+
+const NOTHING: [&str; 0] = [];
+
+/// Sessions with little room, once connected.
+fn small(test: impl Fn(&mut Rig)) {
+    for version in [V5, V3_1_1] {
+        let config = Config { version, ..Config::DEFAULT };
+        let limits = HeapLimits { window: 3, held_bytes: 60, wire_bytes: 60, receive_window: 3, topic_aliases: 0 };
+        let sessions: [Box<dyn Endpoint>; 2] =
+            [Box::new(Session::new(config, Fixed::<120, 3>::new())), Box::new(Session::new(config, Heap::new(limits)))];
+        for session in sessions {
+            let mut rig = Rig::new(config, session);
+            rig.up();
+            test(&mut rig);
+        }
+    }
+}
+
+/// Calls what is refused, and sees that the session is as it was.
+#[track_caller]
+fn refused(rig: &mut Rig, full: Full, call: impl Fn(&mut Rig) -> Result<(), Misuse>) {
+    let before = rig.session.state();
+    assert_eq!(call(rig), Err(Misuse::Full(full)));
+    assert_eq!(rig.session.state(), before);
+}
+
+#[test]
+fn a_full_window_refuses_messages_until_one_has_ended() {
+    small(|rig| {
+        for _ in 0..3 {
+            rig.publish(ExactlyOnce, "x");
+        }
+        refused(rig, Full::Window, |rig| rig.try_publish(AtLeastOnce, "x").map(drop));
+        rig.sent();
+        rig.give(pubrec(2));
+        refused(rig, Full::Window, |rig| rig.try_publish(AtLeastOnce, "x").map(drop));
+        rig.sent();
+        rig.give(pubcomp(2));
+        assert_eq!(rig.publish(AtLeastOnce, "x"), 4);
+        assert_eq!(rig.sent(), ["PUBLISH 4 q1 t x"]);
+    });
+}
+
+#[test]
+fn full_bytes_refuse_messages_until_one_has_ended() {
+    small(|rig| {
+        let payload = "x".repeat(25);
+        rig.publish(AtLeastOnce, &payload);
+        let mut count = 1;
+        while rig.session.publish(rig.now, &message(AtLeastOnce, &payload)).is_ok() {
+            count += 1;
+        }
+        assert!(count < 3);
+        refused(rig, Full::Bytes, |rig| rig.try_publish(AtLeastOnce, &"x".repeat(25)).map(drop));
+        assert_eq!(rig.sent().len(), count);
+        rig.give(puback(1));
+        rig.publish(AtLeastOnce, &payload);
+    });
+}
+
+#[test]
+fn a_full_wire_refuses_what_is_not_kept() {
+    small(|rig| {
+        let mut count = 0;
+        let full = loop {
+            match rig.try_publish(AtMostOnce, "0123456789") {
+                Ok(_) => count += 1,
+                Err(Misuse::Full(full)) => break full,
+                Err(other) => panic!("{other}"),
+            }
+            assert!(count < 50);
+        };
+        assert!(count > 1);
+        refused(rig, full, |rig| rig.try_publish(AtMostOnce, "0123456789").map(drop));
+        refused(rig, full, |rig| rig.try_subscribe(&["0123456789"], &[]).map(drop));
+        refused(rig, full, |rig| rig.try_unsubscribe(&["0123456789"]).map(drop));
+        assert_eq!(rig.sent().len(), count);
+        assert_eq!(rig.try_publish(AtMostOnce, "0123456789"), Ok(None));
+    });
+}
+
+#[test]
+fn a_full_table_of_requests_refuses_another() {
+    let config = Config::DEFAULT;
+    let mut rig = Rig::new(config, Box::new(Session::new(config, Fixed::<300, 3>::new())));
+    rig.up();
+    for _ in 0..3 {
+        rig.subscribe(&["f"]);
+        rig.sent();
+    }
+    refused(&mut rig, Full::Requests, |rig| rig.try_subscribe(&["f"], &[]).map(drop));
+    refused(&mut rig, Full::Requests, |rig| rig.try_unsubscribe(&["f"]).map(drop));
+    rig.give(suback(2, &[0]));
+    assert_eq!(rig.subscribe(&["f"]), 4);
+}
+
+/// What has been connected once can connect again, whatever it keeps.
+#[test]
+fn connect_fits_however_full_the_store_is() {
+    small(|rig| {
+        let mut payload = 40;
+        while payload > 0 {
+            if rig.try_publish(AtLeastOnce, &"x".repeat(payload)).is_err() {
+                payload -= 1;
+            }
+        }
+        let _ = rig.try_publish(AtLeastOnce, "");
+        for _ in 0..3 {
+            while rig.try_publish(AtMostOnce, "").is_ok() {}
+            while rig.try_subscribe(&["f"], &[]).is_ok() {}
+            rig.transmit(3);
+            rig.cut();
+            while rig.try_publish(AtLeastOnce, "").is_ok() {}
+            rig.resume();
+        }
+        assert!(rig.sent().len() >= 2);
+    });
+}
+
+#[test]
+fn messages_stored_before_the_first_connect_may_leave_no_room_for_it() {
+    let config = Config::DEFAULT;
+    let mut rig = Rig::new(config, Box::new(Session::new(config, Fixed::<60, 3>::new())));
+    rig.publish(AtLeastOnce, "0123456789012345");
+    let options = rig.options();
+    refused(&mut rig, Full::Bytes, |rig| rig.session.connect(rig.now, &options));
+    assert_eq!(rig.sent(), NOTHING);
+}
+
+#[test]
+fn one_message_longer_than_the_bounds_is_taken_when_there_is_no_other() {
+    let limits = |limits: &mut HeapLimits| (limits.held_bytes, limits.wire_bytes) = (10, 10);
+    Setup::new().heap().limits(limits).run(|rig| {
+        for qos in [AtLeastOnce, AtMostOnce] {
+            rig.publish(qos, "longer than ten bytes");
+            assert!(matches!(rig.try_publish(qos, "another"), Err(Misuse::Full(_))));
+            assert_eq!(rig.sent().len(), 1);
+        }
+    });
+}
+
+#[test]
+fn messages_of_qos_0_are_counted_once_the_transport_has_them() {
+    use flowsdk::session::ConnectOptions;
+    let now = flowsdk::time::Instant::default();
+    let mut session = Session::new(Config::DEFAULT, Heap::new(HeapLimits::default()));
+    session.connect(now, &ConnectOptions::default()).expect("idle");
+    let len = session.poll_transmit(now).map_or(0, <[u8]>::len);
+    session.consume_transmit(now, len);
+    let _ = session.handle_input(now, &encode(&connack(false, &[]), V5)).expect("accepted");
+    for _ in 0..3 {
+        session.publish(now, &message(AtMostOnce, "x")).expect("room");
+    }
+    let all = session.poll_transmit(now).map_or(0, <[u8]>::len);
+    session.consume_transmit(now, all - 1);
+    assert_eq!(session.storage_mut().take_sent_messages(), 2);
+    assert_eq!(session.storage_mut().take_sent_messages(), 0);
+    session.consume_transmit(now, 1);
+    session.handle_closed(now);
+    assert_eq!(session.storage_mut().take_sent_messages(), 1, "the end of the connection does not forget it");
+}

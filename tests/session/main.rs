@@ -1,0 +1,20 @@
+//! The session as a state machine: a client's end and a server's end of a link in memory, a clock turned by hand. Every
+//! behaviour runs with the heapless storage and the one on the heap, in both versions where it has two.
+
+mod support;
+
+mod aliases;
+mod capacity;
+mod connecting;
+mod ending;
+mod errors;
+mod inbound;
+mod keep_alive;
+mod long_messages;
+mod outbound;
+mod packet_ids;
+mod pieces;
+mod quota;
+mod requests;
+mod resuming;
+mod server_limits;
