@@ -13,7 +13,7 @@ use crate::mqtt_client::outbound_properties::subscribe_properties;
 use crate::mqtt_client::properties::PropertyBlock;
 use crate::mqtt_client::transport::MAX_SLICES;
 use crate::packet::{Filters, Subscription, Subscriptions};
-use crate::session::{DropReason, Misuse};
+use crate::session::{DropReason, Full, Misuse};
 use crate::types::{PacketId, QoS, ReasonCode};
 
 /// How an exchange with the server has ended.
@@ -44,11 +44,11 @@ impl Connection {
                         None => self.unsent.push_back(publishing),
                     }
                 }
-                Err((Misuse::Full(_) | Misuse::PacketIdsExhausted, frame)) => {
+                Err((full @ (Misuse::Full(_) | Misuse::PacketIdsExhausted), frame)) => {
                     publishing.frame = frame;
                     self.pending.push_front(publishing);
-                    // A full wire takes more once some of it has gone.
-                    if !self.write() {
+                    // A full wire takes more once some of it has gone; a full window waits for the server.
+                    if full != Misuse::Full(Full::Wire) || !self.write() {
                         return;
                     }
                 }
