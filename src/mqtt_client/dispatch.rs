@@ -307,11 +307,17 @@ impl Dispatcher {
         self.shared.remove_undelivered(cost);
     }
 
+    /// Takes the next batch in hand.
+    fn take_batch(&mut self) -> Result<(), TryRecvError> {
+        self.current = Some(self.batches.try_recv()?);
+        self.next = 0;
+        Ok(())
+    }
+
     fn is_closed(&mut self) -> bool {
-        let closed =
-            matches!(self.batches.try_recv().map(|batch| self.current = Some(batch)), Err(TryRecvError::Disconnected));
+        let batches = self.take_batch();
         let notices = self.notices.try_recv().map(|run| self.waiting.extend(run));
-        closed && notices == Err(TryRecvError::Disconnected)
+        batches == Err(TryRecvError::Disconnected) && notices == Err(TryRecvError::Disconnected)
     }
 
     /// Waits until something may be there; `false` if the deadline has come first.
