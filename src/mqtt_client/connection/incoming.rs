@@ -159,7 +159,7 @@ impl Connection {
                 }
                 Step::Published(packet_id, code, properties) => self.handle_published(packet_id, code, properties),
                 Step::Answered(answer) => self.handle_answer(answer),
-                Step::PingResponse => self.answer_ping(),
+                Step::PingResponse => self.answer_pings(),
                 Step::Disconnected(reason) => self.end_link(Ending::ByServer(reason)),
                 Step::Incomplete => break,
                 Step::Stalled(Stall::TransmitFirst) if self.write() => {}

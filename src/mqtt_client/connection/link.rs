@@ -332,8 +332,6 @@ impl Connection {
         self.resume_reading();
         self.drop_unsent();
         self.take_back_requests();
-        self.pings.clear();
-        self.wants_ping = false;
     }
 
     fn after_end(&mut self, ending: Ending, was_accepted: Option<Instant>) {
@@ -413,7 +411,7 @@ impl Connection {
         self.outlet.tell(MqttEvent::Disconnected(code));
     }
 
-    /// A ping whose connection has gone is answered, too.
+    /// Pings whose connection has gone are answered, too.
     pub(super) fn fail_pings(&mut self) {
         for _ in self.pings.drain(..) {
             self.outlet.tell_result(MqttEvent::PingResponse(PingResult { success: false, round_trip: None }));

@@ -66,9 +66,9 @@ pub(super) struct Connection {
     unanswered: HashMap<PacketId, Requesting>,
     /// What to subscribe when the server has no session.
     subscriptions: Vec<(TopicSubscription, super::options::SubscribeOptions)>,
-    /// A ping that the application has asked for, and since when it is on its way.
-    pings: VecDeque<Instant>,
-    wants_ping: bool,
+    /// Pings that the application has asked for and that are not sent, and since when the others are on their way.
+    wanted_pings: usize,
+    pings: Vec<Instant>,
     connection_number: u64,
     session_number: u64,
     freed: Places,
@@ -131,8 +131,8 @@ impl Connection {
             requests: VecDeque::new(),
             unanswered: HashMap::new(),
             subscriptions,
-            pings: VecDeque::new(),
-            wants_ping: false,
+            wanted_pings: 0,
+            pings: Vec::new(),
             connection_number: 0,
             session_number: 0,
             freed: Places::default(),
@@ -201,7 +201,7 @@ impl Connection {
             Command::Request(requesting) => self.requests.push_back(requesting),
             Command::Ping => {
                 self.freed.add(0);
-                self.wants_ping = true;
+                self.wanted_pings += 1;
             }
             Command::SetAutoReconnect(on) => self.auto_reconnect = on,
             Command::Disconnect(reason) => self.begin_drain(reason, false),
@@ -255,7 +255,7 @@ impl Connection {
             && self.unanswered.is_empty()
             && self.in_flight.is_empty()
             && self.unsent.is_empty()
-            && !self.wants_ping
+            && self.wanted_pings == 0
             && self.pings.is_empty()
     }
 
@@ -293,8 +293,9 @@ impl Connection {
         }
     }
 
-    fn answer_ping(&mut self) {
-        if let Some(since) = self.pings.pop_front() {
+    /// One PINGRESP answers every ping before it: while a PINGREQ is on its way, no other one is sent.
+    fn answer_pings(&mut self) {
+        for since in self.pings.drain(..) {
             let round_trip = Some(self.now.saturating_duration_since(since));
             self.outlet.tell_result(MqttEvent::PingResponse(PingResult { success: true, round_trip }));
         }

@@ -1,8 +1,10 @@
 //! What the application wants sent, and what it hears of it.
 
 use std::io;
+use std::time::Duration;
 
 use super::Connection;
+use crate::codec::Property;
 use crate::mqtt_client::client::{
     DropCause, Outcome, PublishResult, SessionLossReport, SubscribeResult, UnsubscribeResult,
 };
@@ -12,9 +14,9 @@ use crate::mqtt_client::options::{SessionLossPolicy, TopicSubscription};
 use crate::mqtt_client::outbound_properties::subscribe_properties;
 use crate::mqtt_client::properties::PropertyBlock;
 use crate::mqtt_client::transport::MAX_SLICES;
-use crate::packet::{Filters, Subscription, Subscriptions};
+use crate::packet::{Filters, Packet, Subscription, Subscriptions};
 use crate::session::{DropReason, Full, Misuse};
-use crate::types::{PacketId, QoS, ReasonCode};
+use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
 
 /// How an exchange with the server has ended.
 pub(super) struct Answered {
@@ -159,6 +161,7 @@ impl Connection {
                 (DropReason::SessionLost, Some(frame)) if self.options.session_loss == SessionLossPolicy::Requeue => {
                     report.requeued += 1;
                     publishing.frame = frame;
+                    publishing.count_expiry_from_frame(self.options.protocol.version);
                     requeued.push(publishing);
                     continue;
                 }
@@ -182,11 +185,9 @@ impl Connection {
 
     pub(super) fn send_requests(&mut self) {
         let now = self.session_now();
-        if self.session.is_connected() && self.wants_ping {
-            self.wants_ping = false;
-            if self.session.ping(now).is_ok() {
-                self.pings.push_back(self.now);
-            }
+        if self.wanted_pings > 0 && self.session.ping(now).is_ok() {
+            let wanted = std::mem::take(&mut self.wanted_pings);
+            self.pings.extend(std::iter::repeat_n(self.now, wanted));
         }
         while self.session.is_connected()
             && let Some(requesting) = self.requests.pop_front()
@@ -331,6 +332,7 @@ impl Connection {
 
     /// The client ends: what is left has no other outcome.
     pub(super) fn cancel_everything(&mut self) {
+        self.pings.extend(std::iter::repeat_n(self.now, std::mem::take(&mut self.wanted_pings)));
         self.take_back_requests();
         let in_flight = std::mem::take(&mut self.in_flight).into_values();
         let mut left: Vec<_> = in_flight.chain(self.unsent.drain(..)).chain(self.pending.drain(..)).collect();
@@ -345,6 +347,22 @@ impl Connection {
 }
 
 impl Publishing {
+    /// The session has written into the frame what was left of its lifetime, so only what is left counts from then on.
+    fn count_expiry_from_frame(&mut self, version: ProtocolVersion) {
+        let Some(expiry) = self.expiry else { return };
+        let Ok(Some((Packet::Publish(publish), _))) = Packet::decode(&self.frame, version, Role::Client) else {
+            return;
+        };
+        let left = publish.properties.find(|property| match property {
+            Property::MessageExpiryInterval(seconds) => Some(seconds),
+            _ => None,
+        });
+        if let Some(left) = left.filter(|left| *left < expiry) {
+            self.published_at += Duration::from_secs(u64::from(expiry - left));
+            self.expiry = Some(left);
+        }
+    }
+
     /// It will be published again as if for the first time.
     fn make_new(&mut self) {
         self.in_queue = false;
