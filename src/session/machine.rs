@@ -179,6 +179,8 @@ impl Machine {
     /// Before CONNACK only CONNACK and AUTH may come, afterwards no CONNACK `[MQTT-3.2.0-1]` `[MQTT-3.2.0-2]`.
     fn check_expected(&self, packet_type: PacketType) -> Result<(), PeerError> {
         let expected = match packet_type {
+            // A server that speaks first does not answer our CONNECT.
+            _ if !self.has_spoken => false,
             PacketType::Connack => !self.is_connected(),
             PacketType::Auth if !self.authenticates => return Err(PeerError::UnexpectedAuth),
             PacketType::Auth => true,

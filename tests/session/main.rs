@@ -4,6 +4,7 @@
 mod support;
 
 mod aliases;
+mod any_order;
 mod capacity;
 mod connecting;
 mod ending;
