@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, bounded, unbounded};
+use crossbeam_channel::{Receiver, Select, SendError, Sender, TryRecvError, bounded, unbounded};
 
 use super::command::Acknowledgement;
 use super::event::{MqttEvent, MqttPublish, Receipt};
@@ -18,7 +18,7 @@ use super::properties::PropertyBlock;
 use super::shared::Shared;
 use crate::types::{QoS, ReasonCode};
 
-/// How many batches wait at most; their bytes are bounded apart.
+/// So many batches may wait until the worker stops to read; their bytes are bounded apart.
 const MAX_BATCHES: usize = 64;
 /// How many buffers are kept to be filled again.
 const MAX_SPARE: usize = 8;
@@ -91,8 +91,6 @@ pub(super) struct Outlet {
     run: Vec<Notice>,
     notices: Sender<Vec<Notice>>,
     batches: Sender<Batch>,
-    /// Batches that have no room yet.
-    parked: VecDeque<Batch>,
     sent_batches: u64,
     spare: Receiver<Batch>,
     auto_ack: bool,
@@ -132,14 +130,13 @@ enum Found {
 
 pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatcher) {
     let (notices_in, notices) = unbounded();
-    let (batches_in, batches) = bounded(MAX_BATCHES);
+    let (batches_in, batches) = unbounded();
     let (spare_in, spare) = bounded(MAX_SPARE);
     let outlet = Outlet {
         shared: Arc::clone(shared),
         run: Vec::new(),
         notices: notices_in,
         batches: batches_in,
-        parked: VecDeque::new(),
         auto_ack,
         sent_batches: 0,
         spare,
@@ -179,13 +176,20 @@ impl Outlet {
 
     /// Sends a batch behind those before.
     pub(super) fn send(&mut self, batch: Batch) {
+        // What was told before has its place before these messages.
+        self.flush();
         self.sent_batches += 1;
         self.shared.add_undelivered(batch.cost());
-        self.parked.push_back(batch);
-        self.flush();
+        if let Err(SendError(batch)) = self.batches.send(batch) {
+            // Nobody wants it any more: the server must not wait for that [MQTT-4.5.0-2].
+            self.shared.remove_undelivered(batch.cost());
+            if self.auto_ack {
+                self.shared.acknowledge(batch.places.iter().filter_map(Place::acknowledgement));
+            }
+        }
     }
 
-    /// Hands over what has come together; `false` while there is no room for another batch.
+    /// Hands over what has come together; `false` while too many batches wait.
     pub(super) fn flush(&mut self) -> bool {
         if !self.run.is_empty() {
             let count = self.run.len();
@@ -194,23 +198,7 @@ impl Outlet {
                 self.shared.remove_unreported(count);
             }
         }
-        while let Some(batch) = self.parked.pop_front() {
-            match self.batches.try_send(batch) {
-                Ok(()) => {}
-                Err(TrySendError::Full(batch)) => {
-                    self.parked.push_front(batch);
-                    return false;
-                }
-                // Nobody wants them any more: the server must not wait for that [MQTT-4.5.0-2].
-                Err(TrySendError::Disconnected(batch)) => {
-                    self.shared.remove_undelivered(batch.cost());
-                    if self.auto_ack {
-                        self.shared.acknowledge(batch.places.iter().filter_map(Place::acknowledgement));
-                    }
-                }
-            }
-        }
-        true
+        self.batches.len() < MAX_BATCHES
     }
 }
 
@@ -277,10 +265,10 @@ impl Dispatcher {
                     self.next += 1;
                     return Some(Found::Message);
                 }
+                // A notice may have its place right behind this batch.
                 Some(_) => self.finish_batch(),
-                None => {}
+                None => self.current = Some(self.batches.try_recv().ok()?),
             }
-            self.current = Some(self.batches.try_recv().ok()?);
         }
     }
 
