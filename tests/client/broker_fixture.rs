@@ -1,13 +1,14 @@
 //! Clients of a real broker, ready to use.
 #![allow(dead_code, unreachable_pub, reason = "every group of tests uses its own part of this")]
 
+use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use flowsdk::mqtt_client::{
-    AsyncClientConfig, AsyncMqttClient, MqttClientOptions, MqttEvent, MqttPublish, ProtocolOptions, PublishOptions,
-    SubscribeOptions, Token, TopicSubscription,
+    AsyncClientConfig, AsyncMqttClient, ConnectionResult, MqttClientOptions, MqttEvent, MqttEventHandler, MqttPublish,
+    ProtocolOptions, PublishOptions, PublishResult, SubscribeOptions, Token, TopicSubscription,
 };
 use flowsdk::types::ProtocolVersion;
 
@@ -40,13 +41,33 @@ impl Client {
         Self { client: Arc::new(client), log }
     }
 
+    /// A client that has not been told to connect, whose callbacks run `act`; what `act` says true of is told to the log.
+    #[track_caller]
+    pub fn acting(
+        options: MqttClientOptions,
+        config: AsyncClientConfig,
+        act: impl FnMut(&AsyncMqttClient, &MqttEvent<'_>) -> bool + Send + 'static,
+    ) -> Self {
+        let (log, client) = (Log::default(), Arc::new(OnceLock::new()));
+        let handler = Acting { log: log.clone(), client: Arc::clone(&client), act: Box::new(act) };
+        let made = Arc::new(AsyncMqttClient::new(options, Box::new(handler), config).expect("options that work"));
+        client.set(Arc::downgrade(&made)).expect("a cell that is set once");
+        Self { client: made, log }
+    }
+
+    /// Connects and waits until the broker has accepted that.
+    #[track_caller]
+    pub fn connect_and_wait(&self) {
+        self.client.connect().expect("an open client");
+        let result = self.log.connection(1);
+        assert!(result.is_success(), "{}", result.reason_description());
+    }
+
     /// A connected client that comes back quickly when it loses its connection.
     #[track_caller]
     pub fn connected(options: MqttClientOptions) -> Self {
         let client = Self::new(options, quick());
-        client.connect().expect("a fresh client");
-        let result = client.log.connection(1);
-        assert!(result.is_success(), "{}", result.reason_description());
+        client.connect_and_wait();
         client
     }
 
@@ -82,6 +103,55 @@ impl Client {
     /// The tokens whose publish has ended.
     pub fn ended_tokens(&self) -> Vec<Token> {
         self.log.with(|events| events.iter().filter_map(published).map(|(token, _)| token).collect())
+    }
+}
+
+type Act = Box<dyn FnMut(&AsyncMqttClient, &MqttEvent<'_>) -> bool + Send>;
+
+/// A handler that does what a test wants.
+struct Acting {
+    log: Log,
+    client: Arc<OnceLock<Weak<AsyncMqttClient>>>,
+    act: Act,
+}
+
+impl Acting {
+    fn tell(&mut self, event: MqttEvent<'_>) {
+        if let Some(client) = self.client.get().and_then(Weak::upgrade)
+            && (self.act)(&client, &event)
+        {
+            self.log.add(event.into_owned());
+        }
+    }
+}
+
+impl MqttEventHandler for Acting {
+    fn on_connected(&mut self, result: &ConnectionResult) {
+        self.tell(MqttEvent::Connected(result.clone()));
+    }
+
+    fn on_disconnected(&mut self, reason_code: Option<u8>) {
+        self.tell(MqttEvent::Disconnected(reason_code));
+    }
+
+    fn on_published(&mut self, result: &PublishResult) {
+        self.tell(MqttEvent::Published(result.clone()));
+    }
+
+    fn on_message_received(&mut self, publish: &MqttPublish<'_>) {
+        self.tell(MqttEvent::MessageReceived(publish.clone()));
+    }
+
+    fn on_error(&mut self, error: &io::Error) {
+        self.tell(MqttEvent::Error(io::Error::new(error.kind(), error.to_string())));
+    }
+
+    fn on_connection_lost(&mut self) {
+        self.tell(MqttEvent::ConnectionLost);
+    }
+
+    fn on_reconnect_attempt(&mut self, attempt: u32) {
+        self.tell(MqttEvent::ReconnectAttempt(attempt));
     }
 }
 

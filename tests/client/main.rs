@@ -10,6 +10,8 @@ mod scripted_connect;
 mod scripted_setup;
 
 // Against the real broker in the process.
+mod broker_callbacks;
 mod broker_fixture;
+mod broker_load;
 mod broker_messages;
 mod broker_seed;

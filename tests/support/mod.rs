@@ -3,6 +3,7 @@
 
 pub mod embedded_broker;
 pub mod mosquitto;
+pub mod proxy;
 pub mod scripted_broker;
 pub mod wire;
 
