@@ -21,6 +21,6 @@ pub(super) fn subscribe_properties(options: &SubscribeOptions) -> Vec<Property<'
     identifier.into_iter().chain(user_properties(&options.user_properties)).collect()
 }
 
-fn user_properties(pairs: &[(String, String)]) -> impl Iterator<Item = Property<'_>> {
+pub(super) fn user_properties(pairs: &[(String, String)]) -> impl Iterator<Item = Property<'_>> {
     pairs.iter().map(|(name, value)| Property::UserProperty(name, value))
 }

@@ -3,7 +3,7 @@
 use super::config::AsyncClientConfig;
 use super::error::ClientError;
 use super::options::{MqttClientOptions, Peer, SubscribeOptions, TopicSubscription};
-use super::outbound_properties::{message_properties, subscribe_properties};
+use super::outbound_properties::{message_properties, subscribe_properties, user_properties};
 use crate::codec::{EncodeError, Properties, Writer};
 use crate::packet::{self, Connect, Disconnect, Filters, Subscribe, Subscription, Subscriptions, Unsubscribe};
 use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role, TopicFilter};
@@ -31,6 +31,7 @@ pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -
         }),
         None => None,
     };
+    let properties: Vec<_> = user_properties(&options.protocol.user_properties).collect();
     let connect = Connect {
         version: options.protocol.version,
         clean_start: options.clean_start,
@@ -39,7 +40,7 @@ pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -
         username: options.username.as_deref(),
         password: options.password.as_ref().map(super::options::Secret::expose),
         will,
-        properties: Properties::EMPTY,
+        properties: Properties::new(&properties),
     };
     connect.encode(&mut Writer::counting())?;
     if !options.subscription_topics.is_empty() {

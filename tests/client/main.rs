@@ -6,7 +6,11 @@ mod support;
 mod recorder;
 
 // Against the scripted broker.
+mod scripted_connack;
 mod scripted_connect;
+mod scripted_inbound;
+mod scripted_refusals;
+mod scripted_requests;
 mod scripted_setup;
 
 // Against the real broker in the process.

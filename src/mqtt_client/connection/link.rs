@@ -13,7 +13,7 @@ use crate::mqtt_client::client::PingResult;
 use crate::mqtt_client::connector;
 use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::options::Will;
-use crate::mqtt_client::outbound_properties::message_properties;
+use crate::mqtt_client::outbound_properties::{message_properties, user_properties};
 use crate::mqtt_client::reconnect::{STABLE_AFTER, may_retry};
 use crate::mqtt_client::transport::Transport;
 use crate::mqtt_client::worker::CONNECTION;
@@ -208,7 +208,7 @@ impl Connection {
         if protocol.omit_problem_information {
             properties.push(Property::RequestProblemInformation(false));
         }
-        properties.extend(protocol.user_properties.iter().map(|(name, value)| Property::UserProperty(name, value)));
+        properties.extend(user_properties(&protocol.user_properties));
         let will_properties = options.will.as_ref().map(will_properties);
         let will = options.will.as_ref().zip(will_properties.as_deref()).map(|(will, properties)| packet::Will {
             topic: &will.topic,
