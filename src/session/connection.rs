@@ -53,31 +53,36 @@ impl Machine {
         };
         queue(store, Queued::Connect, &|writer| connect.encode(writer))?;
 
-        self.timers.start(now);
-        self.limits = ServerLimits::DEFAULT;
         self.receive_maximum = receive_maximum;
         self.topic_alias_maximum = topic_alias_maximum;
+        self.client_id = client_id;
+        self.begin_connection(now, options);
+        if starts_anew {
+            self.lose_session(store); // [MQTT-3.1.2-4] [MQTT-3.1.3-2]
+        }
+        Ok(())
+    }
+
+    /// Notes what has been asked for in CONNECT.
+    fn begin_connection(&mut self, now: Instant, options: &ConnectOptions<'_>) {
+        self.timers.start(now);
+        self.limits = ServerLimits::DEFAULT;
         let has = |wanted: fn(&Property<'_>) -> bool| options.properties.iter().any(wanted);
         self.authenticates = has(|property| matches!(property, Property::AuthenticationMethod(_)));
         self.wants_problem_information =
             !has(|property| matches!(property, Property::RequestProblemInformation(false)));
-        self.asked_expiry = match version {
+        self.asked_expiry = match self.version() {
             ProtocolVersion::V5 => options.session_expiry_interval,
             ProtocolVersion::V3_1_1 if options.clean_start => 0, // [MQTT-3.1.2-6/3.1.1]
             ProtocolVersion::V3_1_1 => u32::MAX,
         };
         self.session_expiry = None;
         self.has_spoken = false;
-        self.client_id = client_id;
         self.phase = Phase::Connecting {
             clean_start: options.clean_start,
             keep_alive: options.keep_alive,
             deadline: now.after_millis(self.config.connect_timeout_ms),
         };
-        if starts_anew {
-            self.lose_session(store); // [MQTT-3.1.2-4] [MQTT-3.1.3-2]
-        }
-        Ok(())
     }
 
     /// What is announced never exceeds the storage: messages that still await PUBREL take places of it, and the server
