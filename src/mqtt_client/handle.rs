@@ -174,7 +174,8 @@ impl AsyncMqttClient {
             delivery: Delivery::first(qos, PacketId::MIN),
             properties: Properties::new(&properties),
         };
-        let mut frame = Vec::new();
+        // Room for everything but properties, so that a message costs one allocation.
+        let mut frame = Vec::with_capacity(topic.len() + payload.len() + MOST_HEAD);
         publish.encode(&mut Writer::appending(&mut frame), self.options.protocol.version, Role::Client)?;
         let len = frame.len();
         let token = self.shared.next_token();
@@ -398,6 +399,9 @@ impl std::fmt::Debug for AsyncMqttClient {
         f.debug_struct("AsyncMqttClient").field("options", &self.options).finish_non_exhaustive()
     }
 }
+
+/// The longest head of a PUBLISH without its topic and properties: five bytes of fixed header, two lengths, an identifier.
+const MOST_HEAD: usize = 10;
 
 /// Says that a thread has ended, however that came.
 struct NoteEnd {

@@ -18,7 +18,7 @@ use crate::packet::{Filters, Packet, Subscription, Subscriptions};
 use crate::session::{DropReason, Full, Misuse};
 use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
 
-/// How an exchange with the server has ended.
+/// A SUBACK or UNSUBACK.
 pub(super) struct Answered {
     pub(super) packet_id: PacketId,
     pub(super) codes: Vec<u8>,
@@ -127,15 +127,21 @@ impl Connection {
         properties: PropertyBlock<'static>,
     ) {
         if let Some(publishing) = self.in_flight.remove(&packet_id) {
-            let outcome = if code.is_error() { Outcome::Rejected } else { Outcome::Acknowledged };
-            let answer = Answered { packet_id, codes: vec![code.byte()], properties };
-            self.finish_publish(publishing, Some(answer), outcome);
+            // Only a PUBCOMP says so: the server had the message since its PUBREC, and knows that it is done with.
+            let is_done = code == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+            let outcome = if code.is_error() && !is_done { Outcome::Rejected } else { Outcome::Acknowledged };
+            self.finish_publish(publishing, Some((packet_id, code, properties)), outcome);
         }
     }
 
-    fn finish_publish(&mut self, publishing: Publishing, answer: Option<Answered>, outcome: Outcome) {
+    fn finish_publish(
+        &mut self,
+        publishing: Publishing,
+        answer: Option<(PacketId, ReasonCode, PropertyBlock<'static>)>,
+        outcome: Outcome,
+    ) {
         let (packet_id, reason_code, properties) = match answer {
-            Some(answer) => (Some(answer.packet_id.value()), answer.codes.first().copied(), answer.properties),
+            Some((packet_id, code, properties)) => (Some(packet_id.value()), Some(code.byte()), properties),
             None => (None, None, PropertyBlock::default()),
         };
         let qos = publishing.qos.bits();
