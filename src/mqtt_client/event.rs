@@ -82,7 +82,35 @@ pub struct MqttPublish<'a> {
     pub(super) receipt: Option<Receipt>,
 }
 
-impl MqttPublish<'_> {
+impl<'a> MqttPublish<'a> {
+    /// A message as a broker might send it, to try a handler on. It has no properties, and nothing acknowledges it.
+    ///
+    /// ```
+    /// use flowsdk::mqtt_client::MqttPublish;
+    ///
+    /// let publish = MqttPublish::new(0, "sensor/1/temperature", None, b"23.5", false, false);
+    /// assert_eq!(publish.topic_name, "sensor/1/temperature");
+    /// ```
+    pub fn new(
+        qos: u8,
+        topic_name: &'a str,
+        packet_id: Option<u16>,
+        payload: &'a [u8],
+        retain: bool,
+        dup: bool,
+    ) -> Self {
+        Self {
+            topic_name: Cow::Borrowed(topic_name),
+            payload: Cow::Borrowed(payload),
+            qos,
+            dup,
+            retain,
+            packet_id,
+            properties: PropertyBlock::default(),
+            receipt: None,
+        }
+    }
+
     /// What acknowledges this message by [`acknowledge`](super::AsyncMqttClient::acknowledge); none at QoS 0.
     pub const fn receipt(&self) -> Option<Receipt> {
         self.receipt

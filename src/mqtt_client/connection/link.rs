@@ -148,13 +148,13 @@ impl Connection {
                 Err(_) => self.fail_attempt(self.connect_timeout()),
             },
             Link::Lingering { transport, until } => {
-                let mut buffer = [0; 4096];
-                let closed = loop {
-                    match transport.read(&mut buffer) {
-                        Ok(0) => break true,
-                        Ok(_) => {}
-                        Err(error) => break error.kind() != io::ErrorKind::WouldBlock,
+                let closed = match transport.read(&mut [0; 16 * 1024]) {
+                    Ok(len) => {
+                        // There may be more, or the end, right behind.
+                        self.again = len > 0;
+                        len == 0
                     }
+                    Err(error) => error.kind() != io::ErrorKind::WouldBlock,
                 };
                 if closed || self.now >= *until {
                     self.abandon_link();
@@ -301,6 +301,9 @@ impl Connection {
             && let Some(error) = up.write_error.take()
         {
             self.lose_link(error);
+        }
+        if !self.link.up().is_some_and(|up| up.is_ending()) {
+            return;
         }
         let now = self.session_now();
         let has_left = self.session.poll_transmit(now).is_none();

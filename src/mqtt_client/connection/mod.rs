@@ -264,7 +264,9 @@ impl Connection {
             let left = at.millis_since(self.session_now());
             self.now + Duration::from_millis(u64::from(left))
         });
-        [session, self.drain_until(), self.link.next_timeout()].into_iter().flatten().min()
+        // A drain that is over waits for its connection to end, which has a time of its own.
+        let drain = self.drain_until().filter(|until| *until > self.now);
+        [session, drain, self.link.next_timeout()].into_iter().flatten().min()
     }
 
     /// The session's clock.
