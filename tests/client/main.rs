@@ -11,6 +11,7 @@ mod scripted_connect;
 mod scripted_inbound;
 mod scripted_refusals;
 mod scripted_requests;
+mod scripted_resume;
 mod scripted_setup;
 
 // Against the real broker in the process.
@@ -18,4 +19,7 @@ mod broker_callbacks;
 mod broker_fixture;
 mod broker_load;
 mod broker_messages;
+mod broker_resume;
 mod broker_seed;
+mod broker_shutdown;
+mod broker_will;

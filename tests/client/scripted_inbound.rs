@@ -239,12 +239,14 @@ fn after_a_reconnect_a_receipt_of_qos_1_is_stale_and_one_of_qos_2_is_good_if_the
         log.connection(2);
         assert_eq!(client.acknowledge(old[0]), Err(ClientError::StaleReceipt));
         client.acknowledge(old[1]).unwrap();
+        // The server repeats both: the first one is handed over again, the second one is only answered.
+        peer.send(&publish(version, QOS1 | DUP, "t", Some(1), b"again"));
+        peer.send(&publish(version, QOS2 | DUP, "t", Some(2), b"again"));
         peer.expect(&wire::ack(wire::PUBREC, 2));
-        // The server sends the first one again, and that one can be acknowledged.
-        peer.send(&publish(version, QOS1 | DUP, "t", Some(1), b""));
         let again = receipts(&log, 3)[2];
         client.acknowledge(again).unwrap();
         peer.expect(&wire::ack(wire::PUBACK, 1));
+        assert_eq!(log.messages(3).len(), 3);
     });
 }
 

@@ -167,7 +167,6 @@ impl Connection {
                 (DropReason::SessionLost, Some(frame)) if self.options.session_loss == SessionLossPolicy::Requeue => {
                     report.requeued += 1;
                     publishing.frame = frame;
-                    publishing.count_expiry_from_frame(self.options.protocol.version);
                     requeued.push(publishing);
                     continue;
                 }
@@ -178,14 +177,27 @@ impl Connection {
             report.failed += usize::from(lost && outcome != Outcome::Expired);
             self.finish_publish(publishing, None, outcome);
         }
-        for mut publishing in requeued.into_iter().rev() {
-            publishing.make_new();
-            self.pending_bytes += publishing.frame.len();
-            self.pending.push_front(publishing);
+        if !requeued.is_empty() {
+            self.requeue(requeued);
         }
         if report != SessionLossReport::default() {
             self.outlet.tell(MqttEvent::SessionLost(report));
             self.outlet.tell(MqttEvent::PendingOperationsCleared);
+        }
+    }
+
+    /// Messages go back to the front of the queue, and behind them those that have waited in the session for their turn.
+    fn requeue(&mut self, mut messages: Vec<Publishing>) {
+        while let Some((packet_id, frame)) = self.session.storage_mut().take_unsent() {
+            let Some(mut publishing) = self.in_flight.remove(&packet_id) else { continue };
+            publishing.frame = frame;
+            messages.push(publishing);
+        }
+        for mut publishing in messages.into_iter().rev() {
+            publishing.make_new();
+            publishing.count_expiry_from_frame(self.options.protocol.version);
+            self.pending_bytes += publishing.frame.len();
+            self.pending.push_front(publishing);
         }
     }
 
@@ -281,6 +293,8 @@ impl Connection {
 
     /// Subscribes again what the server has forgotten, before anything else is sent.
     pub(super) fn restore_subscriptions(&mut self) {
+        // What was being restored on an earlier connection is among them.
+        self.requests.retain(|requesting| requesting.token.is_some());
         let mut by_options: Vec<Requesting> = Vec::new();
         for (topic, options) in &self.subscriptions {
             let same = by_options.iter_mut().find(|requesting| requesting.options == *options);
@@ -301,9 +315,8 @@ impl Connection {
 
     /// Requests without an answer are sent again on the next connection, in their order.
     pub(super) fn take_back_requests(&mut self) {
-        let mut unanswered: Vec<_> = self.unanswered.drain().filter(|(_, request)| request.token.is_some()).collect();
-        unanswered.sort_by_key(|(_, requesting)| requesting.token);
-        self.requests.retain(|requesting| requesting.token.is_some());
+        let mut unanswered: Vec<_> = self.unanswered.drain().collect();
+        unanswered.sort_by_key(|(packet_id, requesting)| (requesting.token, *packet_id));
         for (_, mut requesting) in unanswered.into_iter().rev() {
             requesting.in_queue = false;
             self.requests.push_front(requesting);
@@ -332,7 +345,10 @@ impl Connection {
             }
         };
         self.collect_sent();
-        self.collect_dropped();
+        // Whether the session is lost for good is known when there is a new one.
+        if self.session.is_connected() {
+            self.collect_dropped();
+        }
         all
     }
 

@@ -156,6 +156,12 @@ impl Heap {
         if self.held_bytes > 0 && self.held_bytes + len > self.limits.held_bytes { Err(Full::Bytes) } else { Ok(()) }
     }
 
+    /// Takes back the oldest message of QoS 1 or 2 if nothing of it was sent: messages before it are to go anew.
+    pub(crate) fn take_unsent(&mut self) -> Option<(PacketId, Vec<u8>)> {
+        let (id, _) = self.held.front().filter(|(_, item)| item.state == FrameState::Unsent && !item.held.begun)?;
+        self.drop_held(id).map(|gone| (id, gone.frame))
+    }
+
     fn drop_held(&mut self, packet_id: PacketId) -> Option<HeldFrame> {
         let gone = self.held.remove(packet_id)?;
         self.held_bytes -= gone.frame.len();
