@@ -144,6 +144,28 @@ fn one_message_longer_than_the_bounds_is_taken_when_there_is_no_other() {
     });
 }
 
+/// Told by the length of what its `Debug` form shows.
+#[test]
+fn nothing_piles_up_in_a_session_that_is_never_idle() {
+    Setup::new().run(|rig| {
+        rig.publish(AtLeastOnce, "never acknowledged");
+        rig.sent();
+        let long = "x".repeat(200);
+        rig.publish(AtMostOnce, &long);
+        let len = rig.session.poll_transmit(rig.now).map_or(0, <[u8]>::len);
+        rig.transmit(100);
+        for _ in 0..5_000 {
+            let id = rig.publish(AtLeastOnce, "x");
+            assert!(rig.session.poll_transmit(rig.now).is_some());
+            rig.publish(AtMostOnce, &long);
+            let step = len + if rig.is_v5() { 9 } else { 8 };
+            assert_eq!(rig.transmit(step).len(), step, "and something is always left");
+            assert_eq!(rig.give(puback(id)), [format!("Published {id} q1")]);
+        }
+        assert!(rig.session.state().len() < 500_000, "{}", rig.session.state().len());
+    });
+}
+
 #[test]
 fn messages_of_qos_0_are_counted_once_the_transport_has_them() {
     use flowsdk::session::ConnectOptions;

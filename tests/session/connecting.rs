@@ -56,7 +56,9 @@ fn any_other_packet_before_connack_ends_the_connection() {
 fn a_server_that_speaks_before_connect_has_left_gets_nothing() {
     Setup::new().run_idle(|rig| {
         rig.connect();
-        rig.give_bad(puback(1));
+        let connack = connack(false, &[]);
+        rig.publish(AtLeastOnce, "x");
+        assert!(matches!(rig.give_bad(connack), PeerError::UnexpectedPacket(_)));
         assert_eq!(rig.sent(), NOTHING);
         assert!(rig.session.is_closing());
         rig.cut();

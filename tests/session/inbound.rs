@@ -297,6 +297,28 @@ fn more_messages_than_announced_end_the_connection() {
     });
 }
 
+/// A message that is repeated on a new connection takes its place again.
+#[test]
+fn a_repeated_message_counts_on_its_new_connection() {
+    for acknowledged in [true, false] {
+        by_hand().v5().config(|config| config.receive_maximum = 2).run(|rig| {
+            for id in 1..=2 {
+                rig.give(incoming(ExactlyOnce, id, "x"));
+                if acknowledged {
+                    rig.acknowledge(usize::from(id) - 1);
+                }
+            }
+            rig.sent();
+            rig.cut_and_resume();
+            rig.give(repeated(ExactlyOnce, 1, "x"));
+            rig.give(incoming(ExactlyOnce, 3, "x"));
+            assert_eq!(rig.give(repeated(ExactlyOnce, 1, "x")), NOTHING, "one place is enough for it");
+            assert_eq!(rig.give(repeated(ExactlyOnce, 3, "x")), NOTHING);
+            assert_eq!(rig.give_bad(repeated(ExactlyOnce, 2, "x")), PeerError::ReceiveMaximumExceeded);
+        });
+    }
+}
+
 /// What still awaits its PUBREL takes places of the storage that cannot be promised again.
 #[test]
 fn the_announced_receive_maximum_never_exceeds_the_storage() {

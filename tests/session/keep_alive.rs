@@ -2,7 +2,7 @@
 
 use flowsdk::codec::Property;
 use flowsdk::packet::Packet;
-use flowsdk::session::PeerError;
+use flowsdk::session::{Acknowledgement, PeerError};
 
 use crate::support::*;
 
@@ -150,6 +150,21 @@ fn input_puts_the_deadline_of_a_ping_off() {
     });
 }
 
+/// The same bytes come again and again until there is room for their answer.
+#[test]
+fn input_that_has_to_wait_does_not_put_the_deadline_off() {
+    Setup::new().v3().config(|config| config.acknowledgement = Acknowledgement::Manual).run(|rig| {
+        for id in 1..=WINDOW {
+            rig.give(incoming(AtLeastOnce, id, "x"));
+        }
+        rig.session.ping(rig.now).expect("connected");
+        assert_eq!(rig.sent(), ["PINGREQ"]);
+        rig.wait(9_000);
+        assert_eq!(rig.give(incoming(AtLeastOnce, 99, "x")), ["Stalled AcknowledgeFirst"]);
+        assert_eq!(rig.wait_for_timeout(), (1000, Err(PeerError::PingTimeout)));
+    });
+}
+
 /// [MQTT-3.1.2-20]
 #[test]
 fn pings_go_on_while_an_answer_is_owed() {
@@ -197,6 +212,39 @@ fn paused_reading_suspends_the_deadline_and_not_the_pings() {
             }
         }
         assert_eq!(waited, 10_000);
+    });
+}
+
+/// Nobody reads, so silence means nothing, and what is sent keeps the connection alive.
+#[test]
+fn paused_reading_needs_no_ping_while_messages_go_out() {
+    with_keep_alive(4, |rig| {
+        rig.session.set_reading_paused(rig.now, true);
+        for _ in 0..20 {
+            rig.wait(1000);
+            rig.publish(AtMostOnce, "x");
+            assert_eq!(rig.session.handle_timeout(rig.now), Ok(()));
+            assert_eq!(rig.sent(), ["PUBLISH q0 t x"]);
+        }
+    });
+}
+
+/// A slow link needs time for what stands before the PINGREQ.
+#[test]
+fn a_ping_behind_a_wire_that_drains_slowly_is_waited_for() {
+    with_keep_alive(0, |rig| {
+        rig.publish(AtMostOnce, "0123456789");
+        assert!(rig.session.poll_transmit(rig.now).is_some());
+        rig.session.ping(rig.now).expect("connected");
+        let mut waited = 0;
+        while rig.session.poll_transmit(rig.now).is_some() {
+            rig.wait(9_000);
+            waited += 9_000;
+            assert_eq!(rig.session.handle_timeout(rig.now), Ok(()), "after {waited}");
+            rig.transmit(1);
+        }
+        assert!(waited > 100_000);
+        assert_eq!(rig.wait_for_timeout(), (10_000, Err(PeerError::PingTimeout)));
     });
 }
 
