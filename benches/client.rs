@@ -173,28 +173,37 @@ fn allocations() -> Result<(), Box<dyn Error>> {
         let bench = Bench::start(&peer)?;
         bench.publish(qos, MESSAGES)?;
         let region = Region::new(ALLOCATOR);
-        bench.publish(qos, MESSAGES)?;
-        report(&format!("published message, QoS {qos}"), &region);
+        let seconds = bench.publish(qos, MESSAGES)?;
+        report(&format!("published message, QoS {qos}"), &region, seconds);
         bench.client.shutdown()?;
         sink.join().map_err(|_| "the sink has panicked")??;
     }
     let (peer, source) = Peer::start(Peer::pour)?;
     let bench = Bench::start(&peer)?;
     wait_for(&bench.counts.received, MESSAGES / 2)?;
-    let region = Region::new(ALLOCATOR);
+    let (region, start) = (Region::new(ALLOCATOR), Instant::now());
     let seen = bench.counts.received.load(Ordering::Acquire);
     wait_for(&bench.counts.received, 2 * MESSAGES)?;
     let count = (2 * MESSAGES - seen) as f64;
-    println!("allocations per received message, QoS 0: {:.4}", region.change().allocations as f64 / count);
+    println!(
+        "received message, QoS 0: {:.4} allocations, {:.0} messages/s from a peer in this process",
+        region.change().allocations as f64 / count,
+        count / start.elapsed().as_secs_f64()
+    );
     bench.client.shutdown()?;
     source.join().map_err(|_| "the source has panicked")??;
     Ok(())
 }
 
-fn report(what: &str, region: &Region<'_, System>) {
+fn report(what: &str, region: &Region<'_, System>, seconds: f64) {
     let change = region.change();
     let per = |count: usize| count as f64 / MESSAGES as f64;
-    println!("allocations per {what}: {:.3}, reallocations {:.3}", per(change.allocations), per(change.reallocations));
+    println!(
+        "{what}: {:.3} allocations, {:.3} reallocations, {:.0} messages/s to a peer in this process",
+        per(change.allocations),
+        per(change.reallocations),
+        MESSAGES as f64 / seconds
+    );
 }
 
 /// A peer that allocates nothing while it is measured.
