@@ -17,6 +17,7 @@ mod scripted_setup;
 // Against the real broker in the process.
 mod broker_callbacks;
 mod broker_fixture;
+mod broker_ids;
 mod broker_load;
 mod broker_messages;
 mod broker_resume;
