@@ -1,12 +1,37 @@
 //! The client against mosquitto. Without a mosquitto on the PATH these tests are ignored; where
 //! `FLOWSDK_REQUIRE_MOSQUITTO` is set they fail.
 
+#[path = "../client/broker_fixture.rs"]
+mod fixture;
+#[path = "../client/recorder.rs"]
+mod recorder;
 #[path = "../support/mod.rs"]
 mod support;
 
-use libtest_mimic::Arguments;
+mod limits;
+mod messages;
+mod sessions;
+
+use flowsdk::types::ProtocolVersion;
+use libtest_mimic::{Arguments, Trial};
+
+use self::support::mosquitto::{Mosquitto, trial};
+
+/// A trial for each version.
+fn of_both_versions(name: &str, config: &'static str, test: fn(&mut Mosquitto, ProtocolVersion)) -> [Trial; 2] {
+    fixture::VERSIONS.map(|version| {
+        let suffix = if version.is_v5() { "v5" } else { "v3_1_1" };
+        trial(&format!("{name}::{suffix}"), config, move |mut broker| test(&mut broker, version))
+    })
+}
+
+/// A trial of what only v5.0 has.
+fn of_v5(name: &str, config: &'static str, test: fn(&mut Mosquitto)) -> Trial {
+    trial(name, config, move |mut broker| test(&mut broker))
+}
 
 fn main() {
     let arguments = Arguments::from_args();
-    libtest_mimic::run(&arguments, Vec::new()).exit();
+    let trials = messages::trials().into_iter().chain(sessions::trials()).chain(limits::trials()).collect();
+    libtest_mimic::run(&arguments, trials).exit();
 }
