@@ -223,8 +223,10 @@ impl Dispatcher {
                 None => {}
             }
             self.flush_acknowledgements();
-            if self.is_closed() {
-                return Next::Closed;
+            match self.is_closed() {
+                Some(true) => return Next::Closed,
+                Some(false) => {}
+                None => continue,
             }
             if !self.wait(deadline) {
                 return Next::TimedOut;
@@ -302,10 +304,12 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn is_closed(&mut self) -> bool {
+    /// Whether the worker has gone; `None` if something has come meanwhile, which must not wait for what comes next.
+    fn is_closed(&mut self) -> Option<bool> {
         let batches = self.take_batch();
         let notices = self.notices.try_recv().map(|run| self.waiting.extend(run));
-        batches == Err(TryRecvError::Disconnected) && notices == Err(TryRecvError::Disconnected)
+        let gone = Err(TryRecvError::Disconnected);
+        (batches.is_err() && notices.is_err()).then_some(batches == gone && notices == gone)
     }
 
     /// Waits until something may be there; `false` if the deadline has come first.

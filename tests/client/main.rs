@@ -8,7 +8,11 @@ mod recorder;
 // Against the scripted broker.
 mod scripted_connack;
 mod scripted_connect;
+mod scripted_disconnect;
+mod scripted_faults;
 mod scripted_inbound;
+mod scripted_keep_alive;
+mod scripted_offline;
 mod scripted_refusals;
 mod scripted_requests;
 mod scripted_resume;

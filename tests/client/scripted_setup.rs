@@ -28,11 +28,12 @@ pub struct Scene {
     pub config: AsyncClientConfig,
 }
 
-/// A client that its broker has accepted. Dropping it shuts the client down first.
+/// A client that its broker has accepted.
 pub struct Live {
+    /// It is dropped first, as the client waits for it to close.
+    pub peer: Peer,
     pub client: AsyncMqttClient,
     pub log: Log,
-    pub peer: Peer,
 }
 
 impl Scene {

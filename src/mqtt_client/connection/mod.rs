@@ -155,8 +155,8 @@ impl Connection {
             self.send_publishes();
             self.write();
         }
-        self.bound_pending();
         self.check_end_of_link(registry);
+        self.bound_pending();
         let ended = self.check_drain();
         self.outlet.flush();
         self.shared.give_back(&mut self.freed);
