@@ -8,6 +8,7 @@ mod recorder;
 // Against the scripted broker.
 mod scripted_connack;
 mod scripted_connect;
+mod scripted_delivery;
 mod scripted_disconnect;
 mod scripted_faults;
 mod scripted_inbound;
