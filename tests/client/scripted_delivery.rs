@@ -206,7 +206,7 @@ fn a_receiver_gives_the_same_events_in_order_and_acknowledges_what_is_taken() {
         let mut peer = scene.accept(false);
         assert!(matches!(receiver.recv(), Some(MqttEvent::Connected(result)) if result.is_success()));
         for id in 1..=2 {
-            peer.send(&publish(version, 0x02, "t", Some(id), &[b'0']));
+            peer.send(&publish(version, 0x02, "t", Some(id), b"0"));
         }
         client.publish("marker", b"", 0, false).unwrap();
         // Nothing is acknowledged before it is taken.

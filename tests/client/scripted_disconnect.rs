@@ -76,9 +76,9 @@ fn a_drain_ends_at_its_deadline_if_the_broker_never_acknowledges() {
             let client = live.client;
             let ending = std::thread::spawn(move || {
                 if shutdown {
-                    client.shutdown().unwrap()
+                    client.shutdown().unwrap();
                 } else {
-                    client.disconnect().unwrap()
+                    client.disconnect().unwrap();
                 }
                 client
             });

@@ -15,11 +15,6 @@ const DUP: u8 = 0x08;
 const QOS1: u8 = 0x02;
 const QOS2: u8 = 0x04;
 
-/// The acknowledgement of a message: PUBACK or PUBREC.
-fn answer_to(qos: u8, id: u16) -> Vec<u8> {
-    wire::ack(if qos == 1 { wire::PUBACK } else { wire::PUBREC }, id)
-}
-
 #[test]
 fn a_message_is_handed_over_with_everything_it_has() {
     both(|version| {

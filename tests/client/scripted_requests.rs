@@ -7,7 +7,7 @@ use flowsdk::packet::RetainHandling;
 use flowsdk::session::Misuse;
 
 use crate::scripted_connect::{all_properties, all_properties_on_the_wire};
-use crate::scripted_setup::{Scene, V3_1_1, V5, both, packet_with, publish, suback, subscribe, unsuback, unsubscribe};
+use crate::scripted_setup::{Scene, V5, both, packet_with, publish, suback, subscribe, unsuback, unsubscribe};
 use crate::support::wire;
 
 #[test]
@@ -318,13 +318,15 @@ fn a_ping_is_sent_and_its_answer_told() {
 }
 
 #[test]
-fn a_message_forwarded_with_all_its_properties_has_no_subscription_identifier() {
-    // [MQTT-3.3.4-6] is proven by the next test; this one is for the payload and the properties.
-    let mut live = Scene::new(V3_1_1).connected();
-    live.peer.send(&publish(V3_1_1, 0, "in", None, b"x"));
-    let message = live.log.messages(1).remove(0);
-    live.client.publish(&message.topic_name, &message.payload, message.qos, message.retain).unwrap();
-    live.peer.expect(&publish(V3_1_1, 0, "in", None, b"x"));
+fn a_received_message_can_be_published_as_it_is() {
+    both(|version| {
+        let mut live = Scene::new(version).connected();
+        live.peer.send(&publish(version, 0x03, "in", Some(9), b"x"));
+        live.peer.expect(&wire::ack(wire::PUBACK, 9));
+        let message = live.log.messages(1).remove(0);
+        live.client.publish(&message.topic_name, &message.payload, message.qos, message.retain).unwrap();
+        live.peer.expect(&publish(version, 0x03, "in", Some(1), b"x"));
+    });
 }
 
 /// [MQTT-3.3.4-6]
