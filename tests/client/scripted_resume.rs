@@ -327,13 +327,16 @@ fn topics_of_the_options_are_subscribed_whenever_the_server_has_no_session() {
 }
 
 #[test]
-fn a_restored_subscription_that_the_server_refuses_is_told_as_an_error() {
+fn a_restored_subscription_that_the_server_refuses_is_told_as_an_error_and_stays_wanted() {
     let mut scene = Scene::new(V5);
     scene.options.subscription_topics = vec![TopicSubscription::new("x", 1)];
     let mut live = scene.connected();
     live.peer.expect_type(8);
     live.peer.send(&suback(V5, 1, &[0x97]));
     live.log.error("refuses 1 subscription");
+    // The next session has another chance.
+    live.peer.close();
+    scene.accept(false).expect_type(8);
 }
 
 #[test]
@@ -361,5 +364,46 @@ fn a_reconnection_begins_with_subscriptions_then_buffered_messages_in_order_then
         let published = words.iter().position(|word| word.starts_with("published")).unwrap();
         let connected = words.iter().rposition(|word| word.starts_with("connected")).unwrap();
         assert!(connected < published, "{words:?}");
+    });
+}
+
+#[test]
+fn an_unsubscribe_while_a_subscription_is_being_restored_wins() {
+    both(|version| {
+        let scene = Scene::new(version);
+        let live = subscribed(&scene);
+        live.peer.close();
+        live.log.wait_for_count(1, |event| matches!(event, MqttEvent::ConnectionLost));
+        live.client.unsubscribe(vec!["a", "b"]).unwrap();
+        let mut peer = scene.accept(false);
+        for (id, filters) in expect_restored(version, &mut peer) {
+            peer.send(&suback(version, id, &vec![1; filters]));
+        }
+        let packet = peer.expect_type(10);
+        peer.send(&unsuback(version, wire::packet_id(&packet), &[0, 0]));
+        live.log.wait_for_count(1, |event| matches!(event, MqttEvent::Unsubscribed(_)));
+        peer.close();
+        let mut peer = scene.accept(false);
+        live.client.ping().unwrap();
+        peer.expect(&wire::PINGREQ);
+    });
+}
+
+/// The answer to the subscribe comes when the unsubscribe has left.
+#[test]
+fn a_subscription_that_was_given_up_before_it_was_granted_is_not_restored() {
+    both(|version| {
+        let scene = Scene::new(version);
+        let mut live = scene.connected();
+        live.client.subscribe("a", 0).unwrap();
+        let unsubscribing = live.client.unsubscribe(vec!["a"]).unwrap();
+        live.peer.expect_type(8);
+        live.peer.expect_type(10);
+        live.peer.send(&[suback(version, 1, &[0]), unsuback(version, 2, &[0])].concat());
+        live.log.unsubscribed(unsubscribing);
+        live.peer.close();
+        let mut peer = scene.accept(false);
+        live.client.ping().unwrap();
+        peer.expect(&wire::PINGREQ);
     });
 }

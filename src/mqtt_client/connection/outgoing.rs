@@ -240,20 +240,29 @@ impl Connection {
             self.freed.add(0);
         }
         if let RequestingKind::Unsubscribe(filters, _) = &requesting.kind {
-            self.subscriptions.retain(|(topic, _)| !filters.contains(&topic.topic_filter));
+            self.forget_subscriptions(filters);
         }
+    }
+
+    fn forget_subscriptions(&mut self, filters: &[String]) {
+        self.subscriptions.retain(|(topic, _)| !filters.contains(&topic.topic_filter));
     }
 
     /// The server has answered a request.
     pub(super) fn handle_answer(&mut self, answer: Answered) {
         let Some(requesting) = self.unanswered.remove(&answer.packet_id) else { return };
-        if let RequestingKind::Subscribe(topics, _) = &requesting.kind {
-            for (topic, code) in topics.iter().zip(&answer.codes) {
-                self.subscriptions.retain(|(known, _)| known.topic_filter != topic.topic_filter);
-                if *code < 0x80 {
-                    self.subscriptions.push((topic.clone(), requesting.options.clone()));
+        match &requesting.kind {
+            // What the client itself subscribes again stays wanted, though the server may refuse it this time.
+            RequestingKind::Subscribe(..) if requesting.token.is_none() => {}
+            RequestingKind::Subscribe(topics, _) => {
+                for (topic, code) in topics.iter().zip(&answer.codes) {
+                    self.subscriptions.retain(|(known, _)| known.topic_filter != topic.topic_filter);
+                    if *code < 0x80 {
+                        self.subscriptions.push((topic.clone(), requesting.options.clone()));
+                    }
                 }
             }
+            RequestingKind::Unsubscribe(filters, _) => self.forget_subscriptions(filters),
         }
         self.finish_request(requesting, Some(answer), Outcome::Acknowledged);
     }
