@@ -14,6 +14,8 @@ fn pair(version: ProtocolVersion) -> (EmbeddedBroker, Client, Client) {
     (broker, publisher, subscriber)
 }
 
+/// The broker is none of ours, and the options are the defaults.
+/// [MQTT-7.0.0-2/3.1.1]
 #[test]
 fn messages_of_each_qos_arrive_at_the_lower_of_both_qos() {
     for version in VERSIONS {

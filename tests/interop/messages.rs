@@ -36,6 +36,7 @@ fn pair(broker: &Mosquitto, version: ProtocolVersion) -> (Client, Client) {
     (publisher, Client::connected(options(broker.address(), "subscriber", version)))
 }
 
+/// [MQTT-7.0.0-2/3.1.1]
 fn each_qos(broker: &mut Mosquitto, version: ProtocolVersion) {
     let (publisher, subscriber) = pair(broker, version);
     for granted in 0..3 {
