@@ -112,6 +112,21 @@ fn attempts_end_after_as_many_as_are_wanted_with_a_clear_error() {
     });
 }
 
+#[test]
+fn connections_that_do_not_last_count_as_attempts() {
+    let mut scene = Scene::new(V5);
+    scene.config.max_reconnect_attempts = 2;
+    let (client, log) = scene.client();
+    client.connect().unwrap();
+    for number in 1..=3 {
+        let peer = scene.accept(false);
+        log.connection(number);
+        peer.close();
+    }
+    log.error("gave up after 2 reconnection attempts");
+    assert_eq!(reconnect_attempts(&log), [1, 2]);
+}
+
 fn reconnect_attempts(log: &Log) -> Vec<u32> {
     log.with(|events| {
         let number = |event: &MqttEvent<'_>| match event {
