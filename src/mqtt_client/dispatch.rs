@@ -256,9 +256,9 @@ impl Dispatcher {
             while let Ok(run) = self.notices.try_recv() {
                 self.waiting.extend(run);
             }
-            if self.waiting.front().is_some_and(|notice| notice.behind <= self.done_batches)
-                && let Some(notice) = self.waiting.pop_front()
-            {
+            // A notice that waits for messages before it does not hold up results behind it.
+            let due = self.waiting.iter().position(|notice| notice.behind <= self.done_batches);
+            if let Some(notice) = due.and_then(|index| self.waiting.remove(index)) {
                 self.shared.remove_unreported(1);
                 return Some(Found::Notice(notice.event));
             }

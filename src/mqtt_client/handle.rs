@@ -122,7 +122,8 @@ impl AsyncMqttClient {
         self.shared.submit_control(Command::Connect)
     }
 
-    /// Publishes a message (section 3.3). `qos` is 0, 1 or 2.
+    /// Publishes a message (section 3.3). `qos` is 0, 1 or 2. Messages of one QoS keep their order; one of QoS 0 may overtake
+    /// others that wait for the server's window.
     ///
     /// # Errors
     /// [`ClientError::InvalidTopic`], [`ClientError::InvalidQoS`], [`ClientError::Encode`], [`ClientError::QueueFull`],

@@ -10,7 +10,8 @@ use super::event::MqttEvent;
 ///
 /// A message is acknowledged when it is taken from here (unless `auto_ack` is false). While nobody takes messages, the
 /// client stops reading at [`Limits::undelivered_bytes`](super::Limits::undelivered_bytes), and the connection stays up.
-/// Topic handlers run inside these calls. When the receiver is dropped, messages are acknowledged and thrown away.
+/// Topic handlers run inside these calls. Take events on another thread than the one that waits for results: a wait for a
+/// result that lies behind unread messages ends by its time-out. When the receiver is dropped, messages are acknowledged and thrown away.
 pub struct EventReceiver {
     dispatcher: Dispatcher,
     topic_handlers: Arc<TopicHandlers>,

@@ -75,7 +75,7 @@ enum Step {
     Published(PacketId, ReasonCode, PropertyBlock<'static>),
     Answered(Answered),
     PingResponse,
-    Disconnected(ReasonCode),
+    Disconnected(ReasonCode, Option<String>),
     Incomplete,
     Stalled(Stall),
     Fault(io::Error),
@@ -160,7 +160,7 @@ impl Connection {
                 Step::Published(packet_id, code, properties) => self.handle_published(packet_id, code, properties),
                 Step::Answered(answer) => self.handle_answer(answer),
                 Step::PingResponse => self.answer_pings(),
-                Step::Disconnected(reason) => self.end_link(Ending::ByServer(reason)),
+                Step::Disconnected(reason, text) => self.end_link(Ending::ByServer(reason, text)),
                 Step::Incomplete => break,
                 Step::Stalled(Stall::TransmitFirst) if self.write() => {}
                 Step::Stalled(_) => {
@@ -214,7 +214,10 @@ impl Connection {
                 properties: PropertyBlock::new(&properties).into_owned(),
             }),
             Some(Event::PingResponse) => Step::PingResponse,
-            Some(Event::Disconnected(disconnect)) => Step::Disconnected(disconnect.reason_code),
+            Some(Event::Disconnected(disconnect)) => {
+                let text = disconnect.properties.reason_string().map(str::to_string);
+                Step::Disconnected(disconnect.reason_code, text)
+            }
             _ => Step::Nothing,
         }
     }

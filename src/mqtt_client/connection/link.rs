@@ -60,8 +60,8 @@ pub(super) struct Up {
 pub(super) enum Ending {
     /// This client has sent DISCONNECT.
     ByClient(ReasonCode),
-    /// The server has sent DISCONNECT.
-    ByServer(ReasonCode),
+    /// The server has sent DISCONNECT, perhaps with a Reason String.
+    ByServer(ReasonCode, Option<String>),
     /// CONNACK has refused it.
     Refused(ReasonCode),
     /// The transport or the server has failed.
@@ -344,14 +344,14 @@ impl Connection {
                 self.wanted = false;
                 return;
             }
-            Ending::ByServer(reason) => {
+            Ending::ByServer(reason, text) => {
                 self.tell_disconnected(reason);
-                if !may_retry(reason) {
-                    self.tell_error(io::Error::new(
-                        io::ErrorKind::ConnectionAborted,
-                        format!("the server has ended the connection: {reason}; call connect() to try again"),
-                    ));
-                }
+                let why = text.map_or_else(|| reason.to_string(), |text| format!("{reason}: {text}"));
+                let next = if may_retry(reason) { "" } else { "; call connect() to try again" };
+                self.tell_error(io::Error::new(
+                    io::ErrorKind::ConnectionAborted,
+                    format!("the server has ended the connection: {why}{next}"),
+                ));
                 may_retry(reason)
             }
             Ending::Refused(reason) => {

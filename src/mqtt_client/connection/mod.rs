@@ -198,7 +198,12 @@ impl Connection {
                 self.pending_bytes += publishing.frame.len();
                 self.pending.push_back(publishing);
             }
-            Command::Request(requesting) => self.requests.push_back(requesting),
+            Command::Request(requesting) => {
+                // What was published before goes first, as far as the server's window lets it.
+                self.send_publishes();
+                self.requests.push_back(requesting);
+                self.send_requests();
+            }
             Command::Ping => {
                 self.freed.add(0);
                 self.wanted_pings += 1;
