@@ -72,6 +72,11 @@ impl<S> Session<S> {
         self.machine.is_connected()
     }
 
+    /// Whether a connection has begun and its end has not been reported by [`Session::handle_closed`].
+    pub const fn has_connection(&self) -> bool {
+        !matches!(self.machine.phase, machine::Phase::Idle)
+    }
+
     /// Whether the connection is at its end: when `poll_transmit` has nothing left, close the transport.
     pub const fn is_closing(&self) -> bool {
         self.machine.is_closing()
@@ -80,6 +85,12 @@ impl<S> Session<S> {
     /// What the server of this connection can do.
     pub const fn server_limits(&self) -> &ServerLimits {
         &self.machine.limits
+    }
+
+    /// Sets [`Config::receive_limit`], for a driver that knows its buffer later than the session was made. Call it
+    /// between connections: the server hears of it by the next CONNECT.
+    pub const fn set_receive_limit(&mut self, limit: u32) {
+        self.machine.config.receive_limit = limit;
     }
 
     /// How many more messages of QoS 1 and 2 may be on their way (v5.0 section 4.9).
