@@ -9,6 +9,7 @@
 //! - [`codec`]: reading and writing bytes, the fixed header, the table of properties;
 //! - [`packet`]: one struct for each control packet, of both versions;
 //! - [`session`]: the client's half of the protocol as a state machine without I/O;
+//! - [`embedded`]: drivers of a session over `embedded-io` transports, without a heap;
 #![cfg_attr(feature = "std", doc = "- [`mqtt_client`]: the client with a background thread and callbacks.")]
 //!
 //! [`time`] is how the core sees time: as a number of milliseconds that is handed in.
@@ -16,6 +17,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod codec;
+pub mod embedded;
 #[cfg(feature = "std")]
 pub mod mqtt_client;
 #[cfg(feature = "std")]

@@ -1,0 +1,146 @@
+use super::error::Error;
+use super::place::Place;
+use crate::session::{Event, PeerError, Session, Stall, Storage};
+use crate::time::Instant;
+
+/// What both drivers have in common: a session and its receive buffer, without a transport.
+#[derive(Debug)]
+pub(super) struct Driver<'b, S> {
+    pub(super) session: Session<S>,
+    buffer: &'b mut [u8],
+    /// What was read and not handled lies from `start` to `end`. What lies before belongs to the last event.
+    start: usize,
+    end: usize,
+    /// Why the connection ends, while its last bytes leave.
+    fault: Option<PeerError>,
+    /// Bytes were written since the last flush.
+    unflushed: bool,
+}
+
+/// What has to happen next.
+#[derive(Debug)]
+pub(super) enum Turn<R> {
+    /// Nothing: an event was handled.
+    Event(R),
+    /// The transport has to do something.
+    Io(Io),
+    /// The application has to do something.
+    Stalled(Stall),
+    /// The connection has to be ended, if there is one.
+    End,
+}
+
+/// What a transport has to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Io {
+    Write,
+    Flush,
+    Read,
+}
+
+impl<'b, S: Storage> Driver<'b, S> {
+    pub(super) fn new(mut session: Session<S>, buffer: &'b mut [u8]) -> Self {
+        let len = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        let limit = session.config().receive_limit;
+        if limit == 0 || limit > len {
+            session.set_receive_limit(len);
+        }
+        Self { session, buffer, start: 0, end: 0, fault: None, unflushed: false }
+    }
+
+    /// Does all that needs no transport, and gives the first event to the handler, which is not taken otherwise.
+    pub(super) fn turn<R, F>(&mut self, now: Instant, handler: &mut Option<F>) -> Turn<R>
+    where
+        F: FnOnce(Event<'_>, &mut Session<S>) -> R,
+    {
+        if !self.session.has_connection() {
+            return Turn::End;
+        }
+        if let Err(error) = self.session.handle_timeout(now) {
+            self.fault = Some(error);
+            // Nobody is there, so a flush may never end.
+            self.unflushed = false;
+        }
+        loop {
+            if self.session.poll_transmit(now).is_some() {
+                return Turn::Io(Io::Write);
+            }
+            if self.unflushed {
+                return Turn::Io(Io::Flush);
+            }
+            if self.session.is_closing() {
+                return Turn::End;
+            }
+            let input = self.buffer.get(self.start..self.end).unwrap_or(&[]);
+            let progress = match self.session.handle_input(now, input) {
+                Ok(progress) => progress,
+                Err(error) => {
+                    self.fault = Some(error);
+                    continue;
+                }
+            };
+            self.start += progress.consumed;
+            // A server that is not read cannot be blamed for its silence.
+            self.session.set_reading_paused(now, progress.stalled == Some(Stall::AcknowledgeFirst));
+            if let Some(stall) = progress.stalled {
+                return Turn::Stalled(stall);
+            }
+            if let Some(event) = progress.event
+                && let Some(handler) = handler.take()
+            {
+                return Turn::Event(handler(event, &mut self.session));
+            }
+            if progress.consumed == 0 {
+                return Turn::Io(Io::Read);
+            }
+        }
+    }
+
+    /// Where the transport puts what it reads; empty if the buffer is full.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            // A byte loop: `copy_within` links memmove, 1.5 KB of flash.
+            for (to, from) in (self.start..self.end).enumerate() {
+                let Some(byte) = self.buffer.get(from).copied() else { break };
+                if let Some(place) = self.buffer.get_mut(to) {
+                    *place = byte;
+                }
+            }
+            self.end = self.end.saturating_sub(self.start);
+            self.start = 0;
+        }
+        self.buffer.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// The transport has put so many bytes there.
+    pub(super) fn has_read(&mut self, len: usize) {
+        self.end = self.buffer.len().min(self.end + len);
+    }
+
+    /// The transport has taken so many bytes.
+    pub(super) fn has_written(&mut self, now: Instant, len: usize) {
+        self.session.consume_transmit(now, len);
+        self.unflushed = true;
+    }
+
+    pub(super) fn has_flushed(&mut self) {
+        self.unflushed = false;
+    }
+
+    /// The connection is over, and why if nothing says more than `error`.
+    pub(super) fn end<E>(&mut self, now: Instant, error: Error<E>) -> Error<E> {
+        self.session.handle_closed(now);
+        (self.start, self.end, self.unflushed) = (0, 0, false);
+        self.fault.take().map_or(error, Error::Peer)
+    }
+
+    /// The address that [`Place::of`] counts from.
+    pub(super) fn address(&self) -> usize {
+        self.buffer.as_ptr().addr()
+    }
+
+    /// The event that the last turn has found there.
+    pub(super) fn event(&self, place: Place) -> Event<'_> {
+        place.event(self.buffer)
+    }
+}
