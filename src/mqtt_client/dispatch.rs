@@ -328,9 +328,11 @@ impl Dispatcher {
 }
 
 impl Drop for Dispatcher {
-    /// What nobody will look at any more is acknowledged all the same `[MQTT-4.5.0-2]`.
+    /// What nobody will look at any more is acknowledged all the same `[MQTT-4.5.0-2]`, and holds up no further call.
     fn drop(&mut self) {
         self.finish_message();
+        let unreported = self.waiting.len() + self.notices.try_iter().map(|run| run.len()).sum::<usize>();
+        self.shared.remove_unreported(unreported);
         let current = self.current.take().into_iter().map(|batch| (batch, self.next));
         for (batch, next) in current.chain(self.batches.try_iter().map(|batch| (batch, 0))) {
             if self.auto_ack {

@@ -70,7 +70,8 @@ impl AsyncMqttClient {
         Self::new(options, handler, AsyncClientConfig::default())
     }
 
-    /// Makes a client whose events are taken from a queue instead of callbacks.
+    /// Makes a client whose events are taken from a queue instead of callbacks. Take them, or drop the receiver: results that
+    /// nobody takes hold up further calls at [`Limits::unreported_results`](super::Limits::unreported_results).
     ///
     /// # Errors
     /// As [`AsyncMqttClient::new`].

@@ -10,12 +10,12 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use flowsdk::mqtt_client::{
-    AsyncMqttClient, DropCause, MqttEvent, Outcome, PublishOptions, SubscribeOptions, Token, TopicSubscription,
-    WaitError,
+    AsyncMqttClient, ClientError, DropCause, MqttEvent, Outcome, PublishOptions, SubscribeOptions, Token,
+    TopicSubscription, WaitError,
 };
 
 use crate::scripted_setup::{Live, Scene, V5, both, publish, suback, unsuback};
-use crate::support::{PATIENCE, wire};
+use crate::support::{PATIENCE, wait_until, wire};
 
 fn qos(qos: u8) -> PublishOptions {
     PublishOptions { qos, ..Default::default() }
@@ -228,6 +228,19 @@ fn a_receiver_gives_the_same_events_in_order_and_acknowledges_what_is_taken() {
         assert!(!rest.iter().any(|event| matches!(event, MqttEvent::MessageReceived(_))), "{rest:?}");
         assert!(receiver.recv().is_none());
     });
+}
+
+#[test]
+fn results_that_nobody_takes_hold_up_calls_until_the_receiver_is_dropped() {
+    let mut scene = Scene::new(V5);
+    scene.options.limits.unreported_results = 2;
+    let (client, receiver) = AsyncMqttClient::with_receiver(scene.options.clone(), scene.config.clone()).unwrap();
+    client.connect().unwrap();
+    let _peer = scene.accept(false);
+    let publish = || client.publish("t", b"", 0, false);
+    wait_until(PATIENCE, || publish() == Err(ClientError::QueueFull));
+    drop(receiver);
+    wait_until(PATIENCE, || publish().is_ok());
 }
 
 /// [MQTT-4.7.2-1]

@@ -3,7 +3,8 @@
 use flowsdk::mqtt_client::{
     DropCause, MqttEvent, Outcome, SessionLossPolicy, SubscribeOptions, Token, TopicSubscription,
 };
-use flowsdk::types::ProtocolVersion;
+use flowsdk::packet::Packet;
+use flowsdk::types::{ProtocolVersion, Role};
 
 use crate::recorder::Log;
 use crate::scripted_setup::{
@@ -329,6 +330,27 @@ fn topics_of_the_options_are_subscribed_whenever_the_server_has_no_session() {
         let packet = peer.expect_type(8);
         assert_eq!(packet, subscribe(version, wire::packet_id(&packet), &[("x", 1), ("y/#", 2)]));
     });
+}
+
+#[test]
+fn subscriptions_too_many_for_one_packet_are_restored_by_several() {
+    let mut scene = Scene::new(V5);
+    let topic = |number: usize| format!("topic/number/{number}");
+    scene.options.subscription_topics = (0..5).map(|number| TopicSubscription::new(&topic(number), 1)).collect();
+    scene.options.subscription_topics.push(TopicSubscription::new(&"long".repeat(20), 1));
+    // Maximum Packet Size 50: two of the filters fit into a packet, and the long one into none.
+    let mut live = scene.connected_with(&wire::connack_v5(&[0x27, 0, 0, 0, 50], false, 0));
+    let mut filters = Vec::new();
+    while filters.len() < 5 {
+        let packet = live.peer.expect_type(8);
+        assert!(packet.len() <= 50, "{} bytes", packet.len());
+        let Ok(Some((Packet::Subscribe(subscribe), _))) = Packet::decode(&packet, V5, Role::Client) else {
+            panic!("{packet:?}");
+        };
+        filters.extend(subscribe.subscriptions.iter().map(|subscription| subscription.filter.to_string()));
+    }
+    assert_eq!(filters, (0..5).map(topic).collect::<Vec<_>>());
+    live.log.error("cannot subscribe to \"longlong");
 }
 
 #[test]

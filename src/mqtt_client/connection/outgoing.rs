@@ -229,8 +229,30 @@ impl Connection {
                 Err(Misuse::Full(_) | Misuse::PacketIdsExhausted) => return self.requests.push_front(requesting),
                 Err(misuse) => {
                     self.note_request_sent(&requesting);
-                    self.finish_request(requesting, None, Outcome::Dropped(DropCause::Refused(misuse)));
+                    self.give_up_request(requesting, misuse);
                 }
+            }
+        }
+    }
+
+    /// A request that the server would not take. Subscriptions that are restored together may be too many for one packet.
+    fn give_up_request(&mut self, requesting: Requesting, misuse: Misuse) {
+        match requesting.kind {
+            RequestingKind::Subscribe(mut topics, None) if requesting.token.is_none() && topics.len() > 1 => {
+                let rest = topics.split_off(topics.len() / 2);
+                for topics in [rest, topics] {
+                    let kind = RequestingKind::Subscribe(topics, None);
+                    let options = requesting.options.clone();
+                    self.requests.push_front(Requesting { token: None, options, kind, in_queue: false });
+                }
+            }
+            RequestingKind::Subscribe(topics, None) if requesting.token.is_none() => {
+                let filter = topics.first().map_or("", |topic| &topic.topic_filter);
+                self.tell_error(io::Error::other(format!("cannot subscribe to {filter:?} again: {misuse}")));
+            }
+            kind => {
+                let outcome = Outcome::Dropped(DropCause::Refused(misuse));
+                self.finish_request(Requesting { kind, ..requesting }, None, outcome);
             }
         }
     }
@@ -347,6 +369,7 @@ impl Connection {
                 break true;
             }
             match up.transport.write(slices.get(..count).unwrap_or(&[])) {
+                Ok(0) => self.note_write_error(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.session.consume_transmit(now, written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => up.writable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
