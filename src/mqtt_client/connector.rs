@@ -28,13 +28,16 @@ fn connect(peer: &Peer, deadline: Instant) -> io::Result<TcpStream> {
     let name = format!("{}:{}", peer.host, peer.port);
     let explain = |error: io::Error| io::Error::new(error.kind(), format!("cannot connect to {name}: {error}"));
     let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (peer.host.as_str(), peer.port).to_socket_addrs().map_err(explain)? {
+    let addresses: Vec<_> = (peer.host.as_str(), peer.port).to_socket_addrs().map_err(explain)?.collect();
+    for (address, untried) in addresses.iter().zip((1..=addresses.len()).rev()) {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        // An address that never answers leaves time for the others.
+        let share = left / u32::try_from(untried).unwrap_or(u32::MAX);
+        if share.is_zero() {
             last_error = io::ErrorKind::TimedOut.into();
             break;
         }
-        match TcpStream::connect_timeout(&address, left) {
+        match TcpStream::connect_timeout(address, share) {
             Ok(stream) => return Ok(stream),
             Err(error) => last_error = error,
         }

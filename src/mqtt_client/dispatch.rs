@@ -6,11 +6,12 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::num::NonZeroU16;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Select, SendError, Sender, TryRecvError, bounded, unbounded};
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, bounded, unbounded};
 
 use super::command::Acknowledgement;
 use super::event::{MqttEvent, MqttPublish, Receipt};
@@ -18,8 +19,6 @@ use super::properties::PropertyBlock;
 use super::shared::Shared;
 use crate::types::{QoS, ReasonCode};
 
-/// So many batches may wait until the worker stops to read; their bytes are bounded apart.
-const MAX_BATCHES: usize = 64;
 /// How many buffers are kept to be filled again.
 const MAX_SPARE: usize = 8;
 /// A buffer that keeps more memory busy than this is not kept.
@@ -33,6 +32,8 @@ pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
     /// Topics that do not stand in the bytes, since an alias did.
     pub(super) topics: String,
+    /// Where the topic of an alias stands there.
+    pub(super) aliases: Vec<(NonZeroU16, Range<usize>)>,
     pub(super) places: Vec<Place>,
 }
 
@@ -53,7 +54,26 @@ pub(super) struct Place {
 impl Batch {
     /// Memory that it keeps busy.
     fn cost(&self) -> usize {
-        self.bytes.capacity() + self.topics.capacity() + self.places.capacity() * size_of::<Place>()
+        size_of::<Self>() + self.bytes.capacity() + self.topics.capacity() + self.places.capacity() * size_of::<Place>()
+    }
+
+    /// The place of a topic that an alias stands for: a short packet must not cost a copy of a long topic each time.
+    pub(super) fn topic_by_alias(&mut self, alias: NonZeroU16, topic: &str) -> Range<usize> {
+        let known = self.aliases.iter().rfind(|(known, _)| *known == alias).map(|(_, range)| range.clone());
+        if let Some(range) = known.filter(|range| self.topics.get(range.clone()) == Some(topic)) {
+            return range;
+        }
+        let start = self.topics.len();
+        self.topics.push_str(topic);
+        self.aliases.push((alias, start..self.topics.len()));
+        start..self.topics.len()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.topics.clear();
+        self.aliases.clear();
+        self.places.clear();
     }
 
     fn message(&self, place: &Place) -> MqttPublish<'_> {
@@ -91,6 +111,8 @@ pub(super) struct Outlet {
     run: Vec<Notice>,
     notices: Sender<Vec<Notice>>,
     batches: Sender<Batch>,
+    /// The same channel's other end, for what is left in it when nobody listens any more.
+    unheard: Receiver<Batch>,
     sent_batches: u64,
     spare: Receiver<Batch>,
     auto_ack: bool,
@@ -137,6 +159,7 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         run: Vec::new(),
         notices: notices_in,
         batches: batches_in,
+        unheard: batches.clone(),
         auto_ack,
         sent_batches: 0,
         spare,
@@ -180,17 +203,21 @@ impl Outlet {
         self.flush();
         self.sent_batches += 1;
         self.shared.add_undelivered(batch.cost());
-        if let Err(SendError(batch)) = self.batches.send(batch) {
-            // Nobody wants it any more: the server must not wait for that [MQTT-4.5.0-2].
-            self.shared.remove_undelivered(batch.cost());
-            if self.auto_ack {
-                self.shared.acknowledge(batch.places.iter().filter_map(Place::acknowledgement));
+        // It cannot fail: this has the other end, too.
+        let _ = self.batches.send(batch);
+        if self.shared.has_lost_callbacks() {
+            // The server must not wait for what nobody wants [MQTT-4.5.0-2].
+            for batch in self.unheard.try_iter() {
+                self.shared.remove_undelivered(batch.cost());
+                if self.auto_ack {
+                    self.shared.acknowledge(batch.places.iter().filter_map(Place::acknowledgement));
+                }
             }
         }
     }
 
-    /// Hands over what has come together; `false` while too many batches wait.
-    pub(super) fn flush(&mut self) -> bool {
+    /// Hands over what has come together.
+    pub(super) fn flush(&mut self) {
         if !self.run.is_empty() {
             let count = self.run.len();
             self.shared.add_unreported(count);
@@ -198,7 +225,6 @@ impl Outlet {
                 self.shared.remove_unreported(count);
             }
         }
-        self.batches.len() < MAX_BATCHES
     }
 }
 
@@ -287,9 +313,7 @@ impl Dispatcher {
         self.done_batches += 1;
         self.flush_acknowledgements();
         let cost = batch.cost();
-        batch.bytes.clear();
-        batch.topics.clear();
-        batch.places.clear();
+        batch.clear();
         if cost <= MAX_SPARE_COST {
             // A full store of spare batches just lets this one go.
             let _ = self.spare.try_send(batch);
@@ -331,6 +355,7 @@ impl Drop for Dispatcher {
     /// What nobody will look at any more is acknowledged all the same `[MQTT-4.5.0-2]`, and holds up no further call.
     fn drop(&mut self) {
         self.finish_message();
+        self.shared.lose_callbacks();
         let unreported = self.waiting.len() + self.notices.try_iter().map(|run| run.len()).sum::<usize>();
         self.shared.remove_unreported(unreported);
         let current = self.current.take().into_iter().map(|batch| (batch, self.next));

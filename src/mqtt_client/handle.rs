@@ -85,7 +85,8 @@ impl AsyncMqttClient {
         Ok((client, receiver))
     }
 
-    fn start(options: MqttClientOptions, config: AsyncClientConfig) -> Result<(Self, Dispatcher), ClientError> {
+    fn start(mut options: MqttClientOptions, config: AsyncClientConfig) -> Result<(Self, Dispatcher), ClientError> {
+        options.timeouts.cut();
         let peer = validate::options(&options, &config)?;
         let failed = |error: std::io::Error| ClientError::Start(error.to_string());
         let poll = Poll::new().map_err(failed)?;
@@ -119,7 +120,6 @@ impl AsyncMqttClient {
     /// # Errors
     /// [`ClientError::ShutDown`], here as in every other call.
     pub fn connect(&self) -> Result<(), ClientError> {
-        self.shared.set_wants_connection(true);
         self.shared.submit_control(Command::Connect)
     }
 
@@ -295,6 +295,9 @@ impl AsyncMqttClient {
         let code = ReasonCode::from_byte(reason_code)
             .filter(|code| AckKind::Puback.allows(*code, Role::Client))
             .ok_or(ClientError::InvalidReasonCode(reason_code))?;
+        if self.shared.is_shut() {
+            return Err(ClientError::ShutDown);
+        }
         let (connection, session) = self.shared.numbers();
         let is_stale = receipt.connection != connection && receipt.qos != QoS::ExactlyOnce;
         if is_stale || receipt.session != session {
@@ -328,7 +331,6 @@ impl AsyncMqttClient {
     /// [`ClientError::InvalidReasonCode`] for a code that a client does not send, or any but 0 in v3.1.1.
     pub fn disconnect_with(&self, reason_code: u8) -> Result<(), ClientError> {
         let code = validate::disconnect(reason_code, self.options.protocol.version)?;
-        self.shared.set_wants_connection(false);
         self.shared.submit_control(Command::Disconnect(code))
     }
 
@@ -367,8 +369,8 @@ impl AsyncMqttClient {
     /// more than once; from a callback it starts the end and returns.
     ///
     /// # Errors
-    /// [`ClientError::StillRunning`] if a callback has not returned within
-    /// [`Timeouts::shutdown`](super::Timeouts::shutdown). Its thread is let go, and ends when the callback returns.
+    /// [`ClientError::StillRunning`] if a thread has not ended within [`Timeouts::shutdown`](super::Timeouts::shutdown). It
+    /// is let go: callbacks go on with what has been received before, and end then.
     pub fn shutdown(&self) -> Result<(), ClientError> {
         let deadline = Instant::now() + self.options.timeouts.shutdown;
         // A client that is shut down already is waited for all the same.

@@ -115,6 +115,16 @@ pub struct Timeouts {
     pub shutdown: Duration,
 }
 
+impl Timeouts {
+    /// Cuts what is as good as for ever to what can be added to any time.
+    pub(super) fn cut(&mut self) {
+        const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+        for timeout in [&mut self.connect, &mut self.ping, &mut self.drain, &mut self.shutdown] {
+            *timeout = (*timeout).min(YEAR);
+        }
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {

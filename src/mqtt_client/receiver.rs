@@ -50,7 +50,12 @@ impl EventReceiver {
     fn take(&mut self, deadline: Option<Instant>) -> Taken {
         loop {
             let event = match self.dispatcher.next(deadline) {
-                Next::Event(MqttEvent::MessageReceived(publish)) if self.topic_handlers.call(&publish) => continue,
+                Next::Event(MqttEvent::MessageReceived(publish)) if self.topic_handlers.call(&publish) => {
+                    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                        return Taken::Nothing;
+                    }
+                    continue;
+                }
                 Next::Event(event) => event.into_owned(),
                 Next::TimedOut => return Taken::Nothing,
                 Next::Closed => return Taken::Closed,

@@ -24,6 +24,8 @@ pub(super) struct Shared {
     /// The numbers of the connection and of the session.
     connection: AtomicU64,
     session: AtomicU64,
+    /// Nobody will take events any more.
+    lost_callbacks: AtomicBool,
     callback_thread: OnceLock<ThreadId>,
     waiting_callback: Mutex<Option<Arc<dyn Waiting>>>,
     ended: Mutex<Ended>,
@@ -74,6 +76,7 @@ impl Shared {
             wants_connection: AtomicBool::new(false),
             connection: AtomicU64::new(0),
             session: AtomicU64::new(0),
+            lost_callbacks: AtomicBool::new(false),
             callback_thread: OnceLock::new(),
             waiting_callback: Mutex::new(None),
             ended: Mutex::default(),
@@ -112,7 +115,12 @@ impl Shared {
         if queue.shut {
             return Err(ClientError::ShutDown);
         }
-        queue.shut |= matches!(command, Command::Shutdown);
+        match command {
+            Command::Shutdown => queue.shut = true,
+            Command::Connect => self.set_wants_connection(true),
+            Command::Disconnect(_) => self.set_wants_connection(false),
+            _ => {}
+        }
         if !queue.commands.last().is_some_and(|last| last.is_same_control(&command)) {
             queue.commands.push(command);
         }
@@ -226,6 +234,19 @@ impl Shared {
 
     pub(super) fn set_waiting_callback(&self, waiting: Option<Arc<dyn Waiting>>) {
         *lock(&self.waiting_callback) = waiting;
+    }
+
+    /// What is sent to the callbacks from now on is heard by nobody.
+    pub(super) fn lose_callbacks(&self) {
+        self.lost_callbacks.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn has_lost_callbacks(&self) -> bool {
+        self.lost_callbacks.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_shut(&self) -> bool {
+        lock(&self.queue).shut
     }
 
     /// The calling thread is the one that runs callbacks.

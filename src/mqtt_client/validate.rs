@@ -16,6 +16,12 @@ pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -
     if options.limits.in_flight == 0 {
         return Err(ClientError::option("limits.in_flight", "at least 1 is needed"));
     }
+    if options.limits.undelivered_bytes == 0 {
+        return Err(ClientError::option("limits.undelivered_bytes", "at least 1 is needed"));
+    }
+    if options.limits.unreported_results == 0 {
+        return Err(ClientError::option("limits.unreported_results", "at least 1 is needed"));
+    }
     if options.limits.maximum_packet_size < 16 {
         return Err(ClientError::option("limits.maximum_packet_size", "at least 16 bytes are needed"));
     }

@@ -14,6 +14,7 @@ mod scripted_faults;
 mod scripted_inbound;
 mod scripted_keep_alive;
 mod scripted_offline;
+mod scripted_progress;
 mod scripted_refusals;
 mod scripted_requests;
 mod scripted_resume;

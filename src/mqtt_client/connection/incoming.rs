@@ -121,7 +121,8 @@ impl Connection {
 
     /// Stops to read while too much waits for its callbacks. The server's silence means nothing then.
     fn check_pause(&mut self) {
-        let too_much = self.shared.too_much_undelivered() || !self.outlet.flush();
+        // Before CONNACK there is nothing to hold back, and without it no connection.
+        let too_much = self.session.is_connected() && self.shared.too_much_undelivered();
         if too_much == self.input.paused {
             return;
         }
@@ -133,7 +134,7 @@ impl Connection {
         let now = self.session_now();
         self.session.set_reading_paused(now, true);
         // A callback that has ended just before was not asked to wake this thread.
-        if !self.shared.too_much_undelivered() && self.outlet.flush() {
+        if !self.shared.too_much_undelivered() {
             self.resume_reading();
         }
     }
@@ -292,11 +293,7 @@ fn add_message(
 ) {
     let topic = match message.topic {
         Topic::Name(name) => place_in(origin, name.as_bytes()),
-        topic @ Topic::Alias(_) => {
-            let before = batch.topics.len();
-            batch.topics.push_str(session.topic(topic).unwrap_or(""));
-            before..batch.topics.len()
-        }
+        topic @ Topic::Alias(alias) => batch.topic_by_alias(alias, session.topic(topic).unwrap_or("")),
     };
     let receipt = message.receipt.map(|inner| Receipt { inner, qos: message.qos, connection, session: session_number });
     batch.places.push(Place {

@@ -124,6 +124,7 @@ impl Connection {
             return;
         }
         self.wanted = true;
+        self.shared.set_wants_connection(true);
         self.is_first = true;
         self.backoff.reset();
         if !self.link.is_up() && !self.link.is_lingering() {
@@ -191,7 +192,7 @@ impl Connection {
             leave_until: None,
         });
         if let Err(misuse) = self.send_connect() {
-            self.wanted = false;
+            self.give_up();
             self.link.end(Ending::Fault(io::Error::new(io::ErrorKind::InvalidInput, misuse)), self.now);
         }
     }
@@ -396,9 +397,15 @@ impl Connection {
                         format!("gave up after {attempts} reconnection attempts; call connect() to try again"),
                     ));
                 }
-                self.wanted = false;
+                self.give_up();
             }
         }
+    }
+
+    /// There are no more attempts until the next `connect()`.
+    fn give_up(&mut self) {
+        self.wanted = false;
+        self.shared.set_wants_connection(false);
     }
 
     /// Lets go of whatever there is of a link, without a word.

@@ -20,9 +20,10 @@ use super::config::AsyncClientConfig;
 use super::dispatch::Outlet;
 use super::error::ClientError;
 use super::event::MqttEvent;
-use super::options::{MqttClientOptions, Peer, TopicSubscription};
+use super::options::{MqttClientOptions, Peer, SubscribeOptions, TopicSubscription};
 use super::reconnect::Backoff;
 use super::shared::{Places, Shared};
+use super::token::Token;
 use crate::session::{Acknowledgement as Acknowledging, Config, Heap, HeapLimits, Oversize, Session};
 use crate::time;
 use crate::types::{PacketId, QoS, ReasonCode};
@@ -65,7 +66,7 @@ pub(super) struct Connection {
     /// Requests without their answer.
     unanswered: HashMap<PacketId, Requesting>,
     /// What to subscribe when the server has no session.
-    subscriptions: Vec<(TopicSubscription, super::options::SubscribeOptions)>,
+    subscriptions: Vec<Wanted>,
     /// Pings that the application has asked for and that are not sent, and since when the others are on their way.
     wanted_pings: usize,
     pings: Vec<Instant>,
@@ -82,6 +83,14 @@ struct Drain {
     until: Instant,
     reason: ReasonCode,
     shutdown: bool,
+}
+
+/// A subscription that the server has granted, or that the options ask for.
+struct Wanted {
+    topic: TopicSubscription,
+    options: SubscribeOptions,
+    /// The call that has made it; none for those of the options.
+    made_by: Option<Token>,
 }
 
 /// When the worker has to come back.
@@ -104,8 +113,7 @@ impl Connection {
         outlet: Outlet,
     ) -> Self {
         let now = Instant::now();
-        let subscriptions =
-            options.subscription_topics.iter().map(|topic| (topic.clone(), Default::default())).collect();
+        let subscriptions = options.subscription_topics.iter().cloned().map(Wanted::by_options).collect();
         Self {
             session: Session::new(session_config(&options), Heap::new(heap_limits(&options))),
             peer,
@@ -227,7 +235,8 @@ impl Connection {
     /// Goes on with a disconnect or shutdown; `true` when the client has ended.
     fn check_drain(&mut self) -> bool {
         let Some(drain) = self.drain else { return false };
-        let is_due = self.drain_until().is_some_and(|until| self.now >= until) || self.is_idle();
+        let is_late = self.drain_until().is_some_and(|until| self.now >= until);
+        let is_due = is_late || self.is_idle();
         if self.session.is_connected() {
             if is_due {
                 self.send_disconnect(drain.reason);
@@ -236,7 +245,9 @@ impl Connection {
             return false;
         }
         let is_ending = self.session.is_closing() || self.link.is_lingering();
-        if is_ending || (self.wanted && !is_due) {
+        // A server that has CONNECT publishes the will unless DISCONNECT follows, for which CONNACK has to come first.
+        let is_answered_soon = self.link.is_up() && !is_late;
+        if is_ending || is_answered_soon || (self.wanted && !is_due) {
             return false;
         }
         self.wanted = false;
@@ -306,6 +317,12 @@ impl Connection {
             let round_trip = Some(self.now.saturating_duration_since(since));
             self.outlet.tell_result(MqttEvent::PingResponse(PingResult { success: true, round_trip }));
         }
+    }
+}
+
+impl Wanted {
+    fn by_options(topic: TopicSubscription) -> Self {
+        Self { topic, options: SubscribeOptions::default(), made_by: None }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::Connection;
+use super::{Connection, Wanted};
 use crate::codec::Property;
 use crate::mqtt_client::client::{
     DropCause, Outcome, PublishResult, SessionLossReport, SubscribeResult, UnsubscribeResult,
@@ -13,10 +13,14 @@ use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::options::{SessionLossPolicy, TopicSubscription};
 use crate::mqtt_client::outbound_properties::subscribe_properties;
 use crate::mqtt_client::properties::PropertyBlock;
+use crate::mqtt_client::token::Token;
 use crate::mqtt_client::transport::MAX_SLICES;
 use crate::packet::{Filters, Packet, Subscription, Subscriptions};
 use crate::session::{DropReason, Full, Misuse};
 use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
+
+/// Filters that are restored by one packet: some servers take no more than eight.
+const RESTORED_TOGETHER: usize = 8;
 
 /// A SUBACK or UNSUBACK.
 pub(super) struct Answered {
@@ -28,6 +32,8 @@ pub(super) struct Answered {
 impl Connection {
     /// Hands messages to the session in their order, for as long as it takes them.
     pub(super) fn send_publishes(&mut self) {
+        let now = self.session_now();
+        let mut holds_new = false;
         while self.session.is_connected()
             && let Some(mut publishing) = self.pending.pop_front()
         {
@@ -37,10 +43,15 @@ impl Connection {
                 self.finish_publish(publishing, None, Outcome::Expired);
                 continue;
             }
+            if publishing.qos == QoS::AtMostOnce && std::mem::take(&mut holds_new) {
+                // The session fills its wire with what it holds: else a message of QoS 0 would overtake it.
+                let _ = self.session.poll_transmit(now);
+            }
             let since = self.session_time(publishing.published_at);
             match self.session.publish_frame(since, std::mem::take(&mut publishing.frame)) {
                 Ok(packet_id) => {
                     self.leave_pending(&publishing, len);
+                    holds_new |= packet_id.is_some();
                     match packet_id {
                         Some(packet_id) => drop(self.in_flight.insert(packet_id, publishing)),
                         None => self.unsent.push_back(publishing),
@@ -152,11 +163,14 @@ impl Connection {
         self.outlet.tell_result(MqttEvent::Published(result));
     }
 
-    /// Messages the session has given up: refused by the limits of the server, or sent in a session that is gone.
-    pub(super) fn collect_dropped(&mut self) {
+    /// Messages the session has given up: refused by the limits of the server, or sent in a session that is gone. Whether
+    /// there were some.
+    pub(super) fn collect_dropped(&mut self) -> bool {
         let mut report = SessionLossReport::default();
         let mut requeued = Vec::new();
+        let mut some = false;
         while let Some(dropped) = self.session.poll_dropped() {
+            some = true;
             let Some(mut publishing) = self.in_flight.remove(&dropped.packet_id) else { continue };
             let lost = dropped.reason == DropReason::SessionLost;
             let outcome = match (dropped.reason, dropped.frame) {
@@ -184,6 +198,7 @@ impl Connection {
             self.outlet.tell(MqttEvent::SessionLost(report));
             self.outlet.tell(MqttEvent::PendingOperationsCleared);
         }
+        some
     }
 
     /// Messages go back to the front of the queue, and behind them those that have waited in the session for their turn.
@@ -226,7 +241,12 @@ impl Connection {
                     self.note_request_sent(&requesting);
                     self.unanswered.insert(packet_id, requesting);
                 }
-                Err(Misuse::Full(_) | Misuse::PacketIdsExhausted) => return self.requests.push_front(requesting),
+                Err(full @ (Misuse::Full(_) | Misuse::PacketIdsExhausted)) => {
+                    self.requests.push_front(requesting);
+                    if full != Misuse::Full(Full::Wire) || !self.write() {
+                        return;
+                    }
+                }
                 Err(misuse) => {
                     self.note_request_sent(&requesting);
                     self.give_up_request(requesting, misuse);
@@ -262,12 +282,13 @@ impl Connection {
             self.freed.add(0);
         }
         if let RequestingKind::Unsubscribe(filters, _) = &requesting.kind {
-            self.forget_subscriptions(filters);
+            self.forget_subscriptions(filters, requesting.token);
         }
     }
 
-    fn forget_subscriptions(&mut self, filters: &[String]) {
-        self.subscriptions.retain(|(topic, _)| !filters.contains(&topic.topic_filter));
+    /// Subscriptions that were made before a call to unsubscribe are not wanted any more.
+    fn forget_subscriptions(&mut self, filters: &[String], before: Option<Token>) {
+        self.subscriptions.retain(|wanted| wanted.made_by > before || !filters.contains(&wanted.topic.topic_filter));
     }
 
     /// The server has answered a request.
@@ -278,13 +299,17 @@ impl Connection {
             RequestingKind::Subscribe(..) if requesting.token.is_none() => {}
             RequestingKind::Subscribe(topics, _) => {
                 for (topic, code) in topics.iter().zip(&answer.codes) {
-                    self.subscriptions.retain(|(known, _)| known.topic_filter != topic.topic_filter);
+                    self.subscriptions.retain(|known| known.topic.topic_filter != topic.topic_filter);
                     if *code < 0x80 {
-                        self.subscriptions.push((topic.clone(), requesting.options.clone()));
+                        self.subscriptions.push(Wanted {
+                            topic: topic.clone(),
+                            options: requesting.options.clone(),
+                            made_by: requesting.token,
+                        });
                     }
                 }
             }
-            RequestingKind::Unsubscribe(filters, _) => self.forget_subscriptions(filters),
+            RequestingKind::Unsubscribe(filters, _) => self.forget_subscriptions(filters, requesting.token),
         }
         self.finish_request(requesting, Some(answer), Outcome::Acknowledged);
     }
@@ -295,7 +320,7 @@ impl Connection {
             None => (0, Vec::new(), PropertyBlock::default()),
         };
         let Some(token) = requesting.token else {
-            return self.note_restored(&reason_codes);
+            return self.note_restored(&requesting.kind, &reason_codes);
         };
         match requesting.kind {
             RequestingKind::Subscribe(_, tracked) => {
@@ -315,10 +340,13 @@ impl Connection {
         }
     }
 
-    fn note_restored(&mut self, reason_codes: &[u8]) {
-        let refused = reason_codes.iter().filter(|code| **code >= 0x80).count();
-        if refused > 0 {
-            self.tell_error(io::Error::other(format!("the server refuses {refused} subscriptions it had before")));
+    fn note_restored(&mut self, kind: &RequestingKind, reason_codes: &[u8]) {
+        let RequestingKind::Subscribe(topics, _) = kind else { return };
+        let refused = topics.iter().zip(reason_codes).filter(|(_, code)| **code >= 0x80);
+        let refused: Vec<_> = refused.map(|(topic, code)| format!("{:?} ({code:#04x})", topic.topic_filter)).collect();
+        if !refused.is_empty() {
+            let text = format!("the server refuses {} subscriptions: {}", refused.len(), refused.join(", "));
+            self.tell_error(io::Error::other(text));
         }
     }
 
@@ -327,10 +355,12 @@ impl Connection {
         // What was being restored on an earlier connection is among them.
         self.requests.retain(|requesting| requesting.token.is_some());
         let mut by_options: Vec<Requesting> = Vec::new();
-        for (topic, options) in &self.subscriptions {
-            let same = by_options.iter_mut().find(|requesting| requesting.options == *options);
+        for Wanted { topic, options, .. } in &self.subscriptions {
+            let same = by_options.iter_mut().rfind(|requesting| requesting.options == *options);
             match same.map(|requesting| &mut requesting.kind) {
-                Some(RequestingKind::Subscribe(topics, _)) => topics.push(topic.clone()),
+                Some(RequestingKind::Subscribe(topics, _)) if topics.len() < RESTORED_TOGETHER => {
+                    topics.push(topic.clone());
+                }
                 _ => by_options.push(Requesting {
                     token: None,
                     options: options.clone(),
@@ -357,16 +387,28 @@ impl Connection {
 
     /// Gives the transport what it takes; whether it took all there was.
     pub(super) fn write(&mut self) -> bool {
+        loop {
+            let all = self.write_ready();
+            self.collect_sent();
+            // Whether the session is lost for good is known when there is a new one. What is given up had held up others.
+            if !self.session.is_connected() || !self.collect_dropped() {
+                return all;
+            }
+            self.again = true;
+        }
+    }
+
+    fn write_ready(&mut self) -> bool {
         let now = self.session_now();
-        let all = loop {
-            let Some(up) = self.link.up() else { break false };
+        loop {
+            let Some(up) = self.link.up() else { return false };
             if !up.writable {
-                break false;
+                return false;
             }
             let mut slices = [&[][..]; MAX_SLICES];
             let count = self.session.poll_transmit_many(now, &mut slices);
             if count == 0 {
-                break true;
+                return true;
             }
             match up.transport.write(slices.get(..count).unwrap_or(&[])) {
                 Ok(0) => self.note_write_error(io::ErrorKind::WriteZero.into()),
@@ -375,13 +417,7 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => self.note_write_error(error),
             }
-        };
-        self.collect_sent();
-        // Whether the session is lost for good is known when there is a new one.
-        if self.session.is_connected() {
-            self.collect_dropped();
         }
-        all
     }
 
     /// The client ends: what is left has no other outcome.
