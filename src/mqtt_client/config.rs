@@ -15,7 +15,9 @@ pub struct AsyncClientConfig {
     /// Calls that wait for the worker at a time (default: 100); one more is
     /// [`QueueFull`](super::ClientError::QueueFull). At least 1.
     pub command_queue_size: usize,
-    /// Keep messages that are published without a connection and send them when there is one (default: true).
+    /// Keep messages that are published without a connection and send them when there is one (default: true). If false,
+    /// publishing without a connection that is open, being opened or being waited for is
+    /// [`NotConnected`](super::ClientError::NotConnected), and what waits is dropped when the client gives up.
     pub buffer_messages: bool,
     /// How many messages are kept (default: 1000). The oldest is dropped for one more.
     pub max_buffer_size: usize,
