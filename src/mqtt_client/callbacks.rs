@@ -26,6 +26,13 @@ impl TopicHandlers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(filter)
     }
 
+    /// Drops them all, and with them whatever they hold of the client.
+    pub(super) fn clear(&self) {
+        let handlers = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        // Outside of the lock: what they hold may be the client itself.
+        drop(handlers);
+    }
+
     /// Calls those whose filter matches, and says whether there were some. They may add and remove others meanwhile.
     pub(super) fn call(&self, publish: &MqttPublish<'_>) -> bool {
         let mut found = Vec::new();
@@ -62,7 +69,7 @@ pub(super) fn run(
                 }
             })),
             Next::TimedOut => Ok(()),
-            Next::Closed => return,
+            Next::Closed => return topic_handlers.clear(),
         };
         if let Err(panic) = panic {
             let text = panic.downcast_ref::<&str>().copied();

@@ -58,7 +58,10 @@ impl EventReceiver {
                 }
                 Next::Event(event) => event.into_owned(),
                 Next::TimedOut => return Taken::Nothing,
-                Next::Closed => return Taken::Closed,
+                Next::Closed => {
+                    self.topic_handlers.clear();
+                    return Taken::Closed;
+                }
             };
             self.dispatcher.finish_message();
             self.dispatcher.flush_acknowledgements();

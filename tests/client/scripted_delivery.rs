@@ -243,6 +243,17 @@ fn results_that_nobody_takes_hold_up_calls_until_the_receiver_is_dropped() {
     wait_until(PATIENCE, || publish().is_ok());
 }
 
+#[test]
+fn a_handler_by_topic_that_holds_its_client_is_let_go_when_the_client_ends() {
+    let (client, _log) = Scene::new(V5).client();
+    let client = Arc::new(client);
+    let (held, weak) = (Arc::clone(&client), Arc::downgrade(&client));
+    client.add_topic_handler("t", move |_| drop(held.ping())).unwrap();
+    client.shutdown().unwrap();
+    drop(client);
+    wait_until(PATIENCE, || weak.upgrade().is_none());
+}
+
 /// [MQTT-4.7.2-1]
 #[test]
 fn handlers_by_topic_take_what_matches_and_the_rest_goes_to_the_general_one() {
