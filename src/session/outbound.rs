@@ -3,8 +3,7 @@
 use super::config::{ApplicationMessage, ServerLimits};
 use super::connection::{queue, queued_len};
 use super::error::{Misuse, PeerError};
-use super::event::Stall;
-use super::event::{DropReason, Event, Published};
+use super::event::{DropReason, Event, Published, Stall};
 use super::frame::{self, Flags};
 use super::machine::{Handled, Machine, Phase};
 use super::storage::{Answer, Held, Queued, Store};
