@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use flowsdk::mqtt_client::{AsyncClientConfig, AsyncMqttClient, MqttClientOptions, PublishOptions};
+use flowsdk::mqtt_client::{AsyncClientConfig, AsyncMqttClient, MqttClientOptions, MqttEvent, PublishOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
@@ -14,11 +14,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     let options = MqttClientOptions { peer, ..Default::default() };
-    let (client, _events) = AsyncMqttClient::with_receiver(options, AsyncClientConfig::default())?;
+    let (client, mut events) = AsyncMqttClient::with_receiver(options, AsyncClientConfig::default())?;
     client.connect()?;
 
     let options = PublishOptions { qos: 1, ..Default::default() };
-    let published = client.publish_tracked(&topic, payload.as_bytes(), &options)?.wait(Duration::from_secs(10))?;
+    let published = client.publish_tracked(&topic, payload.as_bytes(), &options)?.wait(Duration::from_secs(10));
+    // Why it takes so long, if it does: the broker cannot be reached, for instance.
+    while let Some(event) = events.try_recv() {
+        if let MqttEvent::Error(error) = event {
+            eprintln!("{error}");
+        }
+    }
+    let published = published?;
     println!("{}: {}", topic, published.reason_description());
 
     client.shutdown()?;

@@ -295,7 +295,7 @@ impl Dispatcher {
                 }
                 // A notice may have its place right behind this batch.
                 Some(_) => self.finish_batch(),
-                None => self.current = Some(self.batches.try_recv().ok()?),
+                None => self.take_batch().ok()?,
             }
         }
     }
@@ -309,7 +309,6 @@ impl Dispatcher {
 
     fn finish_batch(&mut self) {
         let Some(mut batch) = self.current.take() else { return };
-        self.next = 0;
         self.done_batches += 1;
         self.flush_acknowledgements();
         let cost = batch.cost();
