@@ -12,10 +12,13 @@
 //! - [`embedded`]: drivers of a session over `embedded-io` transports, without a heap;
 #![cfg_attr(feature = "std", doc = "- [`mqtt_client`]: the client with a background thread and callbacks.")]
 //!
+#![cfg_attr(feature = "arbitrary", doc = "[`mod@arbitrary`] makes valid packets by chance, for fuzzing.\n")]
 //! [`time`] is how the core sees time: as a number of milliseconds that is handed in.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "arbitrary")]
+pub mod arbitrary;
 pub mod codec;
 pub mod embedded;
 #[cfg(feature = "std")]
