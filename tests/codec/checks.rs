@@ -1,6 +1,6 @@
 //! What is checked of one line of a table.
 
-use flowsdk::codec::{DecodeError, EncodeError, PacketType, Writer};
+use flowsdk::codec::{DecodeError, EncodeError, FixedHeader, PacketType, Writer};
 use flowsdk::packet::{Packet, PublishHead};
 use flowsdk::types::{ProtocolVersion, Role};
 
@@ -66,4 +66,33 @@ pub(crate) fn encoded(version: ProtocolVersion, from: Role, packet: &Packet<'_>)
     let written = packet.encode(&mut writer, version, from);
     assert_eq!((written, writer.written()), (Ok(()), counting.written()), "encoding {packet:?}");
     buffer
+}
+
+/// Decodes in each version from each side; what decodes is written as something that decodes to the same.
+pub(crate) fn holds_together(bytes: &[u8]) {
+    for version in VERSIONS {
+        for from in ROLES {
+            let decoded = Packet::decode(bytes, version, from);
+            let head = PublishHead::decode(bytes, version, from);
+            let header = FixedHeader::decode(bytes, version);
+            match decoded {
+                Ok(Some((packet, len))) => {
+                    assert!(len <= bytes.len());
+                    let header = header.expect("a good header").expect("a whole header");
+                    assert_eq!(header.packet_len(), len);
+                    let again = encoded(version, from, &packet);
+                    decodes_to(version, from, &again, packet);
+                    assert!(!format!("{packet:?}").is_empty());
+                    if let Packet::Publish(publish) = packet {
+                        let head = head.expect("a good head").expect("a whole head");
+                        assert_eq!(head.publish.topic, publish.topic);
+                        assert_eq!(head.payload_len, publish.payload.len());
+                        assert_eq!(head.head_len, len - publish.payload.len());
+                    }
+                }
+                Ok(None) => assert!(header.is_ok()),
+                Err(error) => assert!(error.reason_code().is_error() && !error.to_string().is_empty()),
+            }
+        }
+    }
 }

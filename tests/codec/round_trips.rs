@@ -1,13 +1,13 @@
 //! What is written is read as the same, by chance and in numbers; and no bytes whatever make the decoder panic.
 
-use flowsdk::codec::{EncodeError, FixedHeader, Writer};
-use flowsdk::packet::{Packet, PublishHead};
+use flowsdk::codec::{EncodeError, Writer};
+use flowsdk::packet::Packet;
 use flowsdk::types::{ProtocolVersion, Role};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::arbitrary;
-use super::checks::{ROLES, VERSIONS, decodes_to, encoded};
+use super::checks::{ROLES, VERSIONS, decodes_to, encoded, holds_together};
 use super::golden;
 use super::notation::packet;
 
@@ -36,35 +36,6 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
         }
         if fits { packet(bytes[0], &bytes[2..]) } else { bytes }
     })
-}
-
-/// Decodes in each version from each side; what decodes is written as something that decodes to the same.
-fn holds_together(bytes: &[u8]) {
-    for version in VERSIONS {
-        for from in ROLES {
-            let decoded = Packet::decode(bytes, version, from);
-            let head = PublishHead::decode(bytes, version, from);
-            let header = FixedHeader::decode(bytes, version);
-            match decoded {
-                Ok(Some((packet, len))) => {
-                    assert!(len <= bytes.len());
-                    let header = header.expect("a good header").expect("a whole header");
-                    assert_eq!(header.packet_len(), len);
-                    let again = encoded(version, from, &packet);
-                    decodes_to(version, from, &again, packet);
-                    assert!(!format!("{packet:?}").is_empty());
-                    if let Packet::Publish(publish) = packet {
-                        let head = head.expect("a good head").expect("a whole head");
-                        assert_eq!(head.publish.topic, publish.topic);
-                        assert_eq!(head.payload_len, publish.payload.len());
-                        assert_eq!(head.head_len, len - publish.payload.len());
-                    }
-                }
-                Ok(None) => assert!(header.is_ok()),
-                Err(error) => assert!(error.reason_code().is_error() && !error.to_string().is_empty()),
-            }
-        }
-    }
 }
 
 proptest! {

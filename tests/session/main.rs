@@ -1,6 +1,7 @@
 //! The session as a state machine: a client's end and a server's end of a link in memory, a clock turned by hand. Every
 //! behaviour runs with the heapless storage and the one on the heap, in both versions where it has two.
 
+mod ledger;
 mod support;
 
 mod aliases;

@@ -3,6 +3,8 @@
 //! What the session sends and reports is told as text, one line a packet or event: `PUBLISH 1 q2 a/b hello dup`,
 //! `Published 1 q2 0x92`. A code of success is left out.
 
+use std::any::Any;
+
 use flowsdk::codec::Property;
 use flowsdk::packet::{Disconnect, Filters, Packet, Subscription, Subscriptions};
 use flowsdk::session::{
@@ -28,6 +30,12 @@ const KEEP_ALIVE: u16 = 0;
 pub(crate) trait Endpoint {
     fn connect(&mut self, now: Instant, options: &ConnectOptions<'_>) -> Result<(), Misuse>;
     fn publish(&mut self, now: Instant, message: &ApplicationMessage<'_>) -> Result<Option<PacketId>, Misuse>;
+    /// Publishes a message as a frame; `None` if the storage takes none.
+    fn publish_frame(
+        &mut self,
+        now: Instant,
+        message: &ApplicationMessage<'_>,
+    ) -> Option<Result<Option<PacketId>, Misuse>>;
     fn subscribe(&mut self, now: Instant, list: Subscriptions<'_>, with: &[Property<'_>]) -> Result<PacketId, Misuse>;
     fn unsubscribe(&mut self, now: Instant, list: Filters<'_>, with: &[Property<'_>]) -> Result<PacketId, Misuse>;
     fn acknowledge(&mut self, now: Instant, receipt: Receipt, code: ReasonCode) -> Result<(), Misuse>;
@@ -58,7 +66,7 @@ macro_rules! forward {
     };
 }
 
-impl<S: Storage + std::fmt::Debug> Endpoint for Session<S> {
+impl<S: Storage + std::fmt::Debug + 'static> Endpoint for Session<S> {
     forward! {
         fn connect(now: Instant, options: &ConnectOptions<'_>) -> Result<(), Misuse>;
         fn publish(now: Instant, message: &ApplicationMessage<'_>) -> Result<Option<PacketId>, Misuse>;
@@ -72,6 +80,16 @@ impl<S: Storage + std::fmt::Debug> Endpoint for Session<S> {
         fn handle_closed(now: Instant) -> ();
         fn set_reading_paused(now: Instant, paused: bool) -> ();
         fn consume_transmit(now: Instant, len: usize) -> ();
+    }
+
+    fn publish_frame(
+        &mut self,
+        now: Instant,
+        message: &ApplicationMessage<'_>,
+    ) -> Option<Result<Option<PacketId>, Misuse>> {
+        let version = self.version();
+        let session = (self as &mut dyn Any).downcast_mut::<Session<Heap>>()?;
+        Some(session.publish_frame(now, frame(message, version)).map_err(|(misuse, _)| misuse))
     }
 
     fn handle_input<'i>(&mut self, now: Instant, input: &'i [u8]) -> Result<Progress<'i>, PeerError> {

@@ -82,6 +82,15 @@ pub(crate) fn encode(packet: &Packet<'_>, version: ProtocolVersion) -> Vec<u8> {
     bytes
 }
 
+/// A message as a client encodes it, with an identifier that does not matter.
+pub(crate) fn frame(message: &ApplicationMessage<'_>, version: ProtocolVersion) -> Vec<u8> {
+    let ApplicationMessage { topic, payload, qos, retain, properties } = *message;
+    let publish = Publish { topic, payload, retain, delivery: Delivery::first(qos, PacketId::MIN), properties };
+    let mut bytes = Vec::new();
+    publish.encode(&mut Writer::appending(&mut bytes), version, Role::Client).expect("a message that can be written");
+    bytes
+}
+
 /// The packets of a client, and nothing behind them.
 #[track_caller]
 pub(crate) fn packets(mut bytes: &[u8], version: ProtocolVersion) -> Vec<String> {
