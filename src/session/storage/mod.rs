@@ -54,6 +54,38 @@ pub trait Storage {
     }
 }
 
+/// A storage that lives elsewhere: on a device in a `static`, so that it never lies on the stack.
+///
+/// ```
+/// use flowsdk::session::{Config, Fixed, Session};
+///
+/// let mut storage = Fixed::<512, 4>::new();
+/// let session = Session::new(Config::DEFAULT, &mut storage);
+/// ```
+impl<S: Storage> Storage for &mut S {
+    type Frame = S::Frame;
+    type Store<'a>
+        = S::Store<'a>
+    where
+        Self: 'a;
+
+    fn store(&mut self) -> Self::Store<'_> {
+        (**self).store()
+    }
+
+    fn transmit(&self) -> &[u8] {
+        (**self).transmit()
+    }
+
+    fn transmit_many<'s>(&'s self, slices: &mut [&'s [u8]]) -> usize {
+        (**self).transmit_many(slices)
+    }
+
+    fn topic(&self, alias: NonZeroU16) -> Option<&str> {
+        (**self).topic(alias)
+    }
+}
+
 /// The operations of a session on its memory.
 ///
 /// Two ways lead to the wire. What needs no place in the window is *queued* and leaves in that order. A PUBLISH of QoS 1

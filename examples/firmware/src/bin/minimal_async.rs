@@ -1,0 +1,69 @@
+//! The program of `minimal.rs` with the async client, on an executor of ten lines.
+
+#![no_std]
+#![no_main]
+
+use core::hint::black_box;
+use core::pin::pin;
+use core::task::{Context, Waker};
+
+use cortex_m_rt::entry;
+use firmware::board::{self, Millis, Uart};
+use firmware::fact;
+use flowsdk::embedded::nonblocking::Client;
+use flowsdk::packet::{Subscription, Subscriptions};
+use flowsdk::session::{ApplicationMessage, Config, ConnectOptions, Event, Fixed, Session, Storage};
+use flowsdk::types::QoS;
+
+const TOPIC: &str = "flowsdk/minimal";
+
+type SmallClient = Client<'static, Uart, &'static mut Fixed<1024, 8>, Millis>;
+
+fact!(FUTURE_SIZE = future_size(&run));
+
+#[entry]
+fn main() -> ! {
+    static mut STORAGE: Fixed<1024, 8> = Fixed::new();
+    static mut BUFFER: [u8; 1024] = [0; 1024];
+
+    let uart = board::set_up();
+    block_on(run(Client::new(Session::new(Config::DEFAULT, STORAGE), uart, Millis, BUFFER)));
+    board::exit(false)
+}
+
+async fn run(mut client: SmallClient) {
+    let options = ConnectOptions { client_id: "minimal", clean_start: true, keep_alive: 2, ..Default::default() };
+    let _ = client.connect(&options);
+    while client.poll_with(on_event).await.is_ok() {}
+}
+
+fn on_event<S: Storage>(event: Event<'_>, session: &mut Session<S>) {
+    match event {
+        Event::Connected(_) => {
+            let subscription = [Subscription::new(TOPIC, QoS::AtLeastOnce)];
+            let _ = session.subscribe(board::now(), Subscriptions::new(&subscription), &[]);
+        }
+        Event::Subscribed(_) => {
+            let message =
+                ApplicationMessage { topic: TOPIC, payload: b"21.5", qos: QoS::AtLeastOnce, ..Default::default() };
+            let _ = session.publish(board::now(), &message);
+        }
+        Event::Message(message) => {
+            black_box(message.payload);
+        }
+        _ => {}
+    }
+}
+
+/// Polls after each interrupt. The clock's comes every millisecond.
+fn block_on(future: impl Future<Output = ()>) {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    while future.as_mut().poll(&mut context).is_pending() {
+        board::sleep();
+    }
+}
+
+const fn future_size<F: Future>(_: &impl FnOnce(SmallClient) -> F) -> usize {
+    size_of::<F>()
+}

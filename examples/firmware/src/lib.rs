@@ -1,0 +1,5 @@
+//! What the programs in `src/bin` share: the board.
+
+#![no_std]
+
+pub mod board;
