@@ -21,6 +21,7 @@
 pub mod arbitrary;
 pub mod codec;
 pub mod embedded;
+mod macros;
 #[cfg(feature = "std")]
 pub mod mqtt_client;
 #[cfg(feature = "std")]

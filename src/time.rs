@@ -5,6 +5,7 @@
 /// The count wraps after 49.7 days, so two instants compare rightly while they are less than 2³¹ ms (24.8 days) apart.
 /// A 32-bit count keeps 64-bit division out of small firmware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant(u32);
 
 impl Instant {

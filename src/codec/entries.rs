@@ -92,7 +92,14 @@ impl<'a, T: Entry<'a> + Eq> Eq for Entries<'a, T> {}
 
 impl<'a, T: Entry<'a> + core::fmt::Debug> core::fmt::Debug for Entries<'a, T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
+        self.iter().fmt(f)
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<'a, T: Entry<'a> + defmt::Format> defmt::Format for Entries<'a, T> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}", self.iter());
     }
 }
 
@@ -106,10 +113,10 @@ impl<'a, T: Entry<'a>> IntoIterator for &Entries<'a, T> {
 }
 
 /// Iterator over [`Entries`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EntryIter<'a, T>(IterForm<'a, T>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum IterForm<'a, T> {
     Block(Reader<'a>),
     List(Chain<Iter<'a, T>, Iter<'a, T>>),
@@ -124,5 +131,25 @@ impl<'a, T: Entry<'a>> Iterator for EntryIter<'a, T> {
             IterForm::Block(reader) => T::decode_entry(reader).ok(),
             IterForm::List(list) => list.next().copied(),
         }
+    }
+}
+
+impl<'a, T: Entry<'a> + core::fmt::Debug> core::fmt::Debug for EntryIter<'a, T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<'a, T: Entry<'a> + defmt::Format> defmt::Format for EntryIter<'a, T> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "[");
+        for (index, entry) in self.clone().enumerate() {
+            if index > 0 {
+                defmt::write!(f, ", ");
+            }
+            defmt::write!(f, "{}", entry);
+        }
+        defmt::write!(f, "]");
     }
 }

@@ -5,6 +5,7 @@ use crate::types::{ReasonCode, TopicError};
 
 /// Why bytes of the peer are no valid packet. The peer is at fault; the connection cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum DecodeError {
     /// Packet type 0, or one the version or the sender does not have.
@@ -145,6 +146,7 @@ impl DecodeError {
 
 /// Why a packet cannot be put into bytes. The caller is at fault; nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum EncodeError {
     /// The buffer is too small.

@@ -6,6 +6,7 @@ pub const MAX_REMAINING_LENGTH: u32 = VarInt::MAX;
 
 /// The kind of a control packet (section 2.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 #[expect(missing_docs, reason = "the names are the standard's")]
 pub enum PacketType {
@@ -80,6 +81,7 @@ impl PacketType {
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FixedHeader {
     /// The kind of packet.
     pub packet_type: PacketType,

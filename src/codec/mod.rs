@@ -7,6 +7,7 @@ mod header;
 mod properties;
 mod property;
 mod reader;
+mod shown;
 mod value;
 mod writer;
 

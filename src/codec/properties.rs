@@ -145,6 +145,13 @@ impl core::fmt::Debug for Properties<'_> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Properties<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}", self.0);
+    }
+}
+
 impl<'a, const N: usize> From<&'a [Property<'a>; N]> for Properties<'a> {
     fn from(list: &'a [Property<'a>; N]) -> Self {
         Self::new(list)

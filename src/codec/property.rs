@@ -2,12 +2,14 @@
 
 use core::num::{NonZeroU16, NonZeroU32};
 
+use super::shown::Shown;
 use super::value::{Identifier, Pair, Topic, Value};
 use super::{DecodeError, EncodeError, Entry, Reader, Writer};
 use crate::types::QoS;
 
 /// Where a property block stands. The direction counts: some properties only one side may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u16)]
 #[expect(missing_docs, reason = "the names are those of the packets")]
 pub enum PropertyContext {
@@ -64,7 +66,7 @@ macro_rules! property_table {
         $name:ident($($field:ty),+) $(as $wire:ident)? = $id:literal, in $contexts:expr;
     )*) => {
         /// A property of MQTT 5.0, by name and value. Those that cannot be 0 on the wire cannot be 0 here.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Property<'a> {
             $( $(#[doc = $doc])* $name($($field),+), )*
@@ -72,6 +74,7 @@ macro_rules! property_table {
 
         /// The identifier of a property.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[repr(u8)]
         #[non_exhaustive]
         pub enum PropertyId {
@@ -114,6 +117,49 @@ macro_rules! property_table {
                     $( Self::$name(..) => property_table!(@encode this writer $name $(, $wire)?), )*
                 }
             }
+        }
+
+        impl core::fmt::Debug for Property<'_> {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                let this = *self;
+                match this {
+                    $( Self::$name(..) => property_table!(@debug this f $name $(, $wire)?), )*
+                }
+            }
+        }
+
+        #[cfg(feature = "defmt")]
+        impl defmt::Format for Property<'_> {
+            fn format(&self, f: defmt::Formatter<'_>) {
+                let this = *self;
+                match this {
+                    $( Self::$name(..) => property_table!(@format this f $name $(, $wire)?), )*
+                }
+            }
+        }
+    };
+    (@debug $this:ident $f:ident $name:ident, Pair) => {
+        if let Self::$name(name, value) = $this {
+            $f.debug_tuple(stringify!($name)).field(&name).field(&value).finish()
+        } else {
+            Ok(())
+        }
+    };
+    (@debug $this:ident $f:ident $name:ident $(, $wire:ident)?) => {
+        if let Self::$name(value) = $this {
+            $f.debug_tuple(stringify!($name)).field(&value.shown()).finish()
+        } else {
+            Ok(())
+        }
+    };
+    (@format $this:ident $f:ident $name:ident, Pair) => {
+        if let Self::$name(name, value) = $this {
+            defmt::write!($f, "{}({}, {})", $this.id(), name, value);
+        }
+    };
+    (@format $this:ident $f:ident $name:ident $(, $wire:ident)?) => {
+        if let Self::$name(value) = $this {
+            defmt::write!($f, "{}({})", $this.id(), value.shown());
         }
     };
     (@decode $reader:ident $name:ident) => { Ok(Value::decode($reader)?.map(Self::$name)) };

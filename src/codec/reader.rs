@@ -1,7 +1,8 @@
 use super::{DecodeError, VarInt};
+use crate::macros::{Bytes, shows};
 
 /// A cursor over bytes of the peer. Every read either succeeds or fails without moving past the end.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
 }
@@ -116,4 +117,8 @@ impl<'a> Reader<'a> {
         self.bytes = rest;
         Ok(*first)
     }
+}
+
+shows! {
+    impl[] Reader for Reader<'_>, |this| { bytes: Bytes(this.bytes.len()) }
 }

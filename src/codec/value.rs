@@ -5,6 +5,7 @@ use crate::types::{QoS, TopicName};
 
 /// A variable byte integer as it stands on the wire (v5.0 section 1.5.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct VarInt {
     value: u32,
     len: u8,

@@ -1,16 +1,15 @@
 use super::{EncodeError, MAX_REMAINING_LENGTH, VarInt};
+use crate::macros::shows;
 
 /// Where encoded bytes go: a slice, a growing buffer, or nowhere (they are only counted).
 ///
 /// Lengths on the wire come from running an encoding against a counting writer first, so that no length is computed
 /// by a formula of its own.
-#[derive(Debug)]
 pub struct Writer<'b> {
     target: Target<'b>,
     written: usize,
 }
 
-#[derive(Debug)]
 enum Target<'b> {
     Count,
     Slice(&'b mut [u8]),
@@ -160,4 +159,8 @@ impl<'b> Writer<'b> {
         }
         body(self)
     }
+}
+
+shows! {
+    impl[] Writer for Writer<'_>, |this| { written: this.written }
 }

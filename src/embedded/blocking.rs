@@ -7,6 +7,7 @@ use super::driver::{Driver, Io, Turn};
 use super::error::Error;
 use super::place::Place;
 use crate::codec::{PacketType, Property};
+use crate::macros::{event, shows};
 use crate::packet::{Auth, Connack, Disconnect, Filters, Subscriptions};
 use crate::session::{
     ApplicationMessage, ConnectOptions, Dropped, Event, Misuse, PeerError, Receipt, Session, Storage,
@@ -70,12 +71,15 @@ use crate::types::{PacketId, ReasonCode};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct Client<'b, T: ErrorType, S> {
     driver: Driver<'b, S>,
     transport: T,
     /// Asks whether a read would wait; `None` if a read waits no longer than the transport's own time-out.
     is_ready: Option<IsReady<T>>,
+}
+
+shows! {
+    impl['b, T: ErrorType, S] Client for Client<'b, T, S> where S, |this| { session: &this.driver.session }
 }
 
 type IsReady<T> = fn(&mut T) -> Result<bool, <T as ErrorType>::Error>;
@@ -194,7 +198,7 @@ impl<'b, T: Read + Write, S: Storage> Client<'b, T, S> {
 
     /// Gives back what the client was made of. A connection that is open ends as if it were lost.
     pub fn into_parts(mut self, now: Instant) -> (Session<S>, T) {
-        let _: Error<()> = self.driver.end(now, Error::Closed);
+        let _: Error<ErrorKind> = self.driver.end(now, Error::Closed);
         (self.driver.session, self.transport)
     }
 

@@ -10,7 +10,9 @@ macro_rules! commands {
         pub fn connect(&mut self, $($now: $instant,)? options: &ConnectOptions<'_>) -> Result<(), Misuse> {
             let $this = self;
             let now = $time;
-            $this.driver.session.connect(now, options)
+            $this.driver.session.connect(now, options)?;
+            event!(debug, "connecting as {}", options.client_id);
+            Ok(())
         }
 
         /// Publishes a message (section 3.3). At QoS 1 and 2 it is kept, and sent again after a resume, until the server
@@ -104,7 +106,9 @@ macro_rules! commands {
         /// some, no message of QoS 1 or 2 is sent: ask after each [`Event::Connected`], and where messages expire.
         #[must_use]
         pub fn poll_dropped(&mut self) -> Option<Dropped<S::Frame>> {
-            self.driver.session.poll_dropped()
+            let dropped = self.driver.session.poll_dropped()?;
+            event!(warn, "message {} is dropped: {:?}", dropped.packet_id, dropped.reason);
+            Some(dropped)
         }
 
         /// Hands in another transport, for the next [`Client::connect`], and gives the old one back. A connection
@@ -112,7 +116,7 @@ macro_rules! commands {
         pub fn replace_transport(&mut self, $($now: $instant,)? transport: T) -> T {
             let $this = self;
             let now = $time;
-            let _: Error<()> = $this.driver.end(now, Error::Closed);
+            let _: Error<ErrorKind> = $this.driver.end(now, Error::Closed);
             core::mem::replace(&mut $this.transport, transport)
         }
 

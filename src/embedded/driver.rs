@@ -1,10 +1,10 @@
 use super::error::Error;
 use super::place::Place;
+use crate::macros::event;
 use crate::session::{Event, PeerError, Session, Stall, Storage};
 use crate::time::Instant;
 
 /// What both drivers have in common: a session and its receive buffer, without a transport.
-#[derive(Debug)]
 pub(super) struct Driver<'b, S> {
     pub(super) session: Session<S>,
     buffer: &'b mut [u8],
@@ -85,6 +85,9 @@ impl<'b, S: Storage> Driver<'b, S> {
             if let Some(stall) = progress.stalled {
                 return Turn::Stalled(stall);
             }
+            if let Some(event) = &progress.event {
+                log_event(event);
+            }
             if let Some(event) = progress.event
                 && let Some(handler) = handler.take()
             {
@@ -128,10 +131,14 @@ impl<'b, S: Storage> Driver<'b, S> {
     }
 
     /// The connection is over, and why if nothing says more than `error`.
-    pub(super) fn end<E>(&mut self, now: Instant, error: Error<E>) -> Error<E> {
+    pub(super) fn end<E: embedded_io::Error>(&mut self, now: Instant, error: Error<E>) -> Error<E> {
+        let error = self.fault.take().map_or(error, Error::Peer);
+        if self.session.has_connection() {
+            log_end(&error, self.session.is_closing());
+        }
         self.session.handle_closed(now);
         (self.start, self.end, self.unflushed) = (0, 0, false);
-        self.fault.take().map_or(error, Error::Peer)
+        error
     }
 
     /// The address that [`Place::of`] counts from.
@@ -142,5 +149,27 @@ impl<'b, S: Storage> Driver<'b, S> {
     /// The event that the last turn has found there.
     pub(super) fn event(&self, place: Place) -> Event<'_> {
         place.event(self.buffer)
+    }
+}
+
+/// What an event means to the connection.
+fn log_event(event: &Event<'_>) {
+    match event {
+        Event::Connected(connack) => event!(info, "connected, session present: {}", connack.session_present),
+        Event::Refused(connack) => event!(warn, "the server refuses the connection: {}", connack.reason_code),
+        Event::Disconnected(disconnect) => event!(warn, "the server ends the connection: {}", disconnect.reason_code),
+        Event::MessageSkipped { payload_len, .. } => event!(warn, "passed over a message of {} bytes", payload_len),
+        _ => {}
+    }
+}
+
+/// How a connection has ended.
+fn log_end<E: embedded_io::Error>(error: &Error<E>, is_closing: bool) {
+    match error {
+        Error::Peer(error) => event!(warn, "connection lost: {}", error),
+        Error::Transport(error) => event!(warn, "connection lost: the transport failed: {}", error.kind()),
+        Error::BufferTooSmall => event!(warn, "connection lost: the receive buffer is too small"),
+        _ if is_closing => event!(info, "connection closed"),
+        _ => event!(warn, "connection lost: the transport was closed"),
     }
 }

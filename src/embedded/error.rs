@@ -8,6 +8,7 @@ use crate::types::ReasonCode;
 /// After [`Error::Misuse`] and [`Error::Stalled`] the connection stands as before. After all others it is over: the
 /// session keeps what is unacknowledged, and goes on with it once a new transport is handed in and `connect` called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Error<E> {
     /// The transport failed.

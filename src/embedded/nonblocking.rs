@@ -4,13 +4,14 @@ use core::future::{Future, pending, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 
-use embedded_io_async::{Read, Write};
+use embedded_io_async::{ErrorKind, Read, Write};
 
 use super::commands::commands;
 use super::driver::{Driver, Io, Turn};
 use super::error::Error;
 use super::place::Place;
 use crate::codec::{PacketType, Property};
+use crate::macros::{event, shows};
 use crate::packet::{Auth, Connack, Disconnect, Filters, Subscriptions};
 use crate::session::{
     ApplicationMessage, ConnectOptions, Dropped, Event, Misuse, PeerError, Receipt, Session, Storage,
@@ -100,11 +101,14 @@ pub trait Clock {
 /// # assert_eq!(done, Poll::Ready(Ok(())));
 /// # use std::future::Future;
 /// ```
-#[derive(Debug)]
 pub struct Client<'b, T, S, C> {
     driver: Driver<'b, S>,
     transport: T,
     clock: C,
+}
+
+shows! {
+    impl['b, T, S, C] Client for Client<'b, T, S, C> where S, |this| { session: &this.driver.session }
 }
 
 /// What the transport has done.
@@ -191,7 +195,7 @@ impl<'b, T: Read + Write, S: Storage, C: Clock> Client<'b, T, S, C> {
 
     /// Gives back what the client was made of. A connection that is open ends as if it were lost.
     pub fn into_parts(mut self) -> (Session<S>, T, C) {
-        let _: Error<()> = self.driver.end(self.clock.now(), Error::Closed);
+        let _: Error<ErrorKind> = self.driver.end(self.clock.now(), Error::Closed);
         (self.driver.session, self.transport, self.clock)
     }
 

@@ -9,6 +9,7 @@ use super::event::{MqttEvent, MqttPublish};
 use super::filters::FilterTree;
 use super::handler::{self, MqttEventHandler};
 use super::shared::Shared;
+use crate::macros::event;
 
 /// What is called with the messages of one topic filter.
 pub(super) type TopicHandler = Box<dyn FnMut(&MqttPublish<'_>) + Send>;
@@ -74,6 +75,8 @@ pub(super) fn run(
         if let Err(panic) = panic {
             let text = panic.downcast_ref::<&str>().copied();
             let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+            // What the panic says may be of the message; the handler hears it.
+            event!(warn, "a callback has panicked");
             let error = io::Error::other(format!("a callback has panicked: {text}"));
             // If this panics too, there is nobody left to tell.
             let _ = catch_unwind(AssertUnwindSafe(|| handler.on_error(&error)));

@@ -3,10 +3,12 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::error::ClientError;
+use crate::macros::{Bytes, Hidden};
 use crate::packet::RetainHandling;
 use crate::types::ProtocolVersion;
 
-/// Who the client is, where its broker is, and how they speak.
+/// Who the client is, where its broker is, and how they speak. `Debug` shows neither user name, which some brokers take a
+/// token as, nor password.
 ///
 /// ```
 /// use flowsdk::mqtt_client::MqttClientOptions;
@@ -19,7 +21,7 @@ use crate::types::ProtocolVersion;
 /// };
 /// assert_eq!(options.keep_alive, 60);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct MqttClientOptions {
     /// Where the broker is: `host:port`, or `mqtt://host` with an optional port; IPv6 addresses stand in brackets
     /// (default: `localhost:1883`).
@@ -56,6 +58,46 @@ pub struct MqttClientOptions {
     pub limits: Limits,
     /// What becomes of messages in flight when the server has lost the session.
     pub session_loss: SessionLossPolicy,
+}
+
+impl std::fmt::Debug for MqttClientOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Taken apart, so that no field is forgotten.
+        let Self {
+            peer,
+            client_id,
+            clean_start,
+            keep_alive,
+            username,
+            password,
+            will,
+            reconnect,
+            sessionless,
+            subscription_topics,
+            auto_ack,
+            protocol,
+            timeouts,
+            limits,
+            session_loss,
+        } = self;
+        f.debug_struct("MqttClientOptions")
+            .field("peer", peer)
+            .field("client_id", client_id)
+            .field("clean_start", clean_start)
+            .field("keep_alive", keep_alive)
+            .field("username", &username.as_ref().map(|_| Hidden))
+            .field("password", password)
+            .field("will", will)
+            .field("reconnect", reconnect)
+            .field("sessionless", sessionless)
+            .field("subscription_topics", subscription_topics)
+            .field("auto_ack", auto_ack)
+            .field("protocol", protocol)
+            .field("timeouts", timeouts)
+            .field("limits", limits)
+            .field("session_loss", session_loss)
+            .finish()
+    }
 }
 
 impl Default for MqttClientOptions {
@@ -211,7 +253,7 @@ impl From<Vec<u8>> for Secret {
 }
 
 /// The Will Message (section 3.1.2.5).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Will {
     /// Where it is published.
     pub topic: String,
@@ -225,6 +267,19 @@ pub struct Will {
     pub delay_interval: u32,
     /// Properties of the message (v5.0).
     pub properties: MessageProperties,
+}
+
+impl std::fmt::Debug for Will {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Will")
+            .field("topic", &self.topic)
+            .field("payload", &Bytes(self.payload.len()))
+            .field("qos", &self.qos)
+            .field("retain", &self.retain)
+            .field("delay_interval", &self.delay_interval)
+            .field("properties", &self.properties)
+            .finish()
+    }
 }
 
 impl Will {

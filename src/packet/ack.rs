@@ -4,6 +4,7 @@ use crate::types::{PacketId, ProtocolVersion, ReasonCode, Role};
 
 /// PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ack<'a> {
     /// Which of the four.
     pub kind: AckKind,
@@ -17,6 +18,7 @@ pub struct Ack<'a> {
 
 /// The four packets that share one form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum AckKind {
     /// Answers QoS 1.
     Puback,

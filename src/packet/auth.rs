@@ -4,6 +4,7 @@ use crate::types::{ProtocolVersion, ReasonCode, Role};
 
 /// AUTH: a step of enhanced authentication (section 3.15). v5.0 only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Auth<'a> {
     /// Success (from the server), continue, or re-authenticate (from the client).
     pub reason_code: ReasonCode,

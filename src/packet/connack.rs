@@ -4,6 +4,7 @@ use crate::types::{ProtocolVersion, ReasonCode};
 
 /// CONNACK: the server's answer to CONNECT (section 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Connack<'a> {
     /// Whether the server has kept a session for this client.
     pub session_present: bool,

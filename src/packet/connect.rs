@@ -1,5 +1,6 @@
 use super::{decode_properties, encode_packet, encode_properties};
 use crate::codec::{DecodeError, EncodeError, FixedHeader, PacketType, Properties, PropertyContext, Reader, Writer};
+use crate::macros::{Bytes, Hidden, shows};
 use crate::types::{ProtocolVersion, QoS, TopicName};
 
 const PROTOCOL_NAME: &str = "MQTT";
@@ -10,7 +11,8 @@ const WILL_RETAIN: u8 = 0x20;
 const PASSWORD: u8 = 0x40;
 const USERNAME: u8 = 0x80;
 
-/// CONNECT: the first packet of a client (section 3.1). Its `Debug` does not show the password.
+/// CONNECT: the first packet of a client (section 3.1). `Debug` shows neither user name, which some
+/// servers take a token as, nor password.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Connect<'a> {
     /// The version this packet is written in and asks for.
@@ -32,7 +34,7 @@ pub struct Connect<'a> {
 }
 
 /// The Will Message of a CONNECT (section 3.1.2.5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Will<'a> {
     /// Where it is published.
     pub topic: &'a str,
@@ -148,18 +150,26 @@ impl<'a> Will<'a> {
     }
 }
 
-impl core::fmt::Debug for Connect<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Connect")
-            .field("version", &self.version)
-            .field("clean_start", &self.clean_start)
-            .field("keep_alive", &self.keep_alive)
-            .field("client_id", &self.client_id)
-            .field("username", &self.username)
-            .field("password", &self.password.map(|_| "(hidden)"))
-            .field("will", &self.will)
-            .field("properties", &self.properties)
-            .finish()
+shows! {
+    impl[] Connect for Connect<'_>, |this| {
+        version: this.version,
+        clean_start: this.clean_start,
+        keep_alive: this.keep_alive,
+        client_id: this.client_id,
+        username: this.username.map(|_| Hidden),
+        password: this.password.map(|_| Hidden),
+        will: this.will,
+        properties: this.properties,
+    }
+}
+
+shows! {
+    impl[] Will for Will<'_>, |this| {
+        topic: this.topic,
+        payload: Bytes(this.payload.len()),
+        qos: this.qos,
+        retain: this.retain,
+        properties: this.properties,
     }
 }
 

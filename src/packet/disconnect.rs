@@ -4,6 +4,7 @@ use crate::types::{ProtocolVersion, ReasonCode, Role};
 
 /// DISCONNECT: the last packet of a connection (section 3.14). In v3.1.1 only a client sends it, and it says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Disconnect<'a> {
     /// Why the connection ends; always success in v3.1.1.
     pub reason_code: ReasonCode,

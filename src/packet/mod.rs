@@ -47,6 +47,7 @@ use crate::types::{PacketId, ProtocolVersion, Role};
 
 /// Any control packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[expect(missing_docs, reason = "the names are the standard's")]
 pub enum Packet<'a> {
     Connect(Connect<'a>),

@@ -2,13 +2,14 @@ use super::{decode_packet_id, decode_properties, encode_properties};
 use crate::codec::{
     DecodeError, EncodeError, FixedHeader, PacketType, Properties, Property, PropertyContext, Reader, Writer,
 };
+use crate::macros::{Bytes, shows};
 use crate::types::{PacketId, ProtocolVersion, QoS, Role, TopicError, TopicName};
 
 const DUP: u8 = 0x08;
 const RETAIN: u8 = 0x01;
 
 /// PUBLISH: carries an application message (section 3.3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Publish<'a> {
     /// Where it is published. Empty in v5.0 where a Topic Alias stands for it.
     pub topic: &'a str,
@@ -24,6 +25,7 @@ pub struct Publish<'a> {
 
 /// QoS of a PUBLISH with its Packet Identifier and DUP flag, which QoS 0 cannot have `[MQTT-2.2.1-2]` `[MQTT-3.3.1-2]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[expect(missing_docs, reason = "the names are the standard's")]
 pub enum Delivery {
     /// QoS 0.
@@ -117,8 +119,19 @@ impl<'a> Publish<'a> {
     }
 }
 
+shows! {
+    impl[] Publish for Publish<'_>, |this| {
+        topic: this.topic,
+        payload: Bytes(this.payload.len()),
+        retain: this.retain,
+        delivery: this.delivery,
+        properties: this.properties,
+    }
+}
+
 /// A PUBLISH up to its payload, decoded before the payload has arrived. It serves messages too long for a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PublishHead<'a> {
     /// The packet with an empty payload.
     pub publish: Publish<'a>,

@@ -4,6 +4,7 @@ use crate::types::{PacketId, ProtocolVersion, ReasonCode};
 
 /// SUBACK: a code for each filter of the SUBSCRIBE (section 3.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Suback<'a> {
     /// The identifier of the SUBSCRIBE.
     pub packet_id: PacketId,
@@ -15,6 +16,7 @@ pub struct Suback<'a> {
 
 /// UNSUBACK: in v5.0 with a code for each filter of the UNSUBSCRIBE, in v3.1.1 without any (section 3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Unsuback<'a> {
     /// The identifier of the UNSUBSCRIBE.
     pub packet_id: PacketId,
@@ -85,6 +87,7 @@ impl<'a> Unsuback<'a> {
 
 /// Iterator over the codes of a SUBACK or UNSUBACK.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ReasonCodeIter<'a>(core::slice::Iter<'a, u8>);
 
 impl Iterator for ReasonCodeIter<'_> {

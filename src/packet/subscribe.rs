@@ -7,6 +7,7 @@ const RETAIN_AS_PUBLISHED: u8 = 0x08;
 
 /// SUBSCRIBE (section 3.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Subscribe<'a> {
     /// Comes back in the SUBACK.
     pub packet_id: PacketId,
@@ -18,6 +19,7 @@ pub struct Subscribe<'a> {
 
 /// A Topic Filter with its options (section 3.8.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Subscription<'a> {
     /// The filter, which may be a shared subscription in v5.0.
     pub filter: &'a str,
@@ -33,6 +35,7 @@ pub struct Subscription<'a> {
 
 /// When retained messages are sent for a subscription (section 3.8.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum RetainHandling {
     /// At every subscribe, as v3.1.1 does.

@@ -5,6 +5,7 @@ use crate::types::{PacketId, ProtocolVersion};
 
 /// UNSUBSCRIBE (section 3.10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Unsubscribe<'a> {
     /// Comes back in the UNSUBACK.
     pub packet_id: PacketId,

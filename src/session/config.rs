@@ -1,10 +1,12 @@
 use super::error::Misuse;
 use crate::codec::{Properties, Property};
+use crate::macros::{Bytes, Hidden, shows};
 use crate::packet::Will;
 use crate::types::{ProtocolVersion, QoS};
 
 /// What a session is made with. It holds for all its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Config {
     /// The protocol version.
     pub version: ProtocolVersion,
@@ -51,6 +53,7 @@ impl Default for Config {
 
 /// Who acknowledges received messages of QoS 1 and 2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Acknowledgement {
     /// The session, with success, as soon as the call that reported the message has returned.
     #[default]
@@ -61,6 +64,7 @@ pub enum Acknowledgement {
 
 /// What becomes of a message that is longer than the receive limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Oversize {
     /// The connection is closed, in v5.0 with Packet too large.
     #[default]
@@ -71,7 +75,7 @@ pub enum Oversize {
     Stream,
 }
 
-/// What a connection is opened with.
+/// What a connection is opened with. `Debug` shows neither user name nor password.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct ConnectOptions<'a> {
     /// Names the session. Empty lets the server choose, in v3.1.1 only with `clean_start`.
@@ -93,23 +97,21 @@ pub struct ConnectOptions<'a> {
     pub properties: &'a [Property<'a>],
 }
 
-impl core::fmt::Debug for ConnectOptions<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("ConnectOptions")
-            .field("client_id", &self.client_id)
-            .field("clean_start", &self.clean_start)
-            .field("keep_alive", &self.keep_alive)
-            .field("username", &self.username)
-            .field("password", &self.password.map(|_| "(hidden)"))
-            .field("will", &self.will)
-            .field("session_expiry_interval", &self.session_expiry_interval)
-            .field("properties", &self.properties)
-            .finish()
+shows! {
+    impl[] ConnectOptions for ConnectOptions<'_>, |this| {
+        client_id: this.client_id,
+        clean_start: this.clean_start,
+        keep_alive: this.keep_alive,
+        username: this.username.map(|_| Hidden),
+        password: this.password.map(|_| Hidden),
+        will: this.will,
+        session_expiry_interval: this.session_expiry_interval,
+        properties: this.properties,
     }
 }
 
 /// A message to publish.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct ApplicationMessage<'a> {
     /// Where it is published; no wildcards.
     pub topic: &'a str,
@@ -123,8 +125,19 @@ pub struct ApplicationMessage<'a> {
     pub properties: Properties<'a>,
 }
 
+shows! {
+    impl[] ApplicationMessage for ApplicationMessage<'_>, |this| {
+        topic: this.topic,
+        payload: Bytes(this.payload.len()),
+        qos: this.qos,
+        retain: this.retain,
+        properties: this.properties,
+    }
+}
+
 /// What the server has said it can do (v5.0 section 3.2.2.3). The defaults are those of absent properties, and v3.1.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ServerLimits {
     /// Unacknowledged messages of QoS 1 and 2 it takes at a time.
     pub receive_maximum: u16,

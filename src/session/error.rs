@@ -5,6 +5,7 @@ use crate::types::{QoS, ReasonCode};
 
 /// Why a command was refused. The caller is at fault or asked too early; nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Misuse {
     /// What was asked for cannot be written as a packet of this version.
@@ -68,6 +69,7 @@ pub enum Misuse {
 
 /// What has no room left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Full {
     /// The bytes for packets to send and messages to keep.
@@ -87,6 +89,7 @@ pub enum Full {
 /// How the peer broke the protocol, or that it fell silent. The connection ends: transmit what
 /// `poll_transmit` still gives (in v5.0 a DISCONNECT with [`PeerError::reason_code`]), then close the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PeerError {
     /// Bytes that are no valid packet.

@@ -1,11 +1,13 @@
 use core::num::NonZeroU16;
 
 use crate::codec::Properties;
+use crate::macros::{Bytes, shows};
 use crate::packet::{Auth, Connack, Disconnect, Suback, Unsuback};
 use crate::types::{PacketId, QoS, ReasonCode};
 
 /// What one call of [`Session::handle_input`](super::Session::handle_input) has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "consumed bytes have to leave the receive buffer"]
 pub struct Progress<'a> {
     /// Bytes at the start of the input that are done with.
@@ -36,6 +38,7 @@ impl<'a> Progress<'a> {
 
 /// What has to happen before the packet at the start of the input can be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Stall {
     /// Its answer has no room: transmit first.
@@ -45,7 +48,7 @@ pub enum Stall {
 }
 
 /// Something the application wants to know. It borrows the input, so the session stays free for new commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// The server has accepted the connection.
@@ -86,8 +89,57 @@ pub enum Event<'a> {
     Disconnected(Disconnect<'a>),
 }
 
+impl core::fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Connected(connack) => f.debug_tuple("Connected").field(connack).finish(),
+            Self::Refused(connack) => f.debug_tuple("Refused").field(connack).finish(),
+            Self::Message(message) => f.debug_tuple("Message").field(message).finish(),
+            Self::MessageStart { message, payload_len } => {
+                f.debug_struct("MessageStart").field("message", message).field("payload_len", payload_len).finish()
+            }
+            Self::Chunk(chunk) => f.debug_tuple("Chunk").field(&Bytes(chunk.len())).finish(),
+            Self::MessageEnd(receipt) => f.debug_tuple("MessageEnd").field(receipt).finish(),
+            Self::MessageSkipped { message, payload_len } => {
+                f.debug_struct("MessageSkipped").field("message", message).field("payload_len", payload_len).finish()
+            }
+            Self::Published(published) => f.debug_tuple("Published").field(published).finish(),
+            Self::Subscribed(suback) => f.debug_tuple("Subscribed").field(suback).finish(),
+            Self::Unsubscribed(unsuback) => f.debug_tuple("Unsubscribed").field(unsuback).finish(),
+            Self::PingResponse => f.write_str("PingResponse"),
+            Self::Auth(auth) => f.debug_tuple("Auth").field(auth).finish(),
+            Self::Disconnected(disconnect) => f.debug_tuple("Disconnected").field(disconnect).finish(),
+        }
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Event<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self {
+            Self::Connected(connack) => defmt::write!(f, "Connected({})", connack),
+            Self::Refused(connack) => defmt::write!(f, "Refused({})", connack),
+            Self::Message(message) => defmt::write!(f, "Message({})", message),
+            Self::MessageStart { message, payload_len } => {
+                defmt::write!(f, "MessageStart {{ message: {}, payload_len: {} }}", message, payload_len);
+            }
+            Self::Chunk(chunk) => defmt::write!(f, "Chunk({})", Bytes(chunk.len())),
+            Self::MessageEnd(receipt) => defmt::write!(f, "MessageEnd({})", receipt),
+            Self::MessageSkipped { message, payload_len } => {
+                defmt::write!(f, "MessageSkipped {{ message: {}, payload_len: {} }}", message, payload_len);
+            }
+            Self::Published(published) => defmt::write!(f, "Published({})", published),
+            Self::Subscribed(suback) => defmt::write!(f, "Subscribed({})", suback),
+            Self::Unsubscribed(unsuback) => defmt::write!(f, "Unsubscribed({})", unsuback),
+            Self::PingResponse => defmt::write!(f, "PingResponse"),
+            Self::Auth(auth) => defmt::write!(f, "Auth({})", auth),
+            Self::Disconnected(disconnect) => defmt::write!(f, "Disconnected({})", disconnect),
+        }
+    }
+}
+
 /// A received message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
     /// Where it was published.
     pub topic: Topic<'a>,
@@ -105,8 +157,21 @@ pub struct Message<'a> {
     pub receipt: Option<Receipt>,
 }
 
+shows! {
+    impl[] Message for Message<'_>, |this| {
+        topic: this.topic,
+        payload: Bytes(this.payload.len()),
+        qos: this.qos,
+        retain: this.retain,
+        dup: this.dup,
+        properties: this.properties,
+        receipt: this.receipt,
+    }
+}
+
 /// The topic of a received message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Topic<'a> {
     /// The Topic Name stands in the packet.
     Name(&'a str),
@@ -117,6 +182,7 @@ pub enum Topic<'a> {
 /// Acknowledges one message, once. That of a QoS 1 message is good while its connection lasts; that of a QoS 2
 /// message outlives a resume, as its message is not handed over again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Receipt {
     pub(super) packet_id: PacketId,
     pub(super) serial: u16,
@@ -131,6 +197,7 @@ impl Receipt {
 
 /// The end of the exchange of a message of QoS 1 or 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Published<'a> {
     /// The identifier that `publish` returned. It is free again.
     pub packet_id: PacketId,
@@ -143,7 +210,7 @@ pub struct Published<'a> {
 }
 
 /// A message of QoS 1 or 2 that ends without an answer of the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Dropped<F> {
     /// The identifier that `publish` returned. It is free again.
     pub packet_id: PacketId,
@@ -153,8 +220,17 @@ pub struct Dropped<F> {
     pub frame: Option<F>,
 }
 
+shows! {
+    impl[F] Dropped for Dropped<F>, |this| {
+        packet_id: this.packet_id,
+        reason: this.reason,
+        has_frame: this.frame.is_some(),
+    }
+}
+
 /// Why a message ends without an answer of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum DropReason {
     /// Its Message Expiry Interval passed before it was first sent.

@@ -39,16 +39,24 @@ pub use storage::{Heap, HeapLimits};
 use core::num::NonZeroU16;
 
 use crate::codec::Property;
+use crate::macros::shows;
 use crate::packet::{Auth, Disconnect, Filters, Subscriptions};
 use crate::time::Instant;
 use crate::types::{PacketId, ProtocolVersion, ReasonCode};
 use machine::Machine;
 
 /// A client's session and the connection it has, if any. See the [module](self) for how it is driven.
-#[derive(Debug)]
 pub struct Session<S> {
     machine: Machine,
     storage: S,
+}
+
+shows! {
+    impl[S] Session for Session<S> where S, |this| {
+        version: this.version(),
+        is_connected: this.is_connected(),
+        storage: &this.storage,
+    }
 }
 
 impl<S> Session<S> {

@@ -2,6 +2,7 @@ use core::num::NonZeroU16;
 
 /// A Packet Identifier: 1 to 65,535, never 0 `[MQTT-2.2.1-3]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(transparent)]
 pub struct PacketId(NonZeroU16);
 

@@ -1,5 +1,6 @@
 /// Quality of service of a message (v5.0 section 4.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum QoS {
     /// QoS 0: at most once, not acknowledged.

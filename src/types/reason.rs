@@ -21,6 +21,14 @@ macro_rules! reason_codes {
                 }
             }
 
+            #[cfg(feature = "defmt")]
+            fn format_text(self, f: defmt::Formatter<'_>) {
+                match self.0 {
+                    $( $code => defmt::write!(f, $text), )*
+                    _ => defmt::write!(f, "Unknown reason code"),
+                }
+            }
+
             const fn text(self) -> &'static str {
                 match self.0 {
                     $( $code => $text, )*
@@ -143,6 +151,15 @@ impl ReasonCode {
 impl core::fmt::Debug for ReasonCode {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{:#04x} {}", self.0, self.text())
+    }
+}
+
+/// The text stays in the file that the host reads; only the code and an index are sent.
+#[cfg(feature = "defmt")]
+impl defmt::Format for ReasonCode {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=u8:#04x} ", self.0);
+        self.format_text(f);
     }
 }
 

@@ -2,6 +2,7 @@ use thiserror::Error;
 
 /// Why a string is no Topic Name or no Topic Filter (v5.0 section 4.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TopicError {
     /// It has no character.
@@ -32,6 +33,7 @@ pub enum TopicError {
 
 /// A string that is a valid Topic Name: what a message is published to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TopicName<'a>(&'a str);
 
 impl<'a> TopicName<'a> {
@@ -59,6 +61,7 @@ impl<'a> TopicName<'a> {
 
 /// A string that is a valid Topic Filter: what a subscription asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TopicFilter<'a>(&'a str);
 
 impl<'a> TopicFilter<'a> {

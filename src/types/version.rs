@@ -1,5 +1,6 @@
 /// The protocol version a connection speaks, chosen at run time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ProtocolVersion {
     /// MQTT 3.1.1 (protocol level 4).
@@ -35,6 +36,7 @@ impl ProtocolVersion {
 
 /// Which end of a connection sent a packet: what is allowed in it depends on that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Role {
     /// The end that opened the network connection.
     Client,

@@ -202,11 +202,3 @@ fn return_codes_of_v3_1_1_stand_as_reason_codes() {
         both_ways(V3_1_1, Server, &[0x20, 2, 0, return_code], Packet::Connack(connack));
     }
 }
-
-#[test]
-fn a_connect_does_not_show_its_password() {
-    let connect = Connect { username: Some("user"), password: Some(b"\x73ecret"), ..Connect::default() };
-    let shown = format!("{connect:?}");
-    assert!(shown.contains("user") && shown.contains("(hidden)"), "{shown}");
-    assert!(!shown.contains("secret") && !shown.contains("115"), "{shown}");
-}

@@ -7,6 +7,7 @@ use super::Connection;
 use super::link::Ending;
 use super::outgoing::Answered;
 use crate::codec::Property;
+use crate::macros::client_event;
 use crate::mqtt_client::client::ConnectionResult;
 use crate::mqtt_client::dispatch::{Batch, Place};
 use crate::mqtt_client::event::{MqttEvent, Receipt};
@@ -260,6 +261,8 @@ impl Connection {
         if client_id.is_some() {
             self.assigned_client_id = client_id;
         }
+        let present = result.session_present;
+        client_event!(self.client_id(), info, "connected, session present: {}", present);
         self.collect_dropped();
         if !result.session_present {
             self.session_number += 1;

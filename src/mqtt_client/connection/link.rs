@@ -9,6 +9,7 @@ use mio::event::Event;
 
 use super::Connection;
 use crate::codec::Property;
+use crate::macros::client_event;
 use crate::mqtt_client::client::PingResult;
 use crate::mqtt_client::connector;
 use crate::mqtt_client::event::MqttEvent;
@@ -169,6 +170,7 @@ impl Connection {
     }
 
     fn open_link(&mut self) {
+        client_event!(self.client_id(), debug, "connecting to {}:{}", self.peer.host, self.peer.port);
         let timeout = self.options.timeouts.connect;
         match connector::open(self.peer.clone(), timeout, self.shared.clone()) {
             Ok(opened) => self.link = Link::Opening { opened, deadline: self.now + timeout },
@@ -341,6 +343,7 @@ impl Connection {
     fn after_end(&mut self, ending: Ending, was_accepted: Option<Instant>) {
         let may_retry = match ending {
             Ending::ByClient(reason) => {
+                client_event!(self.client_id(), info, "disconnected");
                 self.tell_disconnected(reason);
                 self.wanted = false;
                 return;
@@ -356,7 +359,9 @@ impl Connection {
                 may_retry(reason)
             }
             Ending::Refused(reason) => {
-                if !may_retry(reason) {
+                if may_retry(reason) {
+                    client_event!(self.client_id(), warn, "the server refuses the connection: {}", reason);
+                } else {
                     let reason = reason.description(self.session.version());
                     self.tell_error(io::Error::new(
                         io::ErrorKind::ConnectionRefused,
@@ -366,9 +371,12 @@ impl Connection {
                 may_retry(reason)
             }
             Ending::Fault(error) => {
-                self.tell_error(error);
                 if was_accepted.is_some() {
+                    client_event!(self.client_id(), warn, "connection lost: {}", error);
+                    self.outlet.tell(MqttEvent::Error(error));
                     self.outlet.tell(MqttEvent::ConnectionLost);
+                } else {
+                    self.tell_error(error);
                 }
                 true
             }
@@ -388,7 +396,11 @@ impl Connection {
     fn try_again_if(&mut self, may_retry: bool) {
         let retries = may_retry && self.wanted && self.options.reconnect && self.auto_reconnect;
         match self.backoff.next_delay().filter(|_| retries) {
-            Some(delay) => self.link = Link::Waiting { until: self.now + delay },
+            Some(delay) => {
+                let attempt = self.backoff.attempt();
+                client_event!(self.client_id(), info, "reconnection attempt {} in {:?}", attempt, delay);
+                self.link = Link::Waiting { until: self.now + delay };
+            }
             None => {
                 if retries {
                     let attempts = self.config.max_reconnect_attempts;

@@ -24,6 +24,7 @@ use super::options::{MqttClientOptions, Peer, SubscribeOptions, TopicSubscriptio
 use super::reconnect::Backoff;
 use super::shared::{Places, Shared};
 use super::token::Token;
+use crate::macros::client_event;
 use crate::session::{Acknowledgement as Acknowledging, Config, Heap, HeapLimits, Oversize, Session};
 use crate::time;
 use crate::types::{PacketId, QoS, ReasonCode};
@@ -296,7 +297,13 @@ impl Connection {
         time::Instant::from_millis(u32::try_from(millis & u128::from(u32::MAX)).unwrap_or(0))
     }
 
+    /// The identifier that the session has.
+    fn client_id(&self) -> &str {
+        self.assigned_client_id.as_deref().unwrap_or(&self.options.client_id)
+    }
+
     fn tell_error(&mut self, error: io::Error) {
+        client_event!(self.client_id(), warn, "{}", error);
         self.outlet.tell(MqttEvent::Error(error));
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Connection, Wanted};
 use crate::codec::Property;
+use crate::macros::client_event;
 use crate::mqtt_client::client::{
     DropCause, Outcome, PublishResult, SessionLossReport, SubscribeResult, UnsubscribeResult,
 };
@@ -155,6 +156,9 @@ impl Connection {
             Some((packet_id, code, properties)) => (Some(packet_id.value()), Some(code.byte()), properties),
             None => (None, None, PropertyBlock::default()),
         };
+        if let Outcome::Dropped(_) | Outcome::Expired = outcome {
+            client_event!(self.client_id(), warn, "message {} is given up: {:?}", publishing.token.id(), outcome);
+        }
         let qos = publishing.qos.bits();
         let result = PublishResult { token: publishing.token, packet_id, reason_code, qos, outcome, properties };
         if let Some(tracked) = publishing.tracked {

@@ -7,6 +7,7 @@ use super::{
     Terms,
 };
 use crate::codec::Writer;
+use crate::macros::shows;
 use crate::session::error::Full;
 use crate::session::event::Stall;
 use crate::session::frame;
@@ -30,7 +31,6 @@ use arena::{Arena, Position, Record};
 /// static SESSION: std::sync::Mutex<Session<Fixed<1024, 8>>> =
 ///     std::sync::Mutex::new(Session::new(Config::DEFAULT, Fixed::new()));
 /// ```
-#[derive(Debug)]
 pub struct Fixed<const TX: usize, const WINDOW: usize> {
     bytes: [u8; TX],
     position: Position,
@@ -47,7 +47,6 @@ struct Release {
 }
 
 /// The view of a [`Fixed`] that has no sizes in its type.
-#[derive(Debug)]
 pub struct FixedStore<'a> {
     arena: Arena<'a>,
     releases: &'a mut VecView<Release>,
@@ -58,6 +57,7 @@ pub struct FixedStore<'a> {
 
 /// A [`Fixed`] encodes into its own memory: no frame is ever handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NoFrame {}
 
 impl<const TX: usize, const WINDOW: usize> Fixed<TX, WINDOW> {
@@ -71,6 +71,26 @@ impl<const TX: usize, const WINDOW: usize> Fixed<TX, WINDOW> {
             received: Vec::new(),
             answers: Deque::new(),
         }
+    }
+}
+
+shows! {
+    impl[const TX: usize, const WINDOW: usize] Fixed for Fixed<TX, WINDOW>, |this| {
+        bytes: TX,
+        window: WINDOW,
+        releases: this.releases.len(),
+        requests: this.requests.len(),
+        received: this.received.len(),
+    }
+}
+
+shows! {
+    impl[] FixedStore for FixedStore<'_>, |this| {
+        bytes: this.arena.bytes.len(),
+        window: this.window(),
+        releases: this.releases.len(),
+        requests: this.requests.len(),
+        received: this.received.len(),
     }
 }
 

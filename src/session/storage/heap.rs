@@ -7,6 +7,7 @@ use super::{
     Terms,
 };
 use crate::codec::Writer;
+use crate::macros::shows;
 use crate::session::error::Full;
 use crate::session::event::Stall;
 use crate::session::frame;
@@ -22,7 +23,6 @@ use received::ReceivedTable;
 use wire::{Segment, WRITE_IN_PLACE, Wire, put_on_wire};
 
 /// A storage that grows on the heap, up to [`HeapLimits`]. Every operation takes constant time.
-#[derive(Debug)]
 pub struct Heap {
     limits: HeapLimits,
     wire: Wire,
@@ -46,8 +46,13 @@ pub struct Heap {
     spent: Vec<Vec<u8>>,
 }
 
+shows! {
+    impl[] Heap for Heap, |this| { limits: this.limits, held_bytes: this.held_bytes }
+}
+
 /// The bounds of a [`Heap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HeapLimits {
     /// Messages of QoS 1 and 2 in flight to the server; at most 65,535.
     pub window: u16,

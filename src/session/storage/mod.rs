@@ -8,7 +8,7 @@ mod fixed;
 #[cfg(feature = "std")]
 mod heap;
 
-pub use fixed::{Fixed, FixedStore};
+pub use fixed::{Fixed, FixedStore, NoFrame};
 #[cfg(feature = "std")]
 pub use heap::{Heap, HeapLimits};
 
@@ -210,6 +210,7 @@ pub type Admit<'e> = dyn FnMut(&mut [u8], &mut Held) -> Result<(), DropReason> +
 
 /// What is queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Queued {
     /// CONNECT: its room is kept free for the next connection, too.
     Connect,
@@ -223,6 +224,7 @@ pub enum Queued {
 
 /// Why a packet was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum QueueError {
     /// There is no room.
     Full(Full),
@@ -244,6 +246,7 @@ impl From<EncodeError> for QueueError {
 
 /// What a storage has to know of a connection.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Terms {
     /// The version its packets are in.
     pub version: ProtocolVersion,
@@ -257,6 +260,7 @@ pub struct Terms {
 
 /// What belongs to a held PUBLISH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Held {
     /// Its identifier.
     pub packet_id: PacketId,
@@ -269,7 +273,7 @@ pub struct Held {
 }
 
 /// What [`Store::load_next`] has done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Loaded<F> {
     /// There was nothing.
     Nothing,
@@ -283,8 +287,34 @@ pub enum Loaded<F> {
     Refused(PacketId, DropReason, Option<F>),
 }
 
+impl<F> core::fmt::Debug for Loaded<F> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::Queued => f.write_str("Queued"),
+            Self::Farewell => f.write_str("Farewell"),
+            Self::Publish => f.write_str("Publish"),
+            Self::Refused(packet_id, reason, _) => f.debug_tuple("Refused").field(packet_id).field(reason).finish(),
+        }
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<F> defmt::Format for Loaded<F> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self {
+            Self::Nothing => defmt::write!(f, "Nothing"),
+            Self::Queued => defmt::write!(f, "Queued"),
+            Self::Farewell => defmt::write!(f, "Farewell"),
+            Self::Publish => defmt::write!(f, "Publish"),
+            Self::Refused(packet_id, reason, _) => defmt::write!(f, "Refused({}, {})", packet_id, reason),
+        }
+    }
+}
+
 /// A SUBSCRIBE or UNSUBSCRIBE without its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Request {
     /// Which of the two.
     pub kind: RequestKind,
@@ -296,6 +326,7 @@ pub struct Request {
 
 /// The requests that the server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RequestKind {
     /// Answered by SUBACK.
     Subscribe,
@@ -305,6 +336,7 @@ pub enum RequestKind {
 
 /// PUBREC, PUBREL or PUBCOMP to be sent in answer to a packet of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Answer {
     /// Which of them.
     pub kind: AckKind,
@@ -316,6 +348,7 @@ pub struct Answer {
 
 /// A received message of QoS 1 or 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Received {
     /// The server's identifier.
     pub packet_id: PacketId,
@@ -327,6 +360,7 @@ pub struct Received {
 
 /// How far the exchange of a received message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Stage {
     /// The application has it and has not acknowledged it, or did so with that code.
     Unanswered(QoS, Option<ReasonCode>),

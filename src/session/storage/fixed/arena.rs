@@ -108,7 +108,6 @@ impl Position {
 }
 
 /// The bytes together with their position.
-#[derive(Debug)]
 pub(super) struct Arena<'a> {
     pub(super) bytes: &'a mut [u8],
     pub(super) position: &'a mut Position,

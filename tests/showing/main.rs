@@ -1,0 +1,5 @@
+//! What `Debug` and `defmt::Format` show of the core's types.
+
+#[cfg(feature = "defmt")]
+mod formats;
+mod secrets;
