@@ -1,34 +1,41 @@
 //! What every layer needs and none owns: how types show themselves, and lines of the log.
 
-/// Implements `Debug`, and `defmt::Format` alike, for a struct by what is shown for each field. What nobody should find
-/// in a log stands there as [`Bytes`] or [`Hidden`].
+/// Implements `Debug`, and `defmt::Format` alike, or one of them, for a struct by what is shown for each field. What nobody
+/// should find in a log stands there as [`Bytes`] or [`Hidden`].
 macro_rules! shows {
-    (impl[$($generics:tt)*] $name:ident for $type:ty $(where $bound:ident)?, |$this:ident| { $($field:ident: $shown:expr),+ $(,)? }) => {
+    (impl[$($generics:tt)*] $name:ident for $type:ty $(where $bound:ident)?, |$this:ident| $fields:tt) => {
+        $crate::macros::shows! { Debug: impl[$($generics)*] $name for $type $(where $bound)?, |$this| $fields }
+        $crate::macros::shows! { Format: impl[$($generics)*] $name for $type $(where $bound)?, |$this| $fields }
+    };
+    (
+        Debug: impl[$($generics:tt)*] $name:ident for $type:ty $(where $bound:ident)?,
+        |$this:ident| { $($field:ident: $shown:expr),+ $(,)? }
+    ) => {
         impl<$($generics)*> core::fmt::Debug for $type $(where $bound: core::fmt::Debug)? {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 let $this = self;
-                $crate::macros::shows!(@proxy $name $($field)+; Debug);
-                core::fmt::Debug::fmt(&$name { $($field: $shown),+ }, f)
-            }
-        }
-
-        #[cfg(feature = "defmt")]
-        impl<$($generics)*> defmt::Format for $type $(where $bound: defmt::Format)? {
-            #[allow(non_camel_case_types, reason = "as in the proxy: what is derived for it inherits nothing from there")]
-            fn format(&self, f: defmt::Formatter<'_>) {
-                let $this = self;
-                $crate::macros::shows!(@proxy $name $($field)+; defmt::Format);
-                // Never by `format`, which a derived form does not have.
-                defmt::write!(f, "{}", $name { $($field: $shown),+ });
+                f.debug_struct(stringify!($name))$(.field(stringify!($field), &$shown))+.finish()
             }
         }
     };
-    // A local struct of the same name and fields, so that the derived form is that of the real one.
-    (@proxy $name:ident $($field:ident)+; $derived:path) => {
-        #[derive($derived)]
-        #[allow(non_camel_case_types, dead_code, reason = "each field's type has the field's name, and is only shown")]
-        struct $name<$($field),+> {
-            $($field: $field),+
+    (
+        Format: impl[$($generics:tt)*] $name:ident for $type:ty $(where $bound:ident)?,
+        |$this:ident| { $($field:ident: $shown:expr),+ $(,)? }
+    ) => {
+        #[cfg(feature = "defmt")]
+        impl<$($generics)*> defmt::Format for $type $(where $bound: defmt::Format)? {
+            #[allow(non_camel_case_types, reason = "each field's type has the field's name")]
+            fn format(&self, f: defmt::Formatter<'_>) {
+                // Of the same name and fields, so that the text is made once, at compile time.
+                #[derive(defmt::Format)]
+                struct $name<$($field),+> {
+                    $($field: $field),+
+                }
+
+                let $this = self;
+                // Never by `format`, which a derived form does not have.
+                defmt::write!(f, "{}", $name { $($field: $shown),+ });
+            }
         }
     };
 }

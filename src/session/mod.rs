@@ -46,13 +46,14 @@ use crate::types::{PacketId, ProtocolVersion, ReasonCode};
 use machine::Machine;
 
 /// A client's session and the connection it has, if any. See the [module](self) for how it is driven.
+#[derive(Debug)]
 pub struct Session<S> {
     machine: Machine,
     storage: S,
 }
 
 shows! {
-    impl[S] Session for Session<S> where S, |this| {
+    Format: impl[S] Session for Session<S> where S, |this| {
         version: this.version(),
         is_connected: this.is_connected(),
         storage: &this.storage,

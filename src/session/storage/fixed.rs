@@ -7,7 +7,7 @@ use super::{
     Terms,
 };
 use crate::codec::Writer;
-use crate::macros::shows;
+use crate::macros::{Bytes, shows};
 use crate::session::error::Full;
 use crate::session::event::Stall;
 use crate::session::frame;
@@ -75,7 +75,18 @@ impl<const TX: usize, const WINDOW: usize> Fixed<TX, WINDOW> {
 }
 
 shows! {
-    impl[const TX: usize, const WINDOW: usize] Fixed for Fixed<TX, WINDOW>, |this| {
+    Debug: impl[const TX: usize, const WINDOW: usize] Fixed for Fixed<TX, WINDOW>, |this| {
+        bytes: Bytes(TX),
+        position: this.position,
+        releases: this.releases,
+        requests: this.requests,
+        received: this.received,
+        answers: this.answers,
+    }
+}
+
+shows! {
+    Format: impl[const TX: usize, const WINDOW: usize] Fixed for Fixed<TX, WINDOW>, |this| {
         bytes: TX,
         window: WINDOW,
         releases: this.releases.len(),

@@ -7,7 +7,6 @@ use super::{
     Terms,
 };
 use crate::codec::Writer;
-use crate::macros::shows;
 use crate::session::error::Full;
 use crate::session::event::Stall;
 use crate::session::frame;
@@ -16,6 +15,7 @@ use crate::types::{PacketId, QoS, ReasonCode};
 mod aliases;
 mod fifo;
 mod received;
+mod shown;
 mod wire;
 
 use fifo::{Cursor, Fifo};
@@ -46,10 +46,6 @@ pub struct Heap {
     spent: Vec<Vec<u8>>,
 }
 
-shows! {
-    impl[] Heap for Heap, |this| { limits: this.limits, held_bytes: this.held_bytes }
-}
-
 /// The bounds of a [`Heap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -78,7 +74,6 @@ impl Default for HeapLimits {
     }
 }
 
-#[derive(Debug)]
 struct HeldFrame {
     held: Held,
     frame: Vec<u8>,

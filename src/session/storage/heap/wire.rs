@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::vec::Vec;
 
 use super::aliases::Outbound;
+use crate::macros::{Bytes, shows};
 use crate::types::PacketId;
 
 /// From this size a frame is written where it lies; a shorter one is copied behind the bytes that go before it.
@@ -11,7 +12,7 @@ pub(super) const WRITE_IN_PLACE: usize = 16 * 1024;
 const KEPT_BEHIND: usize = 64 * 1024;
 
 /// What goes to the transport, in order: bytes gathered from many packets, and long frames where they lie.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Wire {
     gathered: Vec<u8>,
     /// How many of the gathered bytes have gone.
@@ -28,7 +29,19 @@ pub(super) struct Wire {
     sent_messages: usize,
 }
 
-#[derive(Debug)]
+shows! {
+    Debug: impl[] Wire for Wire, |this| {
+        gathered: Bytes(this.gathered.len()),
+        gone: this.gone,
+        segments: this.segments,
+        sent: this.sent,
+        waiting: this.waiting,
+        consumed: this.consumed,
+        message_ends: this.message_ends,
+        sent_messages: this.sent_messages,
+    }
+}
+
 pub(super) enum Segment {
     /// That many of the gathered bytes.
     Gathered(usize),
@@ -36,6 +49,16 @@ pub(super) enum Segment {
     Frame(Vec<u8>, usize),
     /// A long frame that is held, from an offset on, and its length.
     Held(PacketId, usize, usize),
+}
+
+impl core::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Gathered(len) => f.debug_tuple("Gathered").field(len).finish(),
+            Self::Frame(frame, at) => f.debug_tuple("Frame").field(&Bytes(frame.len())).field(at).finish(),
+            Self::Held(packet_id, at, len) => f.debug_tuple("Held").field(packet_id).field(at).field(len).finish(),
+        }
+    }
 }
 
 impl Wire {
