@@ -129,7 +129,7 @@ impl Machine {
 
     /// PUBREL: the message is complete. One that is not known is answered too, or the server would wait for ever.
     pub(super) fn handle_pubrel<'i, V: Store>(&mut self, store: &mut V, ack: Ack<'i>) -> Handled<'i> {
-        let known = matches!(store.received(ack.packet_id), Some(Stage::AwaitingRelease { .. }));
+        let known = store.received(ack.packet_id).is_some_and(|stage| stage.is_accepted());
         let reason_code = if known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_IDENTIFIER_NOT_FOUND };
         if !store.push_answer(Answer { kind: AckKind::Pubcomp, packet_id: ack.packet_id, reason_code }) {
             return Handled::Stalled(Stall::TransmitFirst);
@@ -154,17 +154,9 @@ impl Machine {
             return Err(PeerError::ReceiveMaximumExceeded);
         }
         match (qos, stage) {
-            // Sent again before PUBREL: PUBREC again, and no second delivery [MQTT-4.3.3-10].
-            (QoS::ExactlyOnce, Some(Stage::AwaitingRelease { .. })) => {
-                let answer = Answer { kind: AckKind::Pubrec, packet_id, reason_code: ReasonCode::SUCCESS };
-                if !store.push_answer(answer) {
-                    return Ok(Admission::Stalled(Stall::TransmitFirst));
-                }
-                store.revive(packet_id);
-                return Ok(Admission::Repeated);
-            }
             (QoS::ExactlyOnce, Some(Stage::Unanswered(QoS::ExactlyOnce, _))) => return Ok(Admission::Repeated),
-            (QoS::ExactlyOnce, Some(Stage::Interrupted(_))) => {
+            // Sent again before PUBREL: PUBREC in its turn, and no second delivery [MQTT-4.3.3-10].
+            (QoS::ExactlyOnce, Some(Stage::Interrupted(_) | Stage::AwaitingRelease { .. })) => {
                 store.revive(packet_id);
                 return Ok(Admission::Repeated);
             }

@@ -88,7 +88,7 @@ fn sessions(config: Config) -> [Box<dyn Endpoint>; 5] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(300), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// [MQTT-2.2.1-3] [MQTT-3.1.0-1] [MQTT-3.1.0-2] [MQTT-3.3.1-1] [MQTT-3.3.4-7] [MQTT-3.14.4-1] [MQTT-4.6.0-1]
     /// [MQTT-4.9.0-2]

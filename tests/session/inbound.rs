@@ -48,13 +48,53 @@ fn a_qos_2_message_is_delivered_once_until_it_is_released() {
         assert_eq!(rig.sent(), ["PUBREC 7"]);
         assert_eq!(rig.give(repeated(ExactlyOnce, 7, "x")), NOTHING);
         assert_eq!(rig.give(incoming(ExactlyOnce, 7, "x")), NOTHING);
-        assert_eq!(rig.sent(), ["PUBREC 7", "PUBREC 7"]);
+        assert_eq!(rig.sent(), ["PUBREC 7"], "one for all that came before it");
+        assert_eq!(rig.give(repeated(ExactlyOnce, 7, "x")), NOTHING);
+        assert_eq!(rig.sent(), ["PUBREC 7"]);
         rig.cut_and_resume();
         assert_eq!(rig.give(repeated(ExactlyOnce, 7, "x")), NOTHING);
         assert_eq!(rig.sent(), ["PUBREC 7"]);
         rig.give(pubrel(7));
         assert_eq!(rig.sent(), ["PUBCOMP 7"]);
         assert_eq!(rig.give(incoming(ExactlyOnce, 7, "y")), ["Message q2 s y"]);
+    });
+}
+
+/// [MQTT-4.3.3-10] [MQTT-4.3.3-12]
+#[test]
+fn a_pubrel_behind_a_repeated_message_completes_it() {
+    everywhere(|rig| {
+        rig.give(incoming(ExactlyOnce, 7, "x"));
+        assert_eq!(rig.sent(), ["PUBREC 7"]);
+        for reconnects in [false, true] {
+            if reconnects {
+                rig.cut_and_resume();
+            }
+            // The server has had the PUBREC, or has it by the time it sends PUBREL.
+            assert_eq!(rig.give(repeated(ExactlyOnce, 7, "x")), NOTHING);
+            rig.give(pubrel(7));
+            assert_eq!(rig.sent(), ["PUBCOMP 7"]);
+            assert_eq!(rig.give(incoming(ExactlyOnce, 7, "y")), ["Message q2 s y"]);
+            assert_eq!(rig.sent(), ["PUBREC 7"]);
+        }
+    });
+}
+
+/// [MQTT-4.6.0-3]
+#[test]
+fn a_repeated_message_is_answered_in_its_turn() {
+    by_hand().v5().run(|rig| {
+        rig.give(incoming(ExactlyOnce, 1, "x"));
+        rig.give(incoming(ExactlyOnce, 2, "y"));
+        rig.acknowledge_with(0, code(0x83));
+        rig.acknowledge(1);
+        assert_eq!(rig.sent(), ["PUBREC 1 0x83", "PUBREC 2"]);
+        rig.cut_and_resume();
+        assert_eq!(rig.give(repeated(ExactlyOnce, 1, "x")), ["Message q2 s dup x"]);
+        assert_eq!(rig.give(repeated(ExactlyOnce, 2, "y")), NOTHING);
+        assert_eq!(rig.sent(), NOTHING, "the first one has no answer yet");
+        rig.acknowledge(2);
+        assert_eq!(rig.sent(), ["PUBREC 1", "PUBREC 2"]);
     });
 }
 

@@ -14,6 +14,7 @@ mod errors;
 mod inbound;
 mod keep_alive;
 mod long_messages;
+mod model;
 mod outbound;
 mod packet_ids;
 mod pieces;

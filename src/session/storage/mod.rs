@@ -185,9 +185,10 @@ pub trait Store {
     /// The oldest message of that QoS not yet answered, if its answer is known. It is answered then: one of QoS 1 is
     /// complete, one of QoS 2 is if its code is an error, and else awaits PUBREL.
     fn pop_acknowledged(&mut self, qos: QoS) -> Option<(PacketId, ReasonCode)>;
-    /// A QoS 2 message of an earlier connection has been repeated: it counts again, and is last in the order of receipt.
+    /// A QoS 2 message has been repeated: it counts on this connection, and is last in the order of receipt. One that
+    /// awaited its PUBREL is to be answered again, with success.
     fn revive(&mut self, packet_id: PacketId);
-    /// Completes a QoS 2 message; `false` if none awaits PUBREL under this identifier.
+    /// Completes a QoS 2 message; `false` if none is accepted under this identifier.
     fn release(&mut self, packet_id: PacketId) -> bool;
     /// Forgets a message that was not handed over whole: the server sends it again.
     fn remove_received(&mut self, packet_id: PacketId);
@@ -377,5 +378,14 @@ impl Stage {
     /// Whether its PUBLISH came on this connection.
     pub(super) const fn is_counted(&self) -> bool {
         matches!(self, Self::Unanswered(..) | Self::AwaitingRelease { counted: true })
+    }
+
+    /// Whether PUBREL completes it: its PUBREC was sent, or is about to be sent once more.
+    pub(super) const fn is_accepted(&self) -> bool {
+        match self {
+            Self::Unanswered(QoS::ExactlyOnce, Some(code)) | Self::Interrupted(Some(code)) => !code.is_error(),
+            Self::AwaitingRelease { .. } => true,
+            Self::Unanswered(..) | Self::Interrupted(None) => false,
+        }
     }
 }

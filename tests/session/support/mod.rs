@@ -26,6 +26,11 @@ pub(crate) const WINDOW: u16 = 8;
 /// A keep-alive of this many seconds is asked for where a test does not say otherwise: none.
 const KEEP_ALIVE: u16 = 0;
 
+/// How often a property is tried: so often, or as PROPTEST_CASES says.
+pub(crate) fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(usual, |cases| cases.parse().expect("a number"))
+}
+
 /// A session without the type of its storage.
 pub(crate) trait Endpoint {
     fn connect(&mut self, now: Instant, options: &ConnectOptions<'_>) -> Result<(), Misuse>;

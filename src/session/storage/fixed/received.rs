@@ -54,7 +54,7 @@ pub(super) fn revive(table: &mut VecView<Received>, packet_id: PacketId) {
     let Some(mut received) = table.iter().find(|received| received.packet_id == packet_id).copied() else { return };
     received.stage = match received.stage {
         Stage::Interrupted(code) => Stage::Unanswered(QoS::ExactlyOnce, code),
-        Stage::AwaitingRelease { .. } => Stage::AwaitingRelease { counted: true },
+        Stage::AwaitingRelease { .. } => Stage::Unanswered(QoS::ExactlyOnce, Some(ReasonCode::SUCCESS)),
         Stage::Unanswered(..) => return,
     };
     table.retain(|known| known.packet_id != packet_id);
@@ -64,9 +64,6 @@ pub(super) fn revive(table: &mut VecView<Received>, packet_id: PacketId) {
 
 pub(super) fn release(table: &mut VecView<Received>, packet_id: PacketId) -> bool {
     let before = table.len();
-    let awaits = |received: &Received| {
-        received.packet_id == packet_id && matches!(received.stage, Stage::AwaitingRelease { .. })
-    };
-    table.retain(|received| !awaits(received));
+    table.retain(|received| received.packet_id != packet_id || !received.stage.is_accepted());
     table.len() != before
 }

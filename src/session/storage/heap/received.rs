@@ -113,14 +113,21 @@ impl ReceivedTable {
     pub(super) fn revive(&mut self, id: PacketId) {
         if let Some(message) = self.interrupted.remove(id) {
             self.exactly_once.push(id, message);
-        }
-        if self.carried.remove(&id) {
-            self.awaiting_release.insert(id);
+        } else if self.release(id) {
+            self.exactly_once.push(id, Unanswered { serial: 0, code: Some(ReasonCode::SUCCESS) });
         }
     }
 
     pub(super) fn release(&mut self, id: PacketId) -> bool {
-        self.awaiting_release.remove(&id) || self.carried.remove(&id)
+        if self.awaiting_release.remove(&id) || self.carried.remove(&id) {
+            return true;
+        }
+        let is_accepted = self.stage(id).is_some_and(|stage| stage.is_accepted());
+        if is_accepted {
+            self.exactly_once.remove(id);
+            self.interrupted.remove(id);
+        }
+        is_accepted
     }
 
     pub(super) fn remove(&mut self, id: PacketId) {
