@@ -2,6 +2,7 @@
 
 import bisect
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -114,6 +115,8 @@ def demangle(names):
     """The names as a person reads them; as they are where no demangler is installed."""
     names = list(names)
     tool = next((t for t in ("rustfilt", "c++filt", "llvm-cxxfilt") if shutil.which(t)), None)
-    if not tool or not names:
-        return names
-    return subprocess.run([tool], input="\n".join(names), check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    if tool and names:
+        output = subprocess.run([tool], input="\n".join(names), check=True, stdout=subprocess.PIPE, text=True).stdout
+        names = output.splitlines()
+    # The hashes of crates and of functions tell a person nothing.
+    return [re.sub(r"\[[0-9a-f]{8,16}\]|::h[0-9a-f]{16}$", "", name) for name in names]
