@@ -6,6 +6,8 @@ mod support;
 mod recorder;
 
 // Against the scripted broker.
+#[cfg(feature = "log")]
+mod logging;
 mod scripted_connack;
 mod scripted_connect;
 mod scripted_delivery;

@@ -4,6 +4,8 @@ mod support;
 
 mod blocking;
 mod failing;
+#[cfg(feature = "log")]
+mod logging;
 #[cfg(feature = "async")]
 mod nonblocking;
 mod oversize;
