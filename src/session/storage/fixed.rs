@@ -25,6 +25,21 @@ use arena::{Arena, Position, Record};
 /// A message takes 9 bytes beside its packet. The longest CONNECT sent so far keeps its room, so that a store full of
 /// messages can always connect again; messages stored before the first CONNECT may leave none for it.
 ///
+/// # RAM
+///
+/// Bytes of a whole `Session<Fixed<TX, WINDOW>>` on a 32-bit microcontroller (thumbv7em), by `TX` and `WINDOW`. The receive
+/// buffer, and what a driver keeps beside its session, come on top.
+///
+/// | Buffer | window 1 | window 4 | window 8 | window 16 |
+/// |---|---|---|---|---|
+/// | 256 | 460 | 524 | 612 | 788 |
+/// | 512 | 716 | 780 | 868 | 1,044 |
+/// | 1,024 | 1,228 | 1,292 | 1,380 | 1,556 |
+/// | 2,048 | 2,252 | 2,316 | 2,404 | 2,580 |
+/// | 4,096 | 4,300 | 4,364 | 4,452 | 4,628 |
+///
+/// # Example
+///
 /// ```
 /// use flowsdk::session::{Config, Fixed, Session};
 ///
