@@ -11,6 +11,7 @@ mod capacity;
 mod connecting;
 mod ending;
 mod errors;
+mod full;
 mod inbound;
 mod keep_alive;
 mod long_messages;
