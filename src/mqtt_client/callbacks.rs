@@ -1,14 +1,18 @@
 //! Where the application's code runs.
 
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::dispatch::{Dispatcher, Next};
+use crossbeam_channel::{Receiver, Sender};
+
+use super::dispatch::{Dispatcher, Next, Patience};
 use super::event::{MqttEvent, MqttPublish};
 use super::filters::FilterTree;
 use super::handler::{self, MqttEventHandler};
-use super::shared::Shared;
+use super::hub::NoteEnd;
 use crate::macros::event;
 
 /// What is called with the messages of one topic filter.
@@ -53,33 +57,156 @@ impl TopicHandlers {
     }
 }
 
-/// Calls a handler with every event until the client has ended.
-pub(super) fn run(
-    mut dispatcher: Dispatcher,
-    mut handler: Box<dyn MqttEventHandler>,
-    topic_handlers: &TopicHandlers,
-    shared: &Shared,
-) {
-    shared.enter_callback_thread();
-    loop {
-        let panic = match dispatcher.next(None) {
-            Next::Event(event) => catch_unwind(AssertUnwindSafe(|| {
-                let taken = matches!(&event, MqttEvent::MessageReceived(publish) if topic_handlers.call(publish));
-                if !taken {
-                    handler::call(&mut *handler, &event);
+/// How many callbacks of one client run before those of others that wait.
+const TURN: usize = 256;
+
+/// The callbacks of one client, and what they are called with.
+pub(super) struct Callbacks {
+    dispatcher: Dispatcher,
+    handler: Box<dyn MqttEventHandler>,
+    topic_handlers: Arc<TopicHandlers>,
+    /// The last field, so that the end is told when the handler is gone.
+    _end: NoteEnd,
+}
+
+/// What [`Callbacks::run`] has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ran {
+    /// There may be more.
+    Enough,
+    /// There is nothing at the moment.
+    All,
+    /// The client has ended, and everything was told.
+    Closed,
+}
+
+impl Callbacks {
+    pub(super) const fn new(
+        dispatcher: Dispatcher,
+        handler: Box<dyn MqttEventHandler>,
+        topic_handlers: Arc<TopicHandlers>,
+        end: NoteEnd,
+    ) -> Self {
+        Self { dispatcher, handler, topic_handlers, _end: end }
+    }
+
+    /// Calls the handler with what there is, up to a measure.
+    pub(super) fn run(&mut self, at_most: usize) -> Ran {
+        for _ in 0..at_most {
+            let panic = match self.dispatcher.next(Patience::None) {
+                Next::Event(event) => catch_unwind(AssertUnwindSafe(|| {
+                    let topic_handlers = &self.topic_handlers;
+                    let taken = matches!(&event, MqttEvent::MessageReceived(publish) if topic_handlers.call(publish));
+                    if !taken {
+                        handler::call(&mut *self.handler, &event);
+                    }
+                })),
+                Next::TimedOut => return Ran::All,
+                Next::Closed => {
+                    self.topic_handlers.clear();
+                    return Ran::Closed;
                 }
-            })),
-            Next::TimedOut => Ok(()),
-            Next::Closed => return topic_handlers.clear(),
-        };
-        if let Err(panic) = panic {
-            let text = panic.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-            // What the panic says may be of the message; the handler hears it.
-            event!(warn, "a callback has panicked");
-            let error = io::Error::other(format!("a callback has panicked: {text}"));
-            // If this panics too, there is nobody left to tell.
-            let _ = catch_unwind(AssertUnwindSafe(|| handler.on_error(&error)));
+            };
+            if let Err(panic) = panic {
+                let text = panic.downcast_ref::<&str>().copied();
+                let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+                // What the panic says may be of the message; the handler hears it.
+                event!(warn, "a callback has panicked");
+                let error = io::Error::other(format!("a callback has panicked: {text}"));
+                // If this panics too, there is nobody left to tell.
+                let _ = catch_unwind(AssertUnwindSafe(|| self.handler.on_error(&error)));
+            }
+        }
+        // Another client's callbacks may take long.
+        self.dispatcher.finish_message();
+        self.dispatcher.flush_acknowledgements();
+        Ran::Enough
+    }
+}
+
+/// Who hears of what the worker tells.
+pub(super) enum Listener {
+    /// Somebody who waits at the dispatcher.
+    Receiver,
+    /// The callback thread.
+    Thread(Arc<Seat>, Sender<Arc<Seat>>),
+    /// The worker, at the end of each turn.
+    Worker(Box<Callbacks>),
+}
+
+impl Listener {
+    pub(super) fn thread(callbacks: Callbacks, thread: Sender<Arc<Seat>>) -> Self {
+        Self::Thread(Arc::new(Seat { called: AtomicBool::new(false), callbacks: Mutex::new(Some(callbacks)) }), thread)
+    }
+
+    /// Tells that something is there.
+    pub(super) fn call(&self) {
+        if let Self::Thread(seat, thread) = self
+            && !seat.called.swap(true, Ordering::SeqCst)
+        {
+            // The thread goes only after all who could call it.
+            let _ = thread.send(Arc::clone(seat));
+        }
+    }
+}
+
+impl Drop for Listener {
+    /// The client has ended: its last callbacks come, and its handler goes.
+    fn drop(&mut self) {
+        match self {
+            Self::Receiver => {}
+            Self::Thread(..) => self.call(),
+            Self::Worker(callbacks) => {
+                callbacks.run(usize::MAX);
+            }
+        }
+    }
+}
+
+/// The place of a client at the callback thread.
+pub(super) struct Seat {
+    /// The thread has it in its queue, or is at it.
+    called: AtomicBool,
+    callbacks: Mutex<Option<Callbacks>>,
+}
+
+impl Seat {
+    /// Runs callbacks; whether there are more.
+    fn serve(&self) -> bool {
+        let mut place = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(callbacks) = &mut *place else { return false };
+        loop {
+            match callbacks.run(TURN) {
+                Ran::Enough => return true,
+                Ran::Closed => break,
+                Ran::All => {
+                    self.called.swap(false, Ordering::SeqCst);
+                    // What came just before has called nobody: look again. What comes from now on calls.
+                    if !callbacks.dispatcher.has_news() || self.called.swap(true, Ordering::SeqCst) {
+                        return false;
+                    }
+                }
+            }
+        }
+        let last = place.take();
+        drop(place);
+        // What a handler does when it is dropped must not end the callbacks of others.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(last)));
+        false
+    }
+}
+
+/// Runs the callbacks of all clients that are called, each for a while, until no client can come any more.
+pub(super) fn serve(called: &Receiver<Arc<Seat>>) {
+    let mut waiting = VecDeque::new();
+    loop {
+        if waiting.is_empty() {
+            waiting.extend(called.recv());
+        }
+        waiting.extend(called.try_iter());
+        let Some(seat) = waiting.pop_front() else { return };
+        if seat.serve() {
+            waiting.push_back(seat);
         }
     }
 }

@@ -1,26 +1,165 @@
+//! Where connections are opened: on threads of their own, as resolvers block.
+
+use std::collections::VecDeque;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, bounded};
 
 use super::options::Peer;
 use super::shared::Shared;
 use super::transport::Transport;
 
-/// Opens a transport on a thread of its own, as resolvers block. The worker is woken when it is there.
-///
-/// The thread ends by itself: at the deadline, or when the resolver comes back. Whoever drops the receiver has given up.
-pub(super) fn open(peer: Peer, timeout: Duration, shared: Arc<Shared>) -> io::Result<Receiver<io::Result<Transport>>> {
-    let (sender, receiver) = bounded(1);
-    thread::Builder::new().name("flowsdk connect".to_string()).spawn(move || {
-        let transport = connect(&peer, Instant::now() + timeout).and_then(Transport::tcp);
-        let _ = sender.send(transport);
-        shared.wake();
-    })?;
-    Ok(receiver)
+/// Threads at a time.
+const MAX_THREADS: usize = 8;
+/// Threads at a time for one peer, so that one that never answers does not hold up the clients of others.
+const MAX_FOR_PEER: usize = MAX_THREADS / 2;
+
+/// The connectors of a runtime. Their threads end when nothing is left to be opened.
+#[derive(Clone)]
+pub(super) struct Connectors {
+    pool: Arc<Mutex<Pool>>,
+    thread_name: Arc<str>,
+}
+
+#[derive(Default)]
+struct Pool {
+    /// The peers that threads are busy with, one for each thread.
+    busy: Vec<Peer>,
+    waiting: VecDeque<Job>,
+}
+
+struct Job {
+    attempt: Arc<Attempt>,
+    peer: Peer,
+    timeout: Duration,
+    shared: Arc<Shared>,
+}
+
+/// A connection that is being opened. Dropping it gives up.
+#[derive(Debug)]
+pub(super) struct Opening(Arc<Attempt>);
+
+#[derive(Debug)]
+struct Attempt(Mutex<State>);
+
+/// How far an attempt has come.
+#[derive(Debug)]
+pub(super) enum State {
+    /// It waits for a thread.
+    Waiting,
+    /// It has to be done by then.
+    Begun(Instant),
+    /// It has ended; what comes next has the rest of its time.
+    Done(io::Result<Transport>, Instant),
+}
+
+impl Connectors {
+    pub(super) fn new(name: &str) -> Self {
+        Self { pool: Arc::default(), thread_name: format!("{name} connect").into() }
+    }
+
+    /// Opens a transport to a peer. The client's worker is woken when it begins late and when it is done.
+    pub(super) fn open(&self, peer: Peer, timeout: Duration, shared: &Arc<Shared>) -> io::Result<Opening> {
+        let attempt = Arc::new(Attempt(Mutex::new(State::Waiting)));
+        let shared = Arc::clone(shared);
+        let job = Job { attempt: Arc::clone(&attempt), peer: peer.clone(), timeout, shared };
+        let mut pool = lock(&self.pool);
+        if pool.busy.len() == MAX_THREADS || !pool.may_begin(&job.peer) {
+            pool.waiting.push_back(job);
+            return Ok(Opening(attempt));
+        }
+        pool.busy.push(job.peer.clone());
+        drop(pool);
+        job.begin();
+        let connectors = self.clone();
+        let spawned = thread::Builder::new().name(self.thread_name.to_string());
+        spawned.spawn(move || connectors.work(job)).inspect_err(|_| lock(&self.pool).leave(&peer))?;
+        Ok(Opening(attempt))
+    }
+
+    /// A thread's life: one job after the other.
+    fn work(&self, first: Job) {
+        let mut next = Some(first);
+        while let Some(job) = next.take() {
+            let peer = job.peer.clone();
+            job.run();
+            next = lock(&self.pool).next_after(&peer);
+            if let Some(job) = &next {
+                job.begin();
+                job.shared.wake();
+            }
+        }
+    }
+}
+
+impl Pool {
+    fn may_begin(&self, peer: &Peer) -> bool {
+        self.busy.iter().filter(|busy| *busy == peer).count() < MAX_FOR_PEER
+    }
+
+    /// What a thread that is done with a peer does next; it ends if there is nothing.
+    fn next_after(&mut self, done: &Peer) -> Option<Job> {
+        self.leave(done);
+        self.waiting.retain(Job::is_wanted);
+        let next = self.waiting.iter().position(|job| self.may_begin(&job.peer));
+        let job = next.and_then(|place| self.waiting.remove(place));
+        self.busy.extend(job.as_ref().map(|job| job.peer.clone()));
+        job
+    }
+
+    /// A thread is not busy with a peer any more.
+    fn leave(&mut self, peer: &Peer) {
+        if let Some(place) = self.busy.iter().position(|busy| busy == peer) {
+            self.busy.swap_remove(place);
+        }
+    }
+}
+
+impl Job {
+    /// Whether somebody still waits for it.
+    fn is_wanted(&self) -> bool {
+        Arc::strong_count(&self.attempt) > 1
+    }
+
+    fn begin(&self) {
+        *lock(&self.attempt.0) = State::Begun(Instant::now() + self.timeout);
+    }
+
+    fn run(self) {
+        let begun = lock(&self.attempt.0).deadline();
+        let deadline = begun.unwrap_or_else(|| Instant::now() + self.timeout);
+        let transport = connect(&self.peer, deadline).and_then(Transport::tcp);
+        *lock(&self.attempt.0) = State::Done(transport, deadline);
+        self.shared.wake();
+    }
+}
+
+impl Opening {
+    /// How far it has come. What it has opened is given once.
+    pub(super) fn poll(&self) -> State {
+        let mut state = lock(&self.0.0);
+        match &*state {
+            State::Waiting => State::Waiting,
+            State::Begun(deadline) => State::Begun(*deadline),
+            State::Done(..) => std::mem::replace(&mut *state, State::Waiting),
+        }
+    }
+
+    /// When it has to be done; unknown while it waits for a thread.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        lock(&self.0.0).deadline()
+    }
+}
+
+impl State {
+    const fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Begun(deadline) => Some(*deadline),
+            Self::Waiting | Self::Done(..) => None,
+        }
+    }
 }
 
 /// Tries every address of the peer.
@@ -43,4 +182,8 @@ fn connect(peer: &Peer, deadline: Instant) -> io::Result<TcpStream> {
         }
     }
     Err(explain(last_error))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, bounded, unbounded};
 
+use super::callbacks::Listener;
 use super::command::Acknowledgement;
 use super::event::{MqttEvent, MqttPublish, Receipt};
 use super::properties::PropertyBlock;
@@ -116,6 +117,8 @@ pub(super) struct Outlet {
     sent_batches: u64,
     spare: Receiver<Batch>,
     auto_ack: bool,
+    /// The last field, so that what ends with the channels finds them closed.
+    listener: Listener,
 }
 
 /// The end where callbacks run.
@@ -145,15 +148,47 @@ pub(super) enum Next<'d> {
     Closed,
 }
 
+/// How long [`Dispatcher::next`] waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Patience {
+    None,
+    Until(Instant),
+    Endless,
+}
+
+impl Patience {
+    pub(super) fn is_over(self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Until(deadline) => Instant::now() >= deadline,
+            Self::Endless => false,
+        }
+    }
+}
+
 enum Found {
     Notice(MqttEvent<'static>),
     Message,
 }
 
+/// Buffers to be filled again, kept for all clients of a runtime.
+#[derive(Clone)]
+pub(super) struct Spares {
+    kept: Sender<Batch>,
+    taken: Receiver<Batch>,
+}
+
+impl Default for Spares {
+    fn default() -> Self {
+        let (kept, taken) = bounded(MAX_SPARE);
+        Self { kept, taken }
+    }
+}
+
 pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatcher) {
     let (notices_in, notices) = unbounded();
     let (batches_in, batches) = unbounded();
-    let (spare_in, spare) = bounded(MAX_SPARE);
+    let Spares { kept: spare_in, taken: spare } = shared.hub.spares.clone();
     let outlet = Outlet {
         shared: Arc::clone(shared),
         run: Vec::new(),
@@ -163,6 +198,7 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         auto_ack,
         sent_batches: 0,
         spare,
+        listener: Listener::Receiver,
     };
     let dispatcher = Dispatcher {
         shared: Arc::clone(shared),
@@ -182,6 +218,18 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
 }
 
 impl Outlet {
+    /// Says who hears of it. Without a listener the dispatcher is waited at.
+    pub(super) fn set_listener(&mut self, listener: Listener) {
+        self.listener = listener;
+    }
+
+    /// Runs the callbacks that run on the worker.
+    pub(super) fn run_callbacks(&mut self) {
+        if let Listener::Worker(callbacks) = &mut self.listener {
+            callbacks.run(usize::MAX);
+        }
+    }
+
     /// Tells an event in its place between the messages.
     pub(super) fn tell(&mut self, event: MqttEvent<'static>) {
         self.run.push(Notice { behind: self.sent_batches, event });
@@ -205,6 +253,7 @@ impl Outlet {
         self.shared.add_undelivered(batch.cost());
         // It cannot fail: this has the other end, too.
         let _ = self.batches.send(batch);
+        self.listener.call();
         if self.shared.has_lost_callbacks() {
             // The server must not wait for what nobody wants [MQTT-4.5.0-2].
             for batch in self.unheard.try_iter() {
@@ -224,6 +273,7 @@ impl Outlet {
             if self.notices.send(std::mem::take(&mut self.run)).is_err() {
                 self.shared.remove_unreported(count);
             }
+            self.listener.call();
         }
     }
 }
@@ -239,8 +289,8 @@ fn acknowledgement(receipt: Receipt) -> Acknowledgement {
 }
 
 impl Dispatcher {
-    /// The next event, or what else happens until the deadline. The one before is done with.
-    pub(super) fn next(&mut self, deadline: Option<Instant>) -> Next<'_> {
+    /// The next event, or what else happens meanwhile. The one before is done with.
+    pub(super) fn next(&mut self, patience: Patience) -> Next<'_> {
         self.finish_message();
         loop {
             match self.find() {
@@ -254,7 +304,7 @@ impl Dispatcher {
                 Some(false) => {}
                 None => continue,
             }
-            if !self.wait(deadline) {
+            if !self.wait(patience) {
                 return Next::TimedOut;
             }
         }
@@ -327,6 +377,11 @@ impl Dispatcher {
         Ok(())
     }
 
+    /// Whether something has come, be it the end.
+    pub(super) fn has_news(&mut self) -> bool {
+        self.is_closed() != Some(false)
+    }
+
     /// Whether the worker has gone; `None` if something has come meanwhile, which must not wait for what comes next.
     fn is_closed(&mut self) -> Option<bool> {
         let batches = self.take_batch();
@@ -335,14 +390,15 @@ impl Dispatcher {
         (batches.is_err() && notices.is_err()).then_some(batches == gone && notices == gone)
     }
 
-    /// Waits until something may be there; `false` if the deadline has come first.
-    fn wait(&self, deadline: Option<Instant>) -> bool {
+    /// Waits until something may be there; `false` if patience has ended first.
+    fn wait(&self, patience: Patience) -> bool {
         let mut select = Select::new();
         select.recv(&self.notices);
         select.recv(&self.batches);
-        match deadline {
-            Some(deadline) => select.ready_deadline(deadline).is_ok(),
-            None => {
+        match patience {
+            Patience::None => false,
+            Patience::Until(deadline) => select.ready_deadline(deadline).is_ok(),
+            Patience::Endless => {
                 select.ready();
                 true
             }

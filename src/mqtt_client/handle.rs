@@ -1,10 +1,7 @@
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
 
-use mio::{Poll, Waker};
-
-use super::callbacks::{self, TopicHandler, TopicHandlers};
+use super::callbacks::{Callbacks, Listener, TopicHandler, TopicHandlers};
 use super::client::{PublishResult, SubscribeResult, UnsubscribeResult};
 use super::command::{Acknowledgement, Command, Publishing, Requesting, RequestingKind};
 use super::config::AsyncClientConfig;
@@ -13,13 +10,14 @@ use super::dispatch::{self, Dispatcher};
 use super::error::ClientError;
 use super::event::{MqttPublish, Receipt};
 use super::handler::MqttEventHandler;
-use super::options::{MqttClientOptions, PublishOptions, SubscribeOptions, TopicSubscription};
+use super::hub::NoteEnd;
+use super::options::{CallbackMode, MqttClientOptions, PublishOptions, SubscribeOptions, TopicSubscription};
 use super::outbound_properties::message_properties;
 use super::receiver::EventReceiver;
+use super::runtime::Runtime;
 use super::shared::{Bounds, Shared};
 use super::token::{Completion, Token, Tracked};
 use super::validate;
-use super::worker;
 use crate::codec::{Properties, Writer};
 use crate::packet::{AckKind, Delivery, Publish};
 use crate::types::{PacketId, QoS, ReasonCode, Role, TopicFilter, TopicName};
@@ -49,14 +47,15 @@ impl AsyncMqttClient {
         handler: Box<dyn MqttEventHandler>,
         config: AsyncClientConfig,
     ) -> Result<Self, ClientError> {
-        let (client, dispatcher) = Self::start(options, config)?;
-        let (shared, topic_handlers) = (Arc::clone(&client.shared), Arc::clone(&client.topic_handlers));
-        let guard = NoteEnd { shared: Arc::clone(&shared), is_worker: false };
-        spawn("flowsdk callbacks", move || {
-            callbacks::run(dispatcher, handler, &topic_handlers, &shared);
-            drop(guard);
-        })?;
-        Ok(client)
+        Self::start(options, config, |client, dispatcher, runtime, mode| {
+            let end = NoteEnd::callbacks(&client.shared.end);
+            let callbacks = Callbacks::new(dispatcher, handler, Arc::clone(&client.topic_handlers), end);
+            match mode {
+                CallbackMode::Thread => Ok((Listener::thread(callbacks, runtime.callback_thread()?), ())),
+                CallbackMode::Worker => Ok((Listener::Worker(Box::new(callbacks)), ())),
+            }
+        })
+        .map(|(client, ())| client)
     }
 
     /// As [`AsyncMqttClient::new`], with the default configuration.
@@ -79,39 +78,39 @@ impl AsyncMqttClient {
         options: MqttClientOptions,
         config: AsyncClientConfig,
     ) -> Result<(Self, EventReceiver), ClientError> {
-        let (client, dispatcher) = Self::start(options, config)?;
-        client.shared.note_end(|ended| ended.callbacks = true);
-        let receiver = EventReceiver::new(dispatcher, Arc::clone(&client.topic_handlers));
-        Ok((client, receiver))
+        Self::start(options, config, |client, dispatcher, _, _| {
+            client.shared.end.note(|ended| ended.callbacks = true);
+            Ok((Listener::Receiver, EventReceiver::new(dispatcher, Arc::clone(&client.topic_handlers))))
+        })
     }
 
-    fn start(mut options: MqttClientOptions, config: AsyncClientConfig) -> Result<(Self, Dispatcher), ClientError> {
+    fn start<R>(
+        mut options: MqttClientOptions,
+        config: AsyncClientConfig,
+        listen: impl FnOnce(&Self, Dispatcher, &Runtime, CallbackMode) -> Result<(Listener, R), ClientError>,
+    ) -> Result<(Self, R), ClientError> {
         options.timeouts.cut();
         let peer = validate::options(&options, &config)?;
-        let failed = |error: std::io::Error| ClientError::Start(error.to_string());
-        let poll = Poll::new().map_err(failed)?;
-        let waker = Waker::new(poll.registry(), worker::WAKE).map_err(failed)?;
+        // Neither the handle nor the worker keeps the runtime going by itself.
+        let runtime = options.threads.runtime.take().map_or_else(Runtime::new, Ok)?;
         let bounds = Bounds {
             commands: config.command_queue_size,
             bytes: options.limits.queue_bytes,
             unreported: options.limits.unreported_results,
             undelivered: options.limits.undelivered_bytes,
         };
-        let shared = Arc::new(Shared::new(waker, bounds));
-        let (outlet, dispatcher) = dispatch::channel(&shared, options.auto_ack);
+        let shared = Arc::new(Shared::new(Arc::clone(runtime.hub()), bounds));
+        let (mut outlet, dispatcher) = dispatch::channel(&shared, options.auto_ack);
         let client = Self {
             shared: Arc::clone(&shared),
             options: Arc::new(options.clone()),
             buffers_messages: config.buffer_messages,
             topic_handlers: Arc::default(),
         };
-        let connection = Connection::new(options, config, peer, Arc::clone(&shared), outlet);
-        let guard = NoteEnd { shared: Arc::clone(&shared), is_worker: true };
-        spawn("flowsdk worker", move || {
-            worker::run(poll, connection, &shared);
-            drop(guard);
-        })?;
-        Ok((client, dispatcher))
+        let (listener, heard) = listen(&client, dispatcher, &runtime, options.threads.callbacks)?;
+        outlet.set_listener(listener);
+        runtime.hub().add(Connection::new(options, config, peer, shared, outlet))?;
+        Ok((client, heard))
     }
 
     /// Opens the connection, and opens it again when it is lost, as the options say. Does nothing if one is wanted
@@ -375,19 +374,10 @@ impl AsyncMqttClient {
         let deadline = Instant::now() + self.options.timeouts.shutdown;
         // A client that is shut down already is waited for all the same.
         let _ = self.shared.submit_control(Command::Shutdown);
-        if self.shared.is_callback_thread() {
+        if self.shared.hub.is_callback_thread() || self.shared.hub.is_worker() {
             return Ok(());
         }
-        let ended = self.shared.wait_for_end(deadline);
-        match (ended.worker, ended.callbacks) {
-            (true, true) => Ok(()),
-            (true, false) => {
-                Err(ClientError::StillRunning { thread: "callback thread", reason: "a callback has not returned" })
-            }
-            (false, _) => {
-                Err(ClientError::StillRunning { thread: "worker", reason: "the connection has not ended yet" })
-            }
-        }
+        self.shared.end.wait(deadline).result()
     }
 }
 
@@ -406,24 +396,6 @@ impl std::fmt::Debug for AsyncMqttClient {
 
 /// The longest head of a PUBLISH without its topic and properties: five bytes of fixed header, two lengths, an identifier.
 const MOST_HEAD: usize = 10;
-
-/// Says that a thread has ended, however that came.
-struct NoteEnd {
-    shared: Arc<Shared>,
-    is_worker: bool,
-}
-
-impl Drop for NoteEnd {
-    fn drop(&mut self) {
-        let is_worker = self.is_worker;
-        self.shared.note_end(|ended| if is_worker { ended.worker = true } else { ended.callbacks = true });
-    }
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), ClientError> {
-    let spawned = thread::Builder::new().name(name.to_string()).spawn(body);
-    spawned.map(drop).map_err(|error| ClientError::Start(error.to_string()))
-}
 
 /// The part of a filter that messages are matched against.
 fn plain_filter(filter: &str) -> Result<&str, ClientError> {

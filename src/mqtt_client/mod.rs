@@ -37,12 +37,15 @@ mod event;
 mod filters;
 mod handle;
 mod handler;
+mod hub;
 mod options;
 mod outbound_properties;
 mod properties;
 mod receiver;
 mod reconnect;
+mod runtime;
 mod shared;
+mod timers;
 mod token;
 mod transport;
 mod validate;
@@ -58,9 +61,10 @@ pub use event::{MqttEvent, MqttPublish, Receipt};
 pub use handle::AsyncMqttClient;
 pub use handler::MqttEventHandler;
 pub use options::{
-    Limits, MessageProperties, MqttClientOptions, ProtocolOptions, PublishOptions, Secret, SessionLossPolicy,
-    SubscribeOptions, Timeouts, TopicSubscription, Will,
+    CallbackMode, Limits, MessageProperties, MqttClientOptions, ProtocolOptions, PublishOptions, Secret,
+    SessionLossPolicy, SubscribeOptions, Threads, Timeouts, TopicSubscription, Will,
 };
 pub use properties::PropertyBlock;
 pub use receiver::EventReceiver;
+pub use runtime::Runtime;
 pub use token::{Token, Tracked};

@@ -3,6 +3,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::error::ClientError;
+use super::runtime::Runtime;
 use crate::macros::{Bytes, Hidden};
 use crate::packet::RetainHandling;
 use crate::types::ProtocolVersion;
@@ -58,6 +59,8 @@ pub struct MqttClientOptions {
     pub limits: Limits,
     /// What becomes of messages in flight when the server has lost the session.
     pub session_loss: SessionLossPolicy,
+    /// Which threads do the work.
+    pub threads: Threads,
 }
 
 impl std::fmt::Debug for MqttClientOptions {
@@ -79,6 +82,7 @@ impl std::fmt::Debug for MqttClientOptions {
             timeouts,
             limits,
             session_loss,
+            threads,
         } = self;
         f.debug_struct("MqttClientOptions")
             .field("peer", peer)
@@ -96,6 +100,7 @@ impl std::fmt::Debug for MqttClientOptions {
             .field("timeouts", timeouts)
             .field("limits", limits)
             .field("session_loss", session_loss)
+            .field("threads", threads)
             .finish()
     }
 }
@@ -118,6 +123,7 @@ impl Default for MqttClientOptions {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             session_loss: SessionLossPolicy::default(),
+            threads: Threads::default(),
         }
     }
 }
@@ -206,6 +212,28 @@ impl Default for Limits {
             unreported_results: 65_536,
         }
     }
+}
+
+/// Which threads do a client's work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Threads {
+    /// The threads to share with other clients (default: none, which gives the client threads of its own).
+    pub runtime: Option<Runtime>,
+    /// Where callbacks run. [`with_receiver`](super::AsyncMqttClient::with_receiver) makes no use of it.
+    pub callbacks: CallbackMode,
+}
+
+/// Where callbacks run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallbackMode {
+    /// On the callback thread. A callback that takes long delays those behind it, also of other clients of the same
+    /// [`Runtime`], and never a connection.
+    #[default]
+    Thread,
+    /// On the thread that drives the connections, which saves the way to another thread: the least latency. A callback must not
+    /// block: meanwhile no client of the same [`Runtime`] reads, writes or keeps alive. A wait in it that would have to wait
+    /// ends at once with [`WaitError::WouldDeadlock`](super::WaitError::WouldDeadlock).
+    Worker,
 }
 
 /// What becomes of messages that were sent and not acknowledged when the server has lost the session.

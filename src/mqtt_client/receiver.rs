@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::callbacks::TopicHandlers;
-use super::dispatch::{Dispatcher, Next};
+use super::dispatch::{Dispatcher, Next, Patience};
 use super::event::MqttEvent;
 
 /// The events of a client as a queue, instead of callbacks: made by
@@ -25,7 +25,7 @@ impl EventReceiver {
     /// The next event; `None` when the client has ended and all was taken.
     pub fn recv(&mut self) -> Option<MqttEvent<'static>> {
         loop {
-            match self.take(None) {
+            match self.take(Patience::Endless) {
                 Taken::Event(event) => return Some(event),
                 Taken::Nothing => {}
                 Taken::Closed => return None,
@@ -35,8 +35,12 @@ impl EventReceiver {
 
     /// The next event, if it comes within the time; `None` also when the client has ended and all was taken.
     pub fn recv_timeout(&mut self, timeout: Duration) -> Option<MqttEvent<'static>> {
-        let deadline = Instant::now().checked_add(timeout);
-        match self.take(deadline) {
+        let patience = match Instant::now().checked_add(timeout) {
+            _ if timeout.is_zero() => Patience::None,
+            Some(deadline) => Patience::Until(deadline),
+            None => Patience::Endless,
+        };
+        match self.take(patience) {
             Taken::Event(event) => Some(event),
             Taken::Nothing | Taken::Closed => None,
         }
@@ -47,11 +51,11 @@ impl EventReceiver {
         self.recv_timeout(Duration::ZERO)
     }
 
-    fn take(&mut self, deadline: Option<Instant>) -> Taken {
+    fn take(&mut self, patience: Patience) -> Taken {
         loop {
-            let event = match self.dispatcher.next(deadline) {
+            let event = match self.dispatcher.next(patience) {
                 Next::Event(MqttEvent::MessageReceived(publish)) if self.topic_handlers.call(&publish) => {
-                    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    if patience.is_over() {
                         return Taken::Nothing;
                     }
                     continue;

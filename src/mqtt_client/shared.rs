@@ -1,16 +1,15 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::{self, ThreadId};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::command::{Acknowledgement, Command};
 use super::error::ClientError;
+use super::hub::{End, Hub};
 use super::token::{Token, Waiting};
 
 /// What the handle, the worker and the callbacks have in common.
 pub(super) struct Shared {
+    pub(super) hub: Arc<Hub>,
     queue: Mutex<Queue>,
-    waker: mio::Waker,
     bounds: Bounds,
     last_token: AtomicU64,
     /// Results that wait for their callbacks.
@@ -26,10 +25,8 @@ pub(super) struct Shared {
     session: AtomicU64,
     /// Nobody will take events any more.
     lost_callbacks: AtomicBool,
-    callback_thread: OnceLock<ThreadId>,
     waiting_callback: Mutex<Option<Arc<dyn Waiting>>>,
-    ended: Mutex<Ended>,
-    has_ended: Condvar,
+    pub(super) end: Arc<End>,
 }
 
 /// The bounds of what waits for the worker.
@@ -48,7 +45,9 @@ struct Queue {
     /// Places and bytes of commands the worker has not finished with.
     places: usize,
     bytes: usize,
-    /// The worker waits in `poll` and has to be woken.
+    /// Where the worker keeps this client.
+    place: usize,
+    /// The worker does not look at this client until it is called, or something else happens.
     sleeping: bool,
     /// Something has happened elsewhere that the worker has to look at before it sleeps.
     poked: bool,
@@ -56,18 +55,11 @@ struct Queue {
     shut: bool,
 }
 
-/// Which threads have come to their end.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Ended {
-    pub(super) worker: bool,
-    pub(super) callbacks: bool,
-}
-
 impl Shared {
-    pub(super) fn new(waker: mio::Waker, bounds: Bounds) -> Self {
+    pub(super) fn new(hub: Arc<Hub>, bounds: Bounds) -> Self {
         Self {
+            hub,
             queue: Mutex::default(),
-            waker,
             bounds,
             last_token: AtomicU64::new(0),
             unreported: AtomicUsize::new(0),
@@ -77,10 +69,8 @@ impl Shared {
             connection: AtomicU64::new(0),
             session: AtomicU64::new(0),
             lost_callbacks: AtomicBool::new(false),
-            callback_thread: OnceLock::new(),
             waiting_callback: Mutex::new(None),
-            ended: Mutex::default(),
-            has_ended: Condvar::new(),
+            end: Arc::default(),
         }
     }
 
@@ -143,10 +133,10 @@ impl Shared {
 
     fn wake_sleeper(&self, mut queue: MutexGuard<'_, Queue>) {
         let sleeping = std::mem::take(&mut queue.sleeping);
+        let place = queue.place;
         drop(queue);
         if sleeping {
-            // It fails only when the worker's poll is gone, and then nobody sleeps there.
-            let _ = self.waker.wake();
+            self.hub.call(place);
         }
     }
 
@@ -167,9 +157,10 @@ impl Shared {
         }
     }
 
-    /// Says that the worker is about to sleep; `false` if something has come.
-    pub(super) fn fall_asleep(&self) -> bool {
+    /// Says that the worker is about to leave this client alone; `false` if something has come.
+    pub(super) fn fall_asleep(&self, place: usize) -> bool {
         let mut queue = lock(&self.queue);
+        queue.place = place;
         let poked = std::mem::take(&mut queue.poked);
         queue.sleeping = queue.commands.is_empty() && queue.acknowledgements.is_empty() && !poked;
         queue.sleeping
@@ -247,34 +238,6 @@ impl Shared {
 
     pub(super) fn is_shut(&self) -> bool {
         lock(&self.queue).shut
-    }
-
-    /// The calling thread is the one that runs callbacks.
-    pub(super) fn enter_callback_thread(&self) {
-        // Only the first thread that asks runs callbacks.
-        let _ = self.callback_thread.set(thread::current().id());
-    }
-
-    pub(super) fn is_callback_thread(&self) -> bool {
-        self.callback_thread.get() == Some(&thread::current().id())
-    }
-
-    pub(super) fn note_end(&self, note: impl FnOnce(&mut Ended)) {
-        note(&mut lock(&self.ended));
-        self.has_ended.notify_all();
-    }
-
-    /// Waits until both threads have ended, or the deadline.
-    pub(super) fn wait_for_end(&self, deadline: Instant) -> Ended {
-        let mut ended = lock(&self.ended);
-        while !(ended.worker && ended.callbacks) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            ended = self.has_ended.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        *ended
     }
 }
 

@@ -46,14 +46,19 @@ impl<T: Clone> Tracked<T> {
     ///
     /// # Errors
     /// [`WaitError::TimedOut`]; inside a callback [`WaitError::WouldDeadlock`] as soon as the result could only come after
-    /// that callback has returned. In both cases the call goes on.
+    /// that callback has returned, at once where callbacks run on the worker
+    /// ([`CallbackMode::Worker`](super::CallbackMode::Worker)). In all cases the call goes on.
     pub fn wait(&self, timeout: Duration) -> Result<T, WaitError>
     where
         T: Send + 'static,
     {
+        if self.shared.hub.is_worker() {
+            // This very thread would have to bring it.
+            return self.try_result().ok_or(WaitError::WouldDeadlock);
+        }
         let deadline = Instant::now().checked_add(timeout);
         let completion = Arc::clone(&self.completion);
-        let in_callback = self.shared.is_callback_thread();
+        let in_callback = self.shared.hub.is_callback_thread();
         if in_callback {
             self.shared.set_waiting_callback(Some(completion));
         }

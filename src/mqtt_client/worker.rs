@@ -1,35 +1,175 @@
-//! The I/O worker: one thread that waits for the socket, for commands and for time, and never for anything else.
+//! The I/O worker: one thread that waits for the sockets of its clients, for their commands and for time, and never for
+//! anything else.
 
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 
-use super::connection::{Connection, Turn};
-use super::shared::Shared;
+use super::command::Command;
+use super::connection::{Connection, Means, Turn};
+use super::hub::Hub;
+use super::timers::Timers;
 
-/// What the waker is known by in the poll.
-pub(super) const WAKE: Token = Token(0);
-/// What the connection's transport is known by.
-pub(super) const CONNECTION: Token = Token(1);
+/// What the waker is known by in the poll. A client's transport is known by its place.
+pub(super) const WAKE: Token = Token(usize::MAX);
 
-/// Runs a connection until its client has ended.
-pub(super) fn run(mut poll: Poll, mut connection: Connection, shared: &Arc<Shared>) {
-    let mut events = Events::with_capacity(16);
-    loop {
-        let timeout = match connection.turn(poll.registry()) {
-            Turn::Ended => return,
-            Turn::Again => Some(Duration::ZERO),
-            Turn::Wait(_) if !shared.fall_asleep() => Some(Duration::ZERO),
-            Turn::Wait(until) => until.map(|until| until.saturating_duration_since(Instant::now())),
-        };
-        // A poll that fails (a signal) is like one that comes back with nothing.
-        if poll.poll(&mut events, timeout.map(round_up)).is_err() {
-            events.clear();
+/// Bytes that one round of turns reads and sends at most, for each direction.
+const ROUND: usize = 1024 * 1024;
+/// Bytes that every client may read and send in its turn, however many there are.
+const LEAST_TURN: usize = 64 * 1024;
+
+/// Drives the connections of a runtime.
+pub(super) struct Worker {
+    poll: Poll,
+    hub: Arc<Hub>,
+    places: Vec<Option<Place>>,
+    free: Vec<usize>,
+    /// Clients that have something to do, in the order of their turns.
+    runnable: VecDeque<usize>,
+    timers: Timers,
+    /// What connections read into.
+    buffer: Vec<u8>,
+    arrivals: Vec<Connection>,
+    called: Vec<usize>,
+    shut: bool,
+}
+
+/// Where a client is kept.
+struct Place {
+    connection: Box<Connection>,
+    is_runnable: bool,
+    /// Its entry among the timers.
+    until: Option<Instant>,
+}
+
+impl Worker {
+    pub(super) fn new(poll: Poll, hub: Arc<Hub>) -> Self {
+        Self {
+            poll,
+            hub,
+            places: Vec::new(),
+            free: Vec::new(),
+            runnable: VecDeque::new(),
+            timers: Timers::default(),
+            buffer: Vec::new(),
+            arrivals: Vec::new(),
+            called: Vec::new(),
+            shut: false,
         }
-        shared.has_woken();
-        for event in events.iter().filter(|event| event.token() == CONNECTION) {
-            connection.handle_readiness(event);
+    }
+
+    /// Runs until no client is left and none can come.
+    pub(super) fn run(mut self) {
+        self.hub.enter_worker();
+        let mut events = Events::with_capacity(256);
+        while self.look_for_news() {
+            self.take_turns();
+            let timeout = if self.runnable.is_empty() && self.hub.fall_asleep() {
+                self.timers.next().map(|at| at.saturating_duration_since(Instant::now()))
+            } else {
+                // However busy: sockets are heard in every round.
+                Some(Duration::ZERO)
+            };
+            // A poll that fails (a signal) is like one that comes back with nothing.
+            if self.poll.poll(&mut events, timeout.map(round_up)).is_err() {
+                events.clear();
+            }
+            self.hub.has_woken();
+            for event in events.iter().filter(|event| event.token() != WAKE) {
+                let Token(place) = event.token();
+                if let Some(Some(client)) = self.places.get_mut(place) {
+                    client.connection.handle_readiness(event);
+                    self.make_runnable(place);
+                }
+            }
+            self.look_at_the_clock();
+        }
+    }
+
+    /// Takes on new clients and hears which ones have commands; `false` when there is nothing left to do.
+    fn look_for_news(&mut self) -> bool {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        let mut called = std::mem::take(&mut self.called);
+        let news = self.hub.take(&mut arrivals, &mut called);
+        for connection in arrivals.drain(..) {
+            self.take_on(connection);
+        }
+        for place in called.drain(..) {
+            self.make_runnable(place);
+        }
+        (self.arrivals, self.called) = (arrivals, called);
+        if news.shut && !std::mem::replace(&mut self.shut, true) {
+            for place in self.places.iter().flatten() {
+                // One that ends already ends as it does.
+                let _ = place.connection.shared().submit_control(Command::Shutdown);
+            }
+            (0..self.places.len()).for_each(|place| self.make_runnable(place));
+        }
+        let can_come = !news.abandoned && !news.shut;
+        can_come || self.free.len() < self.places.len()
+    }
+
+    fn take_on(&mut self, mut connection: Connection) {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        connection.set_poll_token(Token(place));
+        if let Some(free) = self.places.get_mut(place) {
+            *free = Some(Place { connection: Box::new(connection), is_runnable: false, until: None });
+        }
+        self.make_runnable(place);
+    }
+
+    fn make_runnable(&mut self, place: usize) {
+        if let Some(Some(client)) = self.places.get_mut(place)
+            && !client.is_runnable
+        {
+            client.is_runnable = true;
+            client.connection.shared().has_woken();
+            self.runnable.push_back(place);
+        }
+    }
+
+    /// One turn for each client that has something to do.
+    fn take_turns(&mut self) {
+        let count = self.runnable.len();
+        let budget = (ROUND / count.max(1)).max(LEAST_TURN);
+        for _ in 0..count {
+            let Some(place) = self.runnable.pop_front() else { return };
+            let Some(Some(client)) = self.places.get_mut(place) else { continue };
+            let mut means = Means { registry: self.poll.registry(), buffer: &mut self.buffer, budget };
+            let turn = client.connection.turn(&mut means);
+            match turn {
+                Turn::Ended => self.let_go(place),
+                Turn::Wait(until) if client.connection.shared().fall_asleep(place) => {
+                    client.is_runnable = false;
+                    self.timers.set(place, client.until, until);
+                    client.until = until;
+                }
+                Turn::Wait(_) | Turn::Again => self.runnable.push_back(place),
+            }
+        }
+    }
+
+    fn let_go(&mut self, place: usize) {
+        let Some(Some(client)) = self.places.get_mut(place).map(Option::take) else { return };
+        self.timers.set(place, client.until, None);
+        self.free.push(place);
+        // With it goes the handler of a client whose callbacks run here: what that does must not end the others.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(client)));
+    }
+
+    fn look_at_the_clock(&mut self) {
+        let now = Instant::now();
+        while let Some(place) = self.timers.take_due(now) {
+            if let Some(Some(client)) = self.places.get_mut(place) {
+                client.until = None;
+                self.make_runnable(place);
+            }
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::io;
 use std::ops::Range;
 
-use super::Connection;
 use super::link::Ending;
 use super::outgoing::Answered;
+use super::{Connection, Means};
 use crate::codec::Property;
 use crate::macros::client_event;
 use crate::mqtt_client::client::ConnectionResult;
@@ -18,8 +18,8 @@ use crate::types::{PacketId, ReasonCode};
 
 /// Bytes that one read takes at least room for.
 const READ: usize = 64 * 1024;
-/// Bytes that one turn reads at most, so that commands are heard in between.
-const TURN: usize = 1024 * 1024;
+/// A buffer that has grown beyond this for a long packet is not kept for others.
+const KEPT: usize = 1024 * 1024;
 /// Up to this size the bytes of a batch are copied out of the input; above, the input itself travels.
 const COPY: usize = 16 * 1024;
 
@@ -49,6 +49,32 @@ impl Input {
     /// Whether reading is paused or cannot go on.
     pub(super) const fn is_paused(&self) -> bool {
         self.paused || self.stalled
+    }
+
+    /// Reads into the buffer that the worker keeps for all, where what is left of before has room.
+    fn borrow(&mut self, buffer: &mut Vec<u8>) {
+        let rest = self.buffer.get(self.start..self.end).unwrap_or(&[]);
+        if rest.is_empty() || rest.len() < buffer.len() / 2 {
+            if let Some(place) = buffer.get_mut(..rest.len()) {
+                place.copy_from_slice(rest);
+            }
+            (self.start, self.end) = (0, rest.len());
+            self.buffer = std::mem::take(buffer);
+        }
+    }
+
+    /// Gives the buffer back. The beginning of a packet stays, in memory that fits.
+    fn give_back(&mut self, buffer: &mut Vec<u8>) {
+        let rest = self.buffer.get(self.start..self.end).unwrap_or(&[]);
+        if rest.len() >= READ / 4 {
+            return;
+        }
+        let rest = rest.to_vec();
+        (self.start, self.batch_start, self.end) = (0, 0, rest.len());
+        let large = std::mem::replace(&mut self.buffer, rest);
+        if buffer.is_empty() && large.capacity() <= KEPT {
+            *buffer = large;
+        }
     }
 
     /// Room to read into. A long packet gets its room as it comes: its length is only a claim of the server.
@@ -84,9 +110,15 @@ enum Step {
 
 impl Connection {
     /// Reads and handles what there is, up to a measure; whether there may be more.
-    pub(super) fn read(&mut self) -> bool {
+    pub(super) fn read(&mut self, means: &mut Means<'_>) -> bool {
         self.check_pause();
-        let mut budget = TURN;
+        self.input.borrow(means.buffer);
+        let goes_on = self.read_up_to(means.budget);
+        self.input.give_back(means.buffer);
+        goes_on
+    }
+
+    fn read_up_to(&mut self, mut budget: usize) -> bool {
         if self.input.stalled {
             self.handle_input();
         }
@@ -237,7 +269,8 @@ impl Connection {
             batch.bytes.extend_from_slice(input.buffer.get(input.batch_start..input.start).unwrap_or(&[]));
         } else {
             // The places count from the first message on.
-            let rest = input.buffer.get(input.start..input.end).unwrap_or(&[]).to_vec();
+            let mut rest = std::mem::take(&mut batch.bytes);
+            rest.extend_from_slice(input.buffer.get(input.start..input.end).unwrap_or(&[]));
             let shift = input.batch_start;
             batch.bytes = std::mem::replace(&mut input.buffer, rest);
             batch.bytes.truncate(input.start);

@@ -3,7 +3,6 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, TryRecvError};
 use mio::Registry;
 use mio::event::Event;
 
@@ -11,13 +10,12 @@ use super::Connection;
 use crate::codec::Property;
 use crate::macros::client_event;
 use crate::mqtt_client::client::PingResult;
-use crate::mqtt_client::connector;
+use crate::mqtt_client::connector::{Opening, State};
 use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::options::Will;
 use crate::mqtt_client::outbound_properties::{message_properties, user_properties};
 use crate::mqtt_client::reconnect::{STABLE_AFTER, may_retry};
 use crate::mqtt_client::transport::Transport;
-use crate::mqtt_client::worker::CONNECTION;
 use crate::packet::{self, Disconnect};
 use crate::session::ConnectOptions;
 use crate::types::{QoS, ReasonCode};
@@ -32,7 +30,7 @@ pub(super) enum Link {
     /// The next attempt begins then.
     Waiting { until: Instant },
     /// The connector works at it.
-    Opening { opened: Receiver<io::Result<Transport>>, deadline: Instant },
+    Opening(Opening),
     /// A transport is open.
     Up(Up),
     /// DISCONNECT has gone; the peer closes first, so that nothing of it is lost to a reset.
@@ -103,7 +101,7 @@ impl Link {
         match self {
             Self::Down => None,
             Self::Waiting { until } | Self::Lingering { until, .. } => Some(*until),
-            Self::Opening { deadline, .. } => Some(*deadline),
+            Self::Opening(opening) => opening.deadline(),
             Self::Up(up) => up.leave_until.or_else(|| up.accepted_at.is_none().then_some(up.deadline)),
         }
     }
@@ -140,14 +138,11 @@ impl Connection {
                 self.outlet.tell(MqttEvent::ReconnectAttempt(self.backoff.attempt()));
                 self.open_link();
             }
-            Link::Opening { opened, deadline } => match opened.try_recv() {
-                Ok(Ok(transport)) => {
-                    let deadline = *deadline;
-                    self.begin_connection(registry, transport, deadline);
-                }
-                Ok(Err(error)) => self.fail_attempt(error),
-                Err(TryRecvError::Empty) if self.now < *deadline => {}
-                Err(_) => self.fail_attempt(self.connect_timeout()),
+            Link::Opening(opening) => match opening.poll() {
+                State::Done(Ok(transport), deadline) => self.begin_connection(registry, transport, deadline),
+                State::Done(Err(error), _) => self.fail_attempt(error),
+                State::Begun(deadline) if self.now >= deadline => self.fail_attempt(self.connect_timeout()),
+                State::Begun(_) | State::Waiting => {}
             },
             Link::Lingering { transport, until } => {
                 let closed = match transport.read(&mut [0; 16 * 1024]) {
@@ -172,14 +167,14 @@ impl Connection {
     fn open_link(&mut self) {
         client_event!(self.client_id(), debug, "connecting to {}:{}", self.peer.host, self.peer.port);
         let timeout = self.options.timeouts.connect;
-        match connector::open(self.peer.clone(), timeout, self.shared.clone()) {
-            Ok(opened) => self.link = Link::Opening { opened, deadline: self.now + timeout },
+        match self.shared.hub.connectors.open(self.peer.clone(), timeout, &self.shared) {
+            Ok(opening) => self.link = Link::Opening(opening),
             Err(error) => self.fail_attempt(error),
         }
     }
 
     fn begin_connection(&mut self, registry: &Registry, mut transport: Transport, deadline: Instant) {
-        if let Err(error) = transport.register(registry, CONNECTION) {
+        if let Err(error) = transport.register(registry, self.poll_token) {
             return self.fail_attempt(error);
         }
         self.link = Link::Up(Up {

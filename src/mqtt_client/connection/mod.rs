@@ -9,8 +9,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::Registry;
 use mio::event::Event;
+use mio::{Registry, Token as PollToken};
 
 use self::incoming::Input;
 use self::link::Link;
@@ -20,6 +20,7 @@ use super::config::AsyncClientConfig;
 use super::dispatch::Outlet;
 use super::error::ClientError;
 use super::event::MqttEvent;
+use super::hub::NoteEnd;
 use super::options::{MqttClientOptions, Peer, SubscribeOptions, TopicSubscription};
 use super::reconnect::Backoff;
 use super::shared::{Places, Shared};
@@ -30,6 +31,8 @@ use crate::time;
 use crate::types::{PacketId, QoS, ReasonCode};
 
 pub(super) struct Connection {
+    /// What the transport is known by in the worker's poll.
+    poll_token: PollToken,
     options: MqttClientOptions,
     config: AsyncClientConfig,
     peer: Peer,
@@ -76,6 +79,8 @@ pub(super) struct Connection {
     freed: Places,
     commands: Vec<Command>,
     acknowledgements: Vec<Acknowledgement>,
+    /// The last field, so that the end is told when all else has gone.
+    _end: NoteEnd,
 }
 
 /// What was accepted so far is delivered before the connection ends.
@@ -92,6 +97,15 @@ struct Wanted {
     options: SubscribeOptions,
     /// The call that has made it; none for those of the options.
     made_by: Option<Token>,
+}
+
+/// What a turn has of its worker.
+pub(super) struct Means<'w> {
+    pub(super) registry: &'w Registry,
+    /// Where input is read to. What is not understood yet moves to memory of its connection.
+    pub(super) buffer: &'w mut Vec<u8>,
+    /// Bytes to read, and bytes of messages to take on, so that others have their turn.
+    pub(super) budget: usize,
 }
 
 /// When the worker has to come back.
@@ -114,8 +128,10 @@ impl Connection {
         outlet: Outlet,
     ) -> Self {
         let now = Instant::now();
+        let end = NoteEnd::worker(&shared.end);
         let subscriptions = options.subscription_topics.iter().cloned().map(Wanted::by_options).collect();
         Self {
+            poll_token: PollToken(0),
             session: Session::new(session_config(&options), Heap::new(heap_limits(&options))),
             peer,
             shared,
@@ -147,33 +163,45 @@ impl Connection {
             freed: Places::default(),
             commands: Vec::new(),
             acknowledgements: Vec::new(),
+            _end: end,
             options,
             config,
         }
     }
 
-    /// Does everything that can be done now.
-    pub(super) fn turn(&mut self, registry: &Registry) -> Turn {
+    /// Does everything that can be done now, within what the worker gives.
+    pub(super) fn turn(&mut self, means: &mut Means<'_>) -> Turn {
         self.now = Instant::now();
         self.take_commands();
-        self.drive_link(registry);
+        self.drive_link(means.registry);
         if self.link.is_up() {
-            self.again |= self.read();
+            self.again |= self.read(means);
             self.check_session_timeout();
             self.send_requests();
-            self.send_publishes();
+            self.again |= self.send_publishes_up_to(means.budget);
             self.write();
         }
-        self.check_end_of_link(registry);
+        self.check_end_of_link(means.registry);
         self.bound_pending();
         let ended = self.check_drain();
         self.outlet.flush();
+        self.outlet.run_callbacks();
         self.shared.give_back(&mut self.freed);
         match (ended, std::mem::take(&mut self.again)) {
             (true, _) => Turn::Ended,
             (false, true) => Turn::Again,
             (false, false) => Turn::Wait(self.next_timeout()),
         }
+    }
+
+    /// What the worker knows it by from now on.
+    pub(super) const fn set_poll_token(&mut self, token: PollToken) {
+        self.poll_token = token;
+    }
+
+    /// What it has in common with its handle.
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// The transport may take or give bytes.

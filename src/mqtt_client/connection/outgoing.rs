@@ -33,11 +33,20 @@ pub(super) struct Answered {
 impl Connection {
     /// Hands messages to the session in their order, for as long as it takes them.
     pub(super) fn send_publishes(&mut self) {
+        self.send_publishes_up_to(usize::MAX);
+    }
+
+    /// As [`Self::send_publishes`], with a bound in bytes; whether that has ended it.
+    pub(super) fn send_publishes_up_to(&mut self, mut budget: usize) -> bool {
         let now = self.session_now();
         let mut holds_new = false;
         while self.session.is_connected()
             && let Some(mut publishing) = self.pending.pop_front()
         {
+            if budget == 0 {
+                self.pending.push_front(publishing);
+                return true;
+            }
             let len = publishing.frame.len();
             if publishing.has_expired(self.now) {
                 self.leave_pending(&publishing, len);
@@ -53,6 +62,7 @@ impl Connection {
                 Ok(packet_id) => {
                     self.leave_pending(&publishing, len);
                     holds_new |= packet_id.is_some();
+                    budget = budget.saturating_sub(len);
                     match packet_id {
                         Some(packet_id) => drop(self.in_flight.insert(packet_id, publishing)),
                         None => self.unsent.push_back(publishing),
@@ -63,7 +73,7 @@ impl Connection {
                     self.pending.push_front(publishing);
                     // A full wire takes more once some of it has gone; a full window waits for the server.
                     if full != Misuse::Full(Full::Wire) || !self.write() {
-                        return;
+                        return false;
                     }
                 }
                 Err((misuse, _)) => {
@@ -72,6 +82,7 @@ impl Connection {
                 }
             }
         }
+        false
     }
 
     /// A message leaves the queue of pending ones; its place there is free.

@@ -1,0 +1,230 @@
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::Instant;
+
+use super::connection::Connection;
+use super::connector::Connectors;
+use super::dispatch::Spares;
+use super::error::ClientError;
+
+/// What the threads of a runtime and its clients have in common.
+pub(super) struct Hub {
+    mailbox: Mutex<Mailbox>,
+    waker: mio::Waker,
+    pub(super) connectors: Connectors,
+    pub(super) spares: Spares,
+    worker_thread: OnceLock<ThreadId>,
+    callback_thread: OnceLock<ThreadId>,
+    pub(super) end: Arc<End>,
+}
+
+/// What has come for the worker.
+#[derive(Default)]
+struct Mailbox {
+    /// Clients that the worker has not seen yet.
+    arrivals: Vec<Connection>,
+    /// The places of clients that slept, and for which something has come.
+    called: Vec<usize>,
+    /// The worker waits in `poll` and has to be woken.
+    sleeping: bool,
+    /// No client can come any more.
+    abandoned: bool,
+    /// All clients have to end.
+    shut: bool,
+    /// One of these has changed.
+    poked: bool,
+}
+
+/// What the worker finds when it looks.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) abandoned: bool,
+    pub(super) shut: bool,
+}
+
+impl Hub {
+    pub(super) fn new(waker: mio::Waker, name: &str) -> Self {
+        Self {
+            mailbox: Mutex::default(),
+            waker,
+            connectors: Connectors::new(name),
+            spares: Spares::default(),
+            worker_thread: OnceLock::new(),
+            callback_thread: OnceLock::new(),
+            end: Arc::default(),
+        }
+    }
+
+    /// Gives the worker a client.
+    pub(super) fn add(&self, connection: Connection) -> Result<(), ClientError> {
+        let mut mailbox = lock(&self.mailbox);
+        if mailbox.shut {
+            return Err(ClientError::ShutDown);
+        }
+        mailbox.arrivals.push(connection);
+        self.wake_sleeper(mailbox);
+        Ok(())
+    }
+
+    /// Tells the worker which client has something for it.
+    pub(super) fn call(&self, place: usize) {
+        let mut mailbox = lock(&self.mailbox);
+        mailbox.called.push(place);
+        self.wake_sleeper(mailbox);
+    }
+
+    /// Nobody can add a client any more: the worker ends with its last one.
+    pub(super) fn abandon(&self) {
+        let mut mailbox = lock(&self.mailbox);
+        (mailbox.abandoned, mailbox.poked) = (true, true);
+        self.wake_sleeper(mailbox);
+    }
+
+    /// Ends all clients, and the worker with the last one.
+    pub(super) fn shut(&self) {
+        let mut mailbox = lock(&self.mailbox);
+        (mailbox.shut, mailbox.poked) = (true, true);
+        self.wake_sleeper(mailbox);
+    }
+
+    pub(super) fn is_shut(&self) -> bool {
+        lock(&self.mailbox).shut
+    }
+
+    fn wake_sleeper(&self, mut mailbox: MutexGuard<'_, Mailbox>) {
+        let sleeping = std::mem::take(&mut mailbox.sleeping);
+        drop(mailbox);
+        if sleeping {
+            // It fails only when the worker's poll is gone, and then nobody sleeps there.
+            let _ = self.waker.wake();
+        }
+    }
+
+    /// Takes what has come.
+    pub(super) fn take(&self, arrivals: &mut Vec<Connection>, called: &mut Vec<usize>) -> News {
+        let mut mailbox = lock(&self.mailbox);
+        arrivals.append(&mut mailbox.arrivals);
+        called.append(&mut mailbox.called);
+        mailbox.poked = false;
+        News { abandoned: mailbox.abandoned, shut: mailbox.shut }
+    }
+
+    /// Whether there is nothing to take.
+    pub(super) fn is_quiet(&self) -> bool {
+        lock(&self.mailbox).is_empty()
+    }
+
+    /// Says that the worker is about to sleep; `false` if something has come.
+    pub(super) fn fall_asleep(&self) -> bool {
+        let mut mailbox = lock(&self.mailbox);
+        mailbox.sleeping = mailbox.is_empty();
+        mailbox.sleeping
+    }
+
+    pub(super) fn has_woken(&self) {
+        lock(&self.mailbox).sleeping = false;
+    }
+
+    /// The calling thread is the one that drives the connections.
+    pub(super) fn enter_worker(&self) {
+        // Only the first thread that asks is the worker.
+        let _ = self.worker_thread.set(thread::current().id());
+    }
+
+    /// The calling thread is the one that runs callbacks.
+    pub(super) fn enter_callback_thread(&self) {
+        // Only the first thread that asks runs callbacks.
+        let _ = self.callback_thread.set(thread::current().id());
+    }
+
+    pub(super) fn is_worker(&self) -> bool {
+        self.worker_thread.get() == Some(&thread::current().id())
+    }
+
+    /// Whether the calling thread runs callbacks of this runtime: there, what other callbacks have to do first never comes.
+    pub(super) fn is_callback_thread(&self) -> bool {
+        self.callback_thread.get() == Some(&thread::current().id())
+    }
+}
+
+impl Mailbox {
+    fn is_empty(&self) -> bool {
+        self.called.is_empty() && self.arrivals.is_empty() && !self.poked
+    }
+}
+
+/// Which sides have come to their end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ended {
+    pub(super) worker: bool,
+    pub(super) callbacks: bool,
+}
+
+/// An end that can be waited for.
+#[derive(Default)]
+pub(super) struct End {
+    ended: Mutex<Ended>,
+    has_changed: Condvar,
+}
+
+impl End {
+    pub(super) fn note(&self, note: impl FnOnce(&mut Ended)) {
+        note(&mut lock(&self.ended));
+        self.has_changed.notify_all();
+    }
+
+    /// Waits until both sides have ended, or the deadline.
+    pub(super) fn wait(&self, deadline: Instant) -> Ended {
+        let mut ended = lock(&self.ended);
+        while !(ended.worker && ended.callbacks) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            ended = self.has_changed.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *ended
+    }
+}
+
+impl Ended {
+    /// What a shutdown says of it.
+    pub(super) const fn result(self) -> Result<(), ClientError> {
+        match (self.worker, self.callbacks) {
+            (true, true) => Ok(()),
+            (true, false) => {
+                Err(ClientError::StillRunning { thread: "callback thread", reason: "a callback has not returned" })
+            }
+            (false, _) => {
+                Err(ClientError::StillRunning { thread: "worker", reason: "the connection has not ended yet" })
+            }
+        }
+    }
+}
+
+/// Says that a side has ended, however that came.
+pub(super) struct NoteEnd {
+    end: Arc<End>,
+    is_worker: bool,
+}
+
+impl NoteEnd {
+    pub(super) fn worker(end: &Arc<End>) -> Self {
+        Self { end: Arc::clone(end), is_worker: true }
+    }
+
+    pub(super) fn callbacks(end: &Arc<End>) -> Self {
+        Self { end: Arc::clone(end), is_worker: false }
+    }
+}
+
+impl Drop for NoteEnd {
+    fn drop(&mut self) {
+        let is_worker = self.is_worker;
+        self.end.note(|ended| if is_worker { ended.worker = true } else { ended.callbacks = true });
+    }
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,167 @@
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Sender, unbounded};
+use mio::{Poll, Waker};
+
+use super::callbacks::{self, Seat};
+use super::error::ClientError;
+use super::hub::{Hub, NoteEnd};
+use super::worker::{self, Worker};
+
+/// Threads that clients share: one that drives their connections, and one that runs their callbacks.
+///
+/// A client made without a runtime has threads of its own, which is right for a few clients. Hundreds of clients in one
+/// process should share them: each costs a few kilobytes then, and no thread.
+///
+/// ```
+/// use flowsdk::mqtt_client::{
+///     AsyncClientConfig, AsyncMqttClient, MqttClientOptions, MqttEventHandler, Runtime, Threads,
+/// };
+///
+/// struct Quiet;
+/// impl MqttEventHandler for Quiet {}
+///
+/// let runtime = Runtime::new()?;
+/// let clients: Result<Vec<_>, _> = (0..100)
+///     .map(|number| {
+///         let options = MqttClientOptions {
+///             client_id: format!("sensor-{number}"),
+///             threads: Threads { runtime: Some(runtime.clone()), ..Default::default() },
+///             ..Default::default()
+///         };
+///         AsyncMqttClient::new(options, Box::new(Quiet), AsyncClientConfig::default())
+///     })
+///     .collect();
+/// // From here on only the clients keep the two threads.
+/// drop(runtime);
+/// for client in clients? {
+///     client.shutdown()?;
+/// }
+/// # Ok::<(), flowsdk::mqtt_client::ClientError>(())
+/// ```
+///
+/// # What clients share, and what they do not
+///
+/// Connections take turns: none waits for more than a bounded turn of each other one. Queues, limits, waits, panics in
+/// handlers and the [end](super::AsyncMqttClient::shutdown) of a client are its own. What one client's *callback* does is
+/// felt by others: while it blocks, no other callback of the runtime runs; connections go on, and a client whose messages
+/// pile up stops to read until then. Give clients whose callbacks block a runtime of their own. Connections are opened by up to eight
+/// short-lived threads at a time, at most four of them for one peer; further attempts wait for one, and their
+/// [`Timeouts::connect`](super::Timeouts::connect) counts from then on.
+///
+/// # When its threads end
+///
+/// With the last client, when all clones of the runtime are dropped, or by [`Runtime::shutdown`]. Clients do not count as
+/// clones.
+#[derive(Clone)]
+pub struct Runtime(Arc<Inner>);
+
+struct Inner {
+    hub: Arc<Hub>,
+    name: String,
+    /// What calls the callback thread, once there is one.
+    callback_thread: Mutex<Option<Sender<Arc<Seat>>>>,
+}
+
+impl Runtime {
+    /// Starts a runtime. The callback thread comes with the first client that needs it.
+    ///
+    /// # Errors
+    /// [`ClientError::Start`] if the system has no thread or no poll for it.
+    pub fn new() -> Result<Self, ClientError> {
+        Self::named("flowsdk")
+    }
+
+    /// As [`Runtime::new`], with threads named `{name} worker`, `{name} callbacks` and `{name} connect`.
+    ///
+    /// # Errors
+    /// As [`Runtime::new`], also for a name with a NUL character.
+    pub fn named(name: &str) -> Result<Self, ClientError> {
+        if name.contains('\0') {
+            return Err(ClientError::Start("a thread's name cannot contain NUL".to_string()));
+        }
+        let failed = |error: std::io::Error| ClientError::Start(error.to_string());
+        let poll = Poll::new().map_err(failed)?;
+        let waker = Waker::new(poll.registry(), worker::WAKE).map_err(failed)?;
+        let hub = Arc::new(Hub::new(waker, name));
+        // Until there is a callback thread, there is no end of it to wait for.
+        hub.end.note(|ended| ended.callbacks = true);
+        let (worker, end) = (Worker::new(poll, Arc::clone(&hub)), NoteEnd::worker(&hub.end));
+        spawn(format!("{name} worker"), move || {
+            worker.run();
+            drop(end);
+        })?;
+        Ok(Self(Arc::new(Inner { hub, name: name.to_string(), callback_thread: Mutex::new(None) })))
+    }
+
+    /// Ends all clients, each as by its own [`shutdown`](super::AsyncMqttClient::shutdown), and then the threads. New clients
+    /// are refused. From a callback it starts the end and returns.
+    ///
+    /// # Errors
+    /// [`ClientError::StillRunning`] if a thread has not ended within `timeout`; it goes on by itself.
+    pub fn shutdown(&self, timeout: Duration) -> Result<(), ClientError> {
+        let now = Instant::now();
+        let deadline = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(u64::from(u32::MAX)));
+        let hub = &self.0.hub;
+        hub.shut();
+        self.0.callback_thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if hub.is_callback_thread() || hub.is_worker() {
+            return Ok(());
+        }
+        hub.end.wait(deadline).result()
+    }
+
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        &self.0.hub
+    }
+
+    /// What calls the callback thread, which is started now if there is none.
+    pub(super) fn callback_thread(&self) -> Result<Sender<Arc<Seat>>, ClientError> {
+        let mut place = self.0.callback_thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = &*place {
+            return Ok(thread.clone());
+        }
+        let hub = Arc::clone(&self.0.hub);
+        if hub.is_shut() {
+            return Err(ClientError::ShutDown);
+        }
+        let (calls, called) = unbounded();
+        hub.end.note(|ended| ended.callbacks = false);
+        let end = NoteEnd::callbacks(&hub.end);
+        spawn(format!("{} callbacks", self.0.name), move || {
+            hub.enter_callback_thread();
+            callbacks::serve(&called);
+            drop(end);
+        })?;
+        *place = Some(calls.clone());
+        Ok(calls)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.hub.abandon();
+    }
+}
+
+/// Clones of one runtime are equal.
+impl PartialEq for Runtime {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Runtime {}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("name", &self.0.name).finish_non_exhaustive()
+    }
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<(), ClientError> {
+    let spawned = thread::Builder::new().name(name).spawn(body);
+    spawned.map(drop).map_err(|error| ClientError::Start(error.to_string()))
+}
