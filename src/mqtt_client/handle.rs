@@ -47,9 +47,9 @@ impl AsyncMqttClient {
         handler: Box<dyn MqttEventHandler>,
         config: AsyncClientConfig,
     ) -> Result<Self, ClientError> {
-        Self::start(options, config, |client, dispatcher, runtime, mode| {
-            let end = NoteEnd::callbacks(&client.shared.end);
-            let callbacks = Callbacks::new(dispatcher, handler, Arc::clone(&client.topic_handlers), end);
+        Self::start(options, config, |shared, topic_handlers, dispatcher, (runtime, mode)| {
+            let end = NoteEnd::callbacks(&shared.end);
+            let callbacks = Callbacks::new(dispatcher, handler, topic_handlers, end);
             match mode {
                 CallbackMode::Thread => Ok((Listener::thread(callbacks, runtime.callback_thread()?), ())),
                 CallbackMode::Worker => Ok((Listener::Worker(Box::new(callbacks)), ())),
@@ -78,16 +78,21 @@ impl AsyncMqttClient {
         options: MqttClientOptions,
         config: AsyncClientConfig,
     ) -> Result<(Self, EventReceiver), ClientError> {
-        Self::start(options, config, |client, dispatcher, _, _| {
-            client.shared.end.note(|ended| ended.callbacks = true);
-            Ok((Listener::Receiver, EventReceiver::new(dispatcher, Arc::clone(&client.topic_handlers))))
+        Self::start(options, config, |shared, topic_handlers, dispatcher, _| {
+            shared.end.note(|ended| ended.callbacks = true);
+            Ok((Listener::Receiver, EventReceiver::new(dispatcher, topic_handlers)))
         })
     }
 
     fn start<R>(
         mut options: MqttClientOptions,
         config: AsyncClientConfig,
-        listen: impl FnOnce(&Self, Dispatcher, &Runtime, CallbackMode) -> Result<(Listener, R), ClientError>,
+        listen: impl FnOnce(
+            &Shared,
+            Arc<TopicHandlers>,
+            Dispatcher,
+            (&Runtime, CallbackMode),
+        ) -> Result<(Listener, R), ClientError>,
     ) -> Result<(Self, R), ClientError> {
         options.timeouts.cut();
         let peer = validate::options(&options, &config)?;
@@ -101,16 +106,13 @@ impl AsyncMqttClient {
         };
         let shared = Arc::new(Shared::new(Arc::clone(runtime.hub()), bounds));
         let (mut outlet, dispatcher) = dispatch::channel(&shared, options.auto_ack);
-        let client = Self {
-            shared: Arc::clone(&shared),
-            options: Arc::new(options.clone()),
-            buffers_messages: config.buffer_messages,
-            topic_handlers: Arc::default(),
-        };
-        let (listener, heard) = listen(&client, dispatcher, &runtime, options.threads.callbacks)?;
+        let topic_handlers = Arc::<TopicHandlers>::default();
+        let callbacks = options.threads.callbacks;
+        let (listener, heard) = listen(&shared, Arc::clone(&topic_handlers), dispatcher, (&runtime, callbacks))?;
         outlet.set_listener(listener);
-        runtime.hub().add(Connection::new(options, config, peer, shared, outlet))?;
-        Ok((client, heard))
+        let (kept, buffers_messages) = (Arc::new(options.clone()), config.buffer_messages);
+        runtime.hub().add(Connection::new(options, config, peer, Arc::clone(&shared), outlet))?;
+        Ok((Self { shared, options: kept, buffers_messages, topic_handlers }, heard))
     }
 
     /// Opens the connection, and opens it again when it is lost, as the options say. Does nothing if one is wanted

@@ -109,11 +109,6 @@ impl Hub {
         News { abandoned: mailbox.abandoned, shut: mailbox.shut }
     }
 
-    /// Whether there is nothing to take.
-    pub(super) fn is_quiet(&self) -> bool {
-        lock(&self.mailbox).is_empty()
-    }
-
     /// Says that the worker is about to sleep; `false` if something has come.
     pub(super) fn fall_asleep(&self) -> bool {
         let mut mailbox = lock(&self.mailbox);

@@ -34,6 +34,8 @@ pub(super) struct Worker {
     buffer: Vec<u8>,
     arrivals: Vec<Connection>,
     called: Vec<usize>,
+    /// New clients may come.
+    can_come: bool,
     shut: bool,
 }
 
@@ -57,6 +59,7 @@ impl Worker {
             buffer: Vec::new(),
             arrivals: Vec::new(),
             called: Vec::new(),
+            can_come: true,
             shut: false,
         }
     }
@@ -65,8 +68,12 @@ impl Worker {
     pub(super) fn run(mut self) {
         self.hub.enter_worker();
         let mut events = Events::with_capacity(256);
-        while self.look_for_news() {
+        loop {
+            self.look_for_news();
             self.take_turns();
+            if !self.can_come && self.free.len() == self.places.len() {
+                return;
+            }
             let timeout = if self.runnable.is_empty() && self.hub.fall_asleep() {
                 self.timers.next().map(|at| at.saturating_duration_since(Instant::now()))
             } else {
@@ -89,8 +96,8 @@ impl Worker {
         }
     }
 
-    /// Takes on new clients and hears which ones have commands; `false` when there is nothing left to do.
-    fn look_for_news(&mut self) -> bool {
+    /// Takes on new clients and hears which ones have commands.
+    fn look_for_news(&mut self) {
         let mut arrivals = std::mem::take(&mut self.arrivals);
         let mut called = std::mem::take(&mut self.called);
         let news = self.hub.take(&mut arrivals, &mut called);
@@ -108,8 +115,7 @@ impl Worker {
             }
             (0..self.places.len()).for_each(|place| self.make_runnable(place));
         }
-        let can_come = !news.abandoned && !news.shut;
-        can_come || self.free.len() < self.places.len()
+        self.can_come = !news.abandoned && !news.shut;
     }
 
     fn take_on(&mut self, mut connection: Connection) {

@@ -22,6 +22,9 @@ mod scripted_requests;
 mod scripted_resume;
 mod scripted_setup;
 
+// Clients that share threads.
+mod runtime_shared;
+
 // Against the real broker in the process.
 mod broker_callbacks;
 mod broker_fixture;

@@ -1,0 +1,329 @@
+//! Clients that share threads.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use flowsdk::mqtt_client::{
+    AsyncClientConfig, AsyncMqttClient, CallbackMode, ClientError, Limits, MqttClientOptions, MqttEvent, MqttPublish,
+    Outcome, Runtime, Threads, WaitError,
+};
+
+use crate::broker_fixture::{Client, VERSIONS, is_message, options, qos, quick, text};
+use crate::recorder::Recorder;
+use crate::scripted_setup::{Live, Scene, V5, both, publish};
+use crate::support::embedded_broker::EmbeddedBroker;
+use crate::support::proxy::Proxy;
+use crate::support::scripted_broker::unanswering_address;
+use crate::support::{PATIENCE, wait_until, wire};
+
+fn on(runtime: &Runtime, callbacks: CallbackMode) -> Threads {
+    Threads { runtime: Some(runtime.clone()), callbacks }
+}
+
+/// A scene whose client uses a runtime.
+fn scene_on(runtime: &Runtime) -> Scene {
+    let mut scene = Scene::new(V5);
+    scene.options.threads = on(runtime, CallbackMode::Thread);
+    scene
+}
+
+/// How many threads of this process have a name that begins so; `None` where the system does not tell.
+fn threads_named(name: &str) -> Option<usize> {
+    let names = std::fs::read_dir("/proc/self/task").ok()?.flatten();
+    // A thread may end before its name is read.
+    let names = names.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    Some(names.filter(|comm| comm.starts_with(name)).count())
+}
+
+#[track_caller]
+fn expect_threads(name: &str, count: usize) {
+    wait_until(PATIENCE, || threads_named(name).is_none_or(|threads| threads == count));
+}
+
+#[test]
+fn a_hundred_clients_share_two_threads_through_a_cut_and_the_shutdown_of_one() {
+    const CLIENTS: usize = 100;
+    for (version, name) in VERSIONS.into_iter().zip(["hundred5", "hundred3"]) {
+        for mode in [CallbackMode::Thread, CallbackMode::Worker] {
+            let broker = EmbeddedBroker::start().unwrap();
+            let proxy = Proxy::start(broker.address()).unwrap();
+            let runtime = Runtime::named(name).unwrap();
+            let mut clients: Vec<_> = (0..CLIENTS)
+                .map(|number| {
+                    let address = if number % 10 == 0 { proxy.address() } else { broker.address() };
+                    let mut options = options(address, &format!("client-{number}"), version);
+                    options.subscription_topics =
+                        vec![flowsdk::mqtt_client::TopicSubscription::new(&format!("to/{number}"), 1)];
+                    options.threads = on(&runtime, mode);
+                    Client::new(options, quick())
+                })
+                .collect();
+            clients.iter().for_each(|client| client.connect().unwrap());
+            clients.iter().for_each(|client| assert!(client.log.connection(1).is_success()));
+            let threads = if mode == CallbackMode::Thread { 2 } else { 1 };
+            expect_threads(name, threads);
+
+            proxy.cut();
+            clients.pop().unwrap().shutdown().unwrap();
+            clients.iter().step_by(10).for_each(|client| assert!(client.log.connection(2).is_success()));
+            // A restored subscription has no answer to wait for: retained messages come also when it is late.
+            for (number, client) in clients.iter().enumerate() {
+                for round in ["1", "2"] {
+                    let to = (number + 1) % clients.len();
+                    client.publish(&format!("to/{to}"), round.as_bytes(), 1, true).unwrap();
+                }
+            }
+            for client in &clients {
+                client.log.wait_for(|events| {
+                    let last = events.iter().rfind(|event| is_message(event))?;
+                    matches!(last, MqttEvent::MessageReceived(publish) if *publish.payload == *b"2").then_some(())
+                });
+                client
+                    .log
+                    .wait_for_count(2, |event| matches!(event, MqttEvent::Published(result) if result.is_success()));
+            }
+            expect_threads(name, threads);
+            clients.iter().for_each(|client| client.shutdown().unwrap());
+            expect_threads(name, threads);
+            drop(runtime);
+            expect_threads(name, 0);
+        }
+    }
+}
+
+#[test]
+fn the_threads_end_with_the_last_client_when_no_clone_of_the_runtime_is_left() {
+    let runtime = Runtime::named("last one").unwrap();
+    let mut scene = scene_on(&runtime);
+    let (client, _log) = scene.client();
+    scene.options.threads.runtime = None;
+    drop(scene);
+    // Only the client keeps them now.
+    drop(runtime);
+    expect_threads("last one", 2);
+    client.shutdown().unwrap();
+    expect_threads("last one", 0);
+}
+
+#[test]
+fn callbacks_run_on_the_thread_that_the_option_says() {
+    for (mode, expected) in [(CallbackMode::Thread, "where callbacks"), (CallbackMode::Worker, "where worker")] {
+        let runtime = Runtime::named("where").unwrap();
+        let mut scene = scene_on(&runtime);
+        scene.options.threads.callbacks = mode;
+        let mut live = scene.connected();
+        let (sender, names) = channel();
+        let handler =
+            move |_: &MqttPublish<'_>| sender.send(std::thread::current().name().map(str::to_string)).unwrap();
+        live.client.add_topic_handler("t", handler).unwrap();
+        live.peer.send(&publish(V5, 0, "t", None, b""));
+        assert_eq!(names.recv_timeout(PATIENCE).unwrap().as_deref(), Some(expected));
+    }
+}
+
+#[test]
+fn a_wait_on_the_worker_ends_at_once_and_calls_and_panics_are_as_ever() {
+    for version in VERSIONS {
+        let broker = EmbeddedBroker::start().unwrap();
+        let mut options = options(broker.address(), "client", version);
+        options.threads.callbacks = CallbackMode::Worker;
+        let (sender, waits) = channel();
+        let client = Client::acting(options, quick(), move |client, event| {
+            match event {
+                MqttEvent::MessageReceived(publish) if publish.topic_name == "in" => {
+                    let publishing = client.publish_tracked("out", &publish.payload, &qos(1)).unwrap();
+                    sender.send((publishing.wait(Duration::from_secs(600)), publishing)).unwrap();
+                    panic!("the test's own panic");
+                }
+                MqttEvent::Error(error) => assert!(error.to_string().contains("the test's own panic"), "{error}"),
+                _ => {}
+            }
+            true
+        });
+        client.connect_and_wait();
+        client.subscribed("#", 2);
+        for number in ["1", "2"] {
+            client.published("in", number.as_bytes(), &qos(2));
+            let (wait, publishing) = waits.recv_timeout(PATIENCE).unwrap();
+            assert_eq!(wait, Err(WaitError::WouldDeadlock));
+            assert_eq!(publishing.wait(PATIENCE).unwrap().outcome, Outcome::Acknowledged);
+        }
+        let messages = client.log.messages(2);
+        assert!(messages.iter().all(|message| message.topic_name == "out"));
+        assert_eq!(messages.iter().map(text).collect::<Vec<_>>(), ["1", "2"]);
+        client.log.wait_for_count(2, |event| matches!(event, MqttEvent::Error(_)));
+        client.shutdown().unwrap();
+    }
+}
+
+#[test]
+fn a_client_is_shut_down_and_dropped_by_its_callback_on_the_worker() {
+    let runtime = Runtime::named("dropper").unwrap();
+    let mut scene = scene_on(&runtime);
+    scene.options.threads.callbacks = CallbackMode::Worker;
+    let Live { client, log, mut peer } = scene.connected();
+    let end = Arc::new(AtomicBool::new(false));
+    let (place, ended) = (Arc::new(OnceLock::new()), Arc::clone(&end));
+    let held = Arc::clone(&place);
+    let handler = move |_: &MqttPublish<'_>| {
+        let client: &std::sync::Mutex<Option<AsyncMqttClient>> = held.get().unwrap();
+        drop(client.lock().unwrap().take());
+        ended.store(true, Ordering::SeqCst);
+    };
+    client.add_topic_handler("t", handler).unwrap();
+    assert!(place.set(std::sync::Mutex::new(Some(client))).is_ok());
+    peer.send(&publish(V5, 0, "t", None, b""));
+    peer.expect(&wire::DISCONNECT);
+    peer.close();
+    log.disconnected();
+    assert!(end.load(Ordering::SeqCst));
+    drop(runtime);
+    drop(scene);
+    expect_threads("dropper", 0);
+}
+
+#[test]
+fn a_callback_that_blocks_delays_callbacks_of_others_and_no_connection() {
+    let runtime = Runtime::new().unwrap();
+    let mut slow = scene_on(&runtime).connected();
+    let mut other = scene_on(&runtime);
+    other.options.keep_alive = 1;
+    let mut other = other.connected();
+    let (entered, has_entered) = channel();
+    let (release, released) = channel::<()>();
+    let handler = move |_: &MqttPublish<'_>| {
+        entered.send(()).unwrap();
+        // It ends when the test says so.
+        let _ = released.recv();
+    };
+    slow.client.add_topic_handler("t", handler).unwrap();
+    slow.peer.send(&publish(V5, 0, "t", None, b""));
+    has_entered.recv_timeout(PATIENCE).unwrap();
+
+    other.peer.send(&publish(V5, 0, "t", None, b"later"));
+    for _ in 0..2 {
+        other.peer.expect(&wire::PINGREQ);
+        other.peer.send(&wire::PINGRESP);
+    }
+    let publishing = other.client.publish_tracked("t", b"", &qos(1)).unwrap();
+    let packet = other.peer.expect_type(3);
+    other.peer.send(&wire::ack(wire::PUBACK, wire::packet_id(&packet)));
+    assert!(publishing.wait(PATIENCE).unwrap().is_success());
+    assert_eq!(other.log.count(is_message), 0);
+    drop(release);
+    assert_eq!(text(&other.log.messages(1)[0]), "later");
+}
+
+#[test]
+fn a_wait_for_a_client_whose_messages_wait_for_the_same_thread_is_told_that_it_never_ends() {
+    let runtime = Runtime::new().unwrap();
+    let waiting = scene_on(&runtime);
+    let mut full = scene_on(&runtime);
+    full.options.limits = Limits { undelivered_bytes: 1, ..Default::default() };
+    let (mut waiting, full) = (waiting.connected(), full.connected());
+    let Live { client: full_client, log: full_log, peer: mut full_peer } = full;
+    let full_client = Arc::new(full_client);
+    let (sender, waits) = channel();
+    let (ready, is_ready) = channel::<()>();
+    let held = Arc::clone(&full_client);
+    let handler = move |_: &MqttPublish<'_>| {
+        is_ready.recv_timeout(PATIENCE).unwrap();
+        sender.send(held.publish_tracked("t", b"", &qos(1)).unwrap().wait(Duration::from_secs(600))).unwrap();
+    };
+    waiting.client.add_topic_handler("t", handler).unwrap();
+    waiting.peer.send(&publish(V5, 0, "t", None, b""));
+    for _ in 0..2 {
+        full_peer.send(&publish(V5, 0, "t", None, b"piles up"));
+    }
+    ready.send(()).unwrap();
+    full_peer.expect_type(3);
+    assert_eq!(waits.recv_timeout(PATIENCE).unwrap(), Err(WaitError::WouldDeadlock));
+    full_log.messages(2);
+    waiting.client.remove_topic_handler("t");
+}
+
+#[test]
+fn a_client_under_a_flood_leaves_the_others_their_turns() {
+    both(|version| {
+        let runtime = Runtime::new().unwrap();
+        let on_runtime = |callbacks| {
+            let mut scene = Scene::new(version);
+            scene.options.threads = on(&runtime, callbacks);
+            scene.connected()
+        };
+        let (mut flooded, mut other) = (on_runtime(CallbackMode::Worker), on_runtime(CallbackMode::Thread));
+        flooded.client.add_topic_handler("flood", |_| {}).unwrap();
+        let (flood, stop) =
+            (publish(version, 0, "flood", None, &[b'x'; 100]).repeat(1000), Arc::new(AtomicBool::new(false)));
+        let (mut writer, stopped) = (flooded.peer.writer(), Arc::clone(&stop));
+        let pouring = std::thread::spawn(move || {
+            while !stopped.load(Ordering::SeqCst) {
+                std::io::Write::write_all(&mut writer, &flood).unwrap();
+            }
+        });
+        for _ in 0..20 {
+            let publishing = other.client.publish_tracked("t", b"", &qos(1)).unwrap();
+            let packet = other.peer.expect_type(3);
+            other.peer.send(&wire::ack(wire::PUBACK, wire::packet_id(&packet)));
+            assert!(publishing.wait(PATIENCE).unwrap().is_success());
+        }
+        stop.store(true, Ordering::SeqCst);
+        pouring.join().unwrap();
+        flooded.client.ping().unwrap();
+        flooded.peer.expect(&wire::PINGREQ);
+    });
+}
+
+#[test]
+fn a_runtime_that_is_shut_down_ends_its_clients_and_takes_no_others() {
+    let runtime = Runtime::named("shut").unwrap();
+    let scenes = [scene_on(&runtime), scene_on(&runtime), scene_on(&runtime)];
+    let lives = scenes.each_ref().map(Scene::connected);
+    let (idle, log) = scenes[0].client();
+    let token = idle.publish("t", b"kept", 1, false).unwrap();
+    let (logs, peers): (Vec<_>, Vec<_>) = lives.into_iter().map(|live| ((live.client, live.log), live.peer)).unzip();
+    let closing = std::thread::spawn(move || {
+        for mut peer in peers {
+            peer.expect(&wire::DISCONNECT);
+        }
+    });
+    runtime.shutdown(PATIENCE).unwrap();
+    closing.join().unwrap();
+    for (client, log) in &logs {
+        log.disconnected();
+        assert_eq!(client.publish("t", b"", 0, false), Err(ClientError::ShutDown));
+    }
+    assert_eq!(log.published(token).outcome, Outcome::Cancelled);
+    expect_threads("shut", 0);
+    let (recorder, _log) = Recorder::new();
+    let start = Instant::now();
+    let refused = AsyncMqttClient::new(scenes[0].options.clone(), recorder, AsyncClientConfig::default());
+    assert_eq!(refused.err(), Some(ClientError::ShutDown));
+    assert!(start.elapsed() < PATIENCE / 2, "what was never there is not waited for");
+    runtime.shutdown(Duration::ZERO).unwrap();
+}
+
+#[test]
+fn attempts_at_a_peer_that_never_answers_take_few_threads_and_hold_up_no_other_peer() {
+    let runtime = Runtime::named("dialer").unwrap();
+    let (address, _guard) = unanswering_address();
+    let stuck: Vec<_> = (0..50)
+        .map(|number| {
+            let mut options: MqttClientOptions = options(address, &format!("stuck-{number}"), V5);
+            options.timeouts.drain = Duration::ZERO;
+            options.threads = on(&runtime, CallbackMode::Thread);
+            let client = Client::new(options, quick());
+            client.connect().unwrap();
+            client
+        })
+        .collect();
+    let live = scene_on(&runtime).connected();
+    if let Some(connecting) = threads_named("dialer connect") {
+        assert!((1..=8).contains(&connecting), "{connecting} threads");
+    }
+    live.client.publish("t", b"", 0, false).unwrap();
+    // Those that have had no thread yet end as quickly as those that have.
+    stuck.iter().for_each(|client| client.shutdown().unwrap());
+}
