@@ -41,10 +41,20 @@ pub struct SentPacket<'a> {
     pub packet: Packet<'a>,
 }
 
+impl<'a> SentPacket<'a> {
+    /// A packet of this version from this side.
+    ///
+    /// # Errors
+    /// As [`Arbitrary::arbitrary`].
+    pub fn of(u: &mut Unstructured<'a>, version: ProtocolVersion, from: Role) -> Result<Self> {
+        Ok(Self { version, from, packet: packet(u, version, from)? })
+    }
+}
+
 impl<'a> Arbitrary<'a> for SentPacket<'a> {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let (version, from) = (u.arbitrary()?, u.arbitrary()?);
-        Ok(Self { version, from, packet: packet(u, version, from)? })
+        Self::of(u, version, from)
     }
 }
 
