@@ -190,3 +190,15 @@ fn messages_of_qos_0_are_counted_once_the_transport_has_them() {
     session.handle_closed(now);
     assert_eq!(session.storage_mut().take_sent_messages(), 1, "the end of the connection does not forget it");
 }
+
+/// A limit below the length of a packet lets one at a time pass.
+#[test]
+fn a_wire_of_no_bytes_takes_one_packet_at_a_time() {
+    Setup::new().heap().limits(|limits| limits.wire_bytes = 0).run(|rig| {
+        let id = rig.publish(AtLeastOnce, "a");
+        rig.publish(ExactlyOnce, "b");
+        assert_eq!(rig.sent(), [format!("PUBLISH {id} q1 t a"), format!("PUBLISH {} q2 t b", id + 1)]);
+        rig.disconnect().expect("connected");
+        assert_eq!(rig.sent(), ["DISCONNECT"]);
+    });
+}

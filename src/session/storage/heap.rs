@@ -235,7 +235,8 @@ impl Store for &mut Heap {
     }
 
     fn has_wire_room(&self) -> bool {
-        self.wire.waiting() < self.limits.wire_bytes
+        // An empty wire takes a packet whatever the limit: nothing else could ever leave.
+        self.wire.waiting() < self.limits.wire_bytes.max(1)
     }
 
     fn waiting(&self) -> usize {
