@@ -14,6 +14,7 @@ mod errors;
 mod full;
 mod inbound;
 mod keep_alive;
+mod link_faults;
 mod long_messages;
 mod model;
 mod outbound;

@@ -14,8 +14,10 @@ use flowsdk::session::{
 use flowsdk::time::Instant;
 use flowsdk::types::{PacketId, ProtocolVersion, QoS, ReasonCode};
 
+mod broker;
 mod packets;
 
+pub(crate) use broker::Broker;
 pub(crate) use packets::*;
 
 pub(crate) use flowsdk::types::ProtocolVersion::{V3_1_1, V5};
