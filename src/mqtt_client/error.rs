@@ -41,6 +41,9 @@ pub enum ClientError {
     /// again when some are done.
     #[error("the command queue is full")]
     QueueFull,
+    /// The call was made inside a callback and would have had to wait for room in the queue.
+    #[error("the command queue is full, and a callback does not wait for room")]
+    WouldDeadlock,
     /// There is no connection, and messages are not buffered without one.
     #[error("not connected, and messages are not buffered (buffer_messages is false)")]
     NotConnected,
@@ -83,6 +86,7 @@ impl From<ClientError> for io::Error {
     fn from(error: ClientError) -> Self {
         let kind = match &error {
             ClientError::QueueFull => io::ErrorKind::WouldBlock,
+            ClientError::WouldDeadlock => io::ErrorKind::Deadlock,
             ClientError::NotConnected => io::ErrorKind::NotConnected,
             ClientError::ShutDown => io::ErrorKind::BrokenPipe,
             ClientError::StillRunning { .. } => io::ErrorKind::TimedOut,

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::callbacks::{Callbacks, Listener, TopicHandler, TopicHandlers};
-use super::client::{PublishResult, SubscribeResult, UnsubscribeResult};
-use super::command::{Acknowledgement, Command, Publishing, Requesting, RequestingKind};
+use super::client::{SubscribeResult, UnsubscribeResult};
+use super::command::{Acknowledgement, Command, Requesting, RequestingKind};
 use super::config::AsyncClientConfig;
 use super::connection::Connection;
 use super::dispatch::{self, Dispatcher};
@@ -11,16 +11,14 @@ use super::error::ClientError;
 use super::event::{MqttPublish, Receipt};
 use super::handler::MqttEventHandler;
 use super::hub::NoteEnd;
-use super::options::{CallbackMode, MqttClientOptions, PublishOptions, SubscribeOptions, TopicSubscription};
-use super::outbound_properties::message_properties;
+use super::options::{CallbackMode, MqttClientOptions, SubscribeOptions, TopicSubscription};
 use super::receiver::EventReceiver;
 use super::runtime::Runtime;
 use super::shared::{Bounds, Shared};
 use super::token::{Completion, Token, Tracked};
 use super::validate;
-use crate::codec::{Properties, Writer};
-use crate::packet::{AckKind, Delivery, Publish};
-use crate::types::{PacketId, QoS, ReasonCode, Role, TopicFilter, TopicName};
+use crate::packet::AckKind;
+use crate::types::{QoS, ReasonCode, Role, TopicFilter};
 
 /// An MQTT client that works on a thread of its own and tells by callbacks.
 ///
@@ -29,9 +27,9 @@ use crate::types::{PacketId, QoS, ReasonCode, Role, TopicFilter, TopicName};
 ///
 /// Dropping a client shuts it down as [`AsyncMqttClient::shutdown`] does.
 pub struct AsyncMqttClient {
-    shared: Arc<Shared>,
-    options: Arc<MqttClientOptions>,
-    buffers_messages: bool,
+    pub(super) shared: Arc<Shared>,
+    pub(super) options: Arc<MqttClientOptions>,
+    pub(super) buffers_messages: bool,
     topic_handlers: Arc<TopicHandlers>,
 }
 
@@ -122,77 +120,6 @@ impl AsyncMqttClient {
     /// [`ClientError::ShutDown`], here as in every other call.
     pub fn connect(&self) -> Result<(), ClientError> {
         self.shared.submit_control(Command::Connect)
-    }
-
-    /// Publishes a message (section 3.3). `qos` is 0, 1 or 2. Messages of one QoS keep their order; one of QoS 0 may overtake
-    /// others that wait for the server's window.
-    ///
-    /// # Errors
-    /// [`ClientError::InvalidTopic`], [`ClientError::InvalidQoS`], [`ClientError::Encode`], [`ClientError::QueueFull`],
-    /// [`ClientError::NotConnected`] where messages are not buffered, [`ClientError::ShutDown`].
-    pub fn publish(&self, topic: &str, payload: &[u8], qos: u8, retain: bool) -> Result<Token, ClientError> {
-        self.publish_with(topic, payload, &PublishOptions { qos, retain, ..Default::default() })
-    }
-
-    /// Publishes a message with properties.
-    ///
-    /// # Errors
-    /// As [`AsyncMqttClient::publish`].
-    pub fn publish_with(&self, topic: &str, payload: &[u8], options: &PublishOptions) -> Result<Token, ClientError> {
-        self.submit_publish(topic, payload, options, None)
-    }
-
-    /// Publishes a message whose result can be waited for or awaited.
-    ///
-    /// # Errors
-    /// As [`AsyncMqttClient::publish`].
-    pub fn publish_tracked(
-        &self,
-        topic: &str,
-        payload: &[u8],
-        options: &PublishOptions,
-    ) -> Result<Tracked<PublishResult>, ClientError> {
-        let completion = Completion::new();
-        let token = self.submit_publish(topic, payload, options, Some(Arc::clone(&completion)))?;
-        Ok(Tracked::new(token, completion, Arc::clone(&self.shared)))
-    }
-
-    fn submit_publish(
-        &self,
-        topic: &str,
-        payload: &[u8],
-        options: &PublishOptions,
-        tracked: Option<Arc<Completion<PublishResult>>>,
-    ) -> Result<Token, ClientError> {
-        let qos = QoS::from_bits(options.qos).ok_or(ClientError::InvalidQoS(options.qos))?;
-        let name = TopicName::new(topic).map_err(|error| ClientError::invalid_topic(topic, error))?;
-        if !self.buffers_messages && !self.shared.wants_connection() {
-            return Err(ClientError::NotConnected);
-        }
-        let properties = message_properties(&options.properties);
-        let publish = Publish {
-            topic: name.as_str(),
-            payload,
-            retain: options.retain,
-            delivery: Delivery::first(qos, PacketId::MIN),
-            properties: Properties::new(&properties),
-        };
-        // Room for everything but properties, so that a message costs one allocation.
-        let mut frame = Vec::with_capacity(topic.len() + payload.len() + MOST_HEAD);
-        publish.encode(&mut Writer::appending(&mut frame), self.options.protocol.version, Role::Client)?;
-        let len = frame.len();
-        let token = self.shared.next_token();
-        let publishing = Publishing {
-            token,
-            qos,
-            frame,
-            published_at: Instant::now(),
-            expiry: options.properties.message_expiry_interval,
-            tracked,
-            in_queue: true,
-        };
-        self.shared.submit(Command::Publish(publishing), len)?;
-        Ok(token)
     }
 
     /// Subscribes to a topic filter (section 3.8). `qos` is 0, 1 or 2. A subscription made while there is no connection is
@@ -395,9 +322,6 @@ impl std::fmt::Debug for AsyncMqttClient {
         f.debug_struct("AsyncMqttClient").field("options", &self.options).finish_non_exhaustive()
     }
 }
-
-/// The longest head of a PUBLISH without its topic and properties: five bytes of fixed header, two lengths, an identifier.
-const MOST_HEAD: usize = 10;
 
 /// The part of a filter that messages are matched against.
 fn plain_filter(filter: &str) -> Result<&str, ClientError> {

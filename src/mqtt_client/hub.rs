@@ -109,6 +109,11 @@ impl Hub {
         News { abandoned: mailbox.abandoned, shut: mailbox.shut }
     }
 
+    /// Whether something has come.
+    pub(super) fn has_news(&self) -> bool {
+        !lock(&self.mailbox).is_empty()
+    }
+
     /// Says that the worker is about to sleep; `false` if something has come.
     pub(super) fn fall_asleep(&self) -> bool {
         let mut mailbox = lock(&self.mailbox);

@@ -41,10 +41,12 @@ mod hub;
 mod options;
 mod outbound_properties;
 mod properties;
+mod publish;
 mod receiver;
 mod reconnect;
 mod runtime;
 mod shared;
+mod spin;
 mod timers;
 mod token;
 mod transport;
@@ -65,6 +67,7 @@ pub use options::{
     SessionLossPolicy, SubscribeOptions, Threads, Timeouts, TopicSubscription, Will,
 };
 pub use properties::PropertyBlock;
+pub use publish::{BatchMessage, BatchResult};
 pub use receiver::EventReceiver;
 pub use runtime::Runtime;
 pub use token::{Token, Tracked};

@@ -221,6 +221,11 @@ pub struct Threads {
     pub runtime: Option<Runtime>,
     /// Where callbacks run. [`with_receiver`](super::AsyncMqttClient::with_receiver) makes no use of it.
     pub callbacks: CallbackMode,
+    /// How long the worker looks for an answer again and again before it sleeps (default: zero, which turns that off). It
+    /// saves the time to fall asleep and to wake, and pays where answers come within some ten microseconds and
+    /// a core is free: 50 µs suits a broker on the same machine or rack. It spins only when something was just sent or is not
+    /// acknowledged, gives way to other threads, and gives up for a while when it was in vain.
+    pub spin: Duration,
 }
 
 /// Where callbacks run.
@@ -385,7 +390,7 @@ impl TopicSubscription {
 }
 
 /// What belongs to a whole subscribe or unsubscribe (v5.0).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SubscribeOptions {
     /// Comes with every message of these subscriptions: 1 to 268,435,455.
     pub subscription_identifier: Option<u32>,

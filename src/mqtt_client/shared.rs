@@ -1,7 +1,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::command::{Acknowledgement, Command};
+use super::command::{Acknowledgement, Command, Publishing};
 use super::error::ClientError;
 use super::hub::{End, Hub};
 use super::token::{Token, Waiting};
@@ -10,6 +11,9 @@ use super::token::{Token, Waiting};
 pub(super) struct Shared {
     pub(super) hub: Arc<Hub>,
     queue: Mutex<Queue>,
+    /// Threads that wait for room in the queue, and what wakes them.
+    waiting_for_room: AtomicUsize,
+    has_room: Condvar,
     bounds: Bounds,
     last_token: AtomicU64,
     /// Results that wait for their callbacks.
@@ -55,11 +59,21 @@ struct Queue {
     shut: bool,
 }
 
+impl Queue {
+    fn push(&mut self, command: Command, bytes: usize) {
+        self.places += 1;
+        self.bytes += bytes;
+        self.commands.push(command);
+    }
+}
+
 impl Shared {
     pub(super) fn new(hub: Arc<Hub>, bounds: Bounds) -> Self {
         Self {
             hub,
             queue: Mutex::default(),
+            waiting_for_room: AtomicUsize::new(0),
+            has_room: Condvar::new(),
             bounds,
             last_token: AtomicU64::new(0),
             unreported: AtomicUsize::new(0),
@@ -78,25 +92,115 @@ impl Shared {
         Token(self.last_token.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
+    /// As many tokens one after the other; the first of them.
+    pub(super) fn next_tokens(&self, count: usize) -> Token {
+        Token(self.last_token.fetch_add(count as u64, Ordering::Relaxed) + 1)
+    }
+
     /// Hands a command that takes a place in the queue to the worker.
     pub(super) fn submit(&self, command: Command, bytes: usize) -> Result<(), ClientError> {
-        if self.unreported.load(Ordering::Relaxed) >= self.bounds.unreported {
-            return Err(ClientError::QueueFull);
-        }
         let mut queue = lock(&self.queue);
+        self.check_room(&queue, bytes)?;
+        queue.push(command, bytes);
+        self.wake_sleeper(queue);
+        Ok(())
+    }
+
+    /// Hands over messages for as long as there is room, and says why there is no more; what is left has not been taken.
+    pub(super) fn submit_publishes(&self, publishings: &mut std::vec::IntoIter<Publishing>) -> Option<ClientError> {
+        let mut queue = lock(&self.queue);
+        let mut refused = None;
+        while let Some(bytes) = publishings.as_slice().first().map(|publishing| publishing.frame.len()) {
+            refused = self.check_room(&queue, bytes).err();
+            if refused.is_some() {
+                break;
+            }
+            if let Some(publishing) = publishings.next() {
+                queue.push(Command::Publish(publishing), bytes);
+            }
+        }
+        self.wake_sleeper(queue);
+        refused
+    }
+
+    /// As [`Self::submit`], when there is room.
+    pub(super) fn submit_when_there_is_room(
+        &self,
+        command: Command,
+        bytes: usize,
+        deadline: Option<Instant>,
+    ) -> Result<(), ClientError> {
+        let mut queue = lock(&self.queue);
+        if let Err(error) = self.check_room(&queue, bytes) {
+            if error != ClientError::QueueFull {
+                return Err(error);
+            }
+            queue = self.wait_until_half_empty(queue, bytes, deadline)?;
+        }
+        queue.push(command, bytes);
+        self.wake_sleeper(queue);
+        Ok(())
+    }
+
+    /// Waits until the queue is half empty and takes an item of so many bytes.
+    pub(super) fn wait_for_room(&self, bytes: usize, deadline: Option<Instant>) -> Result<(), ClientError> {
+        self.wait_until_half_empty(lock(&self.queue), bytes, deadline).map(drop)
+    }
+
+    fn wait_until_half_empty<'q>(
+        &'q self,
+        mut queue: MutexGuard<'q, Queue>,
+        bytes: usize,
+        deadline: Option<Instant>,
+    ) -> Result<MutexGuard<'q, Queue>, ClientError> {
+        if self.hub.is_callback_thread() || self.hub.is_worker() {
+            return Err(ClientError::WouldDeadlock);
+        }
+        self.waiting_for_room.fetch_add(1, Ordering::SeqCst);
+        let result = loop {
+            match self.check_room(&queue, bytes) {
+                Ok(()) if self.is_half_empty(&queue) => break Ok(()),
+                Ok(()) | Err(ClientError::QueueFull) => {}
+                Err(error) => break Err(error),
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            queue = match left {
+                Some(Duration::ZERO) => break Err(ClientError::QueueFull),
+                Some(left) => self.has_room.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.has_room.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            };
+        };
+        self.waiting_for_room.fetch_sub(1, Ordering::SeqCst);
+        result.map(|()| queue)
+    }
+
+    fn check_room(&self, queue: &Queue, bytes: usize) -> Result<(), ClientError> {
         if queue.shut {
             return Err(ClientError::ShutDown);
         }
-        let is_full = queue.places >= self.bounds.commands;
-        // One item above the bound in bytes passes when nothing else waits, or it never could.
-        if is_full || (queue.bytes > 0 && queue.bytes + bytes > self.bounds.bytes) {
-            return Err(ClientError::QueueFull);
+        let is_full = queue.places >= self.bounds.commands
+            || self.unreported.load(Ordering::SeqCst) >= self.bounds.unreported
+            // One item above the bound in bytes passes when nothing else waits, or it never could.
+            || (queue.bytes > 0 && queue.bytes + bytes > self.bounds.bytes);
+        if is_full { Err(ClientError::QueueFull) } else { Ok(()) }
+    }
+
+    fn is_half_empty(&self, queue: &Queue) -> bool {
+        queue.places <= self.bounds.commands / 2
+            && queue.bytes <= self.bounds.bytes / 2
+            && self.unreported.load(Ordering::SeqCst) <= self.bounds.unreported / 2
+    }
+
+    /// Lets those go on that wait for room, if there is enough of it.
+    fn tell_room(&self, queue: &Queue) {
+        if self.waiting_for_room.load(Ordering::SeqCst) > 0 && self.is_half_empty(queue) {
+            self.has_room.notify_all();
         }
-        queue.places += 1;
-        queue.bytes += bytes;
-        queue.commands.push(command);
-        self.wake_sleeper(queue);
-        Ok(())
+    }
+
+    /// Places that are free in the queue at the moment.
+    pub(super) fn places_left(&self) -> usize {
+        self.bounds.commands.saturating_sub(lock(&self.queue).places)
     }
 
     /// Hands over a command that is never refused for lack of room. Repeated ones come to one.
@@ -106,7 +210,10 @@ impl Shared {
             return Err(ClientError::ShutDown);
         }
         match command {
-            Command::Shutdown => queue.shut = true,
+            Command::Shutdown => {
+                queue.shut = true;
+                self.has_room.notify_all();
+            }
             Command::Connect => self.set_wants_connection(true),
             Command::Disconnect(_) => self.set_wants_connection(false),
             _ => {}
@@ -153,6 +260,7 @@ impl Shared {
             let mut queue = lock(&self.queue);
             queue.places = queue.places.saturating_sub(places.count);
             queue.bytes = queue.bytes.saturating_sub(places.bytes);
+            self.tell_room(&queue);
             *places = Places::default();
         }
     }
@@ -192,7 +300,11 @@ impl Shared {
     }
 
     pub(super) fn remove_unreported(&self, count: usize) {
-        self.unreported.fetch_sub(count, Ordering::Relaxed);
+        let before = self.unreported.fetch_sub(count, Ordering::SeqCst);
+        let half = self.bounds.unreported / 2;
+        if before > half && before - count <= half && self.waiting_for_room.load(Ordering::SeqCst) > 0 {
+            self.tell_room(&lock(&self.queue));
+        }
     }
 
     pub(super) fn add_undelivered(&self, bytes: usize) {

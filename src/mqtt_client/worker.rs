@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
@@ -11,6 +12,7 @@ use mio::{Events, Poll, Token};
 use super::command::Command;
 use super::connection::{Connection, Means, Turn};
 use super::hub::Hub;
+use super::spin::Spin;
 use super::timers::Timers;
 
 /// What the waker is known by in the poll. A client's transport is known by its place.
@@ -30,6 +32,9 @@ pub(super) struct Worker {
     /// Clients that have something to do, in the order of their turns.
     runnable: VecDeque<usize>,
     timers: Timers,
+    spin: Spin,
+    /// How long to spin for the answers that the last turns hope for.
+    hope: Duration,
     /// What connections read into.
     buffer: Vec<u8>,
     arrivals: Vec<Connection>,
@@ -56,6 +61,8 @@ impl Worker {
             free: Vec::new(),
             runnable: VecDeque::new(),
             timers: Timers::default(),
+            spin: Spin::default(),
+            hope: Duration::ZERO,
             buffer: Vec::new(),
             arrivals: Vec::new(),
             called: Vec::new(),
@@ -74,16 +81,7 @@ impl Worker {
             if !self.can_come && self.free.len() == self.places.len() {
                 return;
             }
-            let timeout = if self.runnable.is_empty() && self.hub.fall_asleep() {
-                self.timers.next().map(|at| at.saturating_duration_since(Instant::now()))
-            } else {
-                // However busy: sockets are heard in every round.
-                Some(Duration::ZERO)
-            };
-            // A poll that fails (a signal) is like one that comes back with nothing.
-            if self.poll.poll(&mut events, timeout.map(round_up)).is_err() {
-                events.clear();
-            }
+            self.wait(&mut events);
             self.hub.has_woken();
             for event in events.iter().filter(|event| event.token() != WAKE) {
                 let Token(place) = event.token();
@@ -93,6 +91,46 @@ impl Worker {
                 }
             }
             self.look_at_the_clock();
+        }
+    }
+
+    /// Waits for sockets, for news and for time. However busy: sockets are heard in every round.
+    fn wait(&mut self, events: &mut Events) {
+        let is_idle = self.runnable.is_empty();
+        if is_idle && self.spin(events) {
+            return;
+        }
+        let timeout = if is_idle && self.hub.fall_asleep() {
+            self.timers.next().map(|at| round_up(at.saturating_duration_since(Instant::now())))
+        } else {
+            Some(Duration::ZERO)
+        };
+        self.poll(events, timeout);
+    }
+
+    /// Looks again and again for as long as an answer may come soon; whether something has come.
+    fn spin(&mut self, events: &mut Events) -> bool {
+        if self.hope.is_zero() || !self.spin.is_worth_it() {
+            return false;
+        }
+        let start = Instant::now();
+        let due = self.timers.next();
+        loop {
+            self.poll(events, Some(Duration::ZERO));
+            let now = Instant::now();
+            let has_come = !events.is_empty() || self.hub.has_news() || due.is_some_and(|due| now >= due);
+            if has_come || now.saturating_duration_since(start) >= self.hope {
+                self.spin.note(has_come);
+                return has_come;
+            }
+            thread::yield_now();
+        }
+    }
+
+    fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) {
+        // A poll that fails (a signal) is like one that comes back with nothing.
+        if self.poll.poll(events, timeout).is_err() {
+            events.clear();
         }
     }
 
@@ -143,6 +181,7 @@ impl Worker {
     /// One turn for each client that has something to do.
     fn take_turns(&mut self) {
         let count = self.runnable.len();
+        self.hope = Duration::ZERO;
         let budget = (ROUND / count.max(1)).max(LEAST_TURN);
         for _ in 0..count {
             let Some(place) = self.runnable.pop_front() else { return };
@@ -153,6 +192,7 @@ impl Worker {
                 Turn::Ended => self.let_go(place),
                 Turn::Wait(until) if client.connection.shared().fall_asleep(place) => {
                     client.is_runnable = false;
+                    self.hope = self.hope.max(client.connection.spin());
                     self.timers.set(place, client.until, until);
                     client.until = until;
                 }

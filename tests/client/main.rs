@@ -20,6 +20,7 @@ mod scripted_progress;
 mod scripted_refusals;
 mod scripted_requests;
 mod scripted_resume;
+mod scripted_room;
 mod scripted_setup;
 
 // Clients that share threads.

@@ -19,7 +19,7 @@ use crate::support::scripted_broker::unanswering_address;
 use crate::support::{PATIENCE, wait_until, wire};
 
 fn on(runtime: &Runtime, callbacks: CallbackMode) -> Threads {
-    Threads { runtime: Some(runtime.clone()), callbacks }
+    Threads { runtime: Some(runtime.clone()), callbacks, ..Default::default() }
 }
 
 /// A scene whose client uses a runtime.
@@ -326,4 +326,37 @@ fn attempts_at_a_peer_that_never_answers_take_few_threads_and_hold_up_no_other_p
     live.client.publish("t", b"", 0, false).unwrap();
     // Those that have had no thread yet end as quickly as those that have.
     stuck.iter().for_each(|client| client.shutdown().unwrap());
+}
+
+/// How often the worker of a runtime has gone to sleep so far.
+#[cfg(target_os = "linux")]
+fn sleeps(worker: &str) -> u64 {
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    let mut found = tasks.filter(|task| read(task.join("comm")).trim() == worker);
+    let status = read(found.next().unwrap().join("status"));
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_worker_that_spins_does_not_sleep_between_a_message_and_its_answer() {
+    const EXCHANGES: u64 = 100;
+    let slept = |name: &str, spin| {
+        let runtime = Runtime::named(name).unwrap();
+        let mut scene = scene_on(&runtime);
+        scene.options.threads.spin = spin;
+        let mut live = scene.connected();
+        let before = sleeps(&format!("{name} worker"));
+        for _ in 0..EXCHANGES {
+            let publishing = live.client.publish_tracked("t", b"", &qos(1)).unwrap();
+            let packet = live.peer.expect_type(3);
+            live.peer.send(&wire::ack(wire::PUBACK, wire::packet_id(&packet)));
+            assert!(publishing.wait(PATIENCE).unwrap().is_success());
+        }
+        sleeps(&format!("{name} worker")) - before
+    };
+    let (with, without) = (slept("spin", Duration::from_secs(1)), slept("calm", Duration::ZERO));
+    assert!(without >= EXCHANGES && with < EXCHANGES / 2, "{with} with, {without} without");
 }

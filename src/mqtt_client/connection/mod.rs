@@ -3,6 +3,7 @@
 mod incoming;
 mod link;
 mod outgoing;
+mod subscriptions;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -14,6 +15,7 @@ use mio::{Registry, Token as PollToken};
 
 use self::incoming::Input;
 use self::link::Link;
+use self::subscriptions::Subscriptions;
 use super::client::PingResult;
 use super::command::{Acknowledgement, Command, Publishing, Requesting};
 use super::config::AsyncClientConfig;
@@ -21,10 +23,9 @@ use super::dispatch::Outlet;
 use super::error::ClientError;
 use super::event::MqttEvent;
 use super::hub::NoteEnd;
-use super::options::{MqttClientOptions, Peer, SubscribeOptions, TopicSubscription};
+use super::options::{MqttClientOptions, Peer};
 use super::reconnect::Backoff;
 use super::shared::{Places, Shared};
-use super::token::Token;
 use crate::macros::client_event;
 use crate::session::{Acknowledgement as Acknowledging, Config, Heap, HeapLimits, Oversize, Session};
 use crate::time;
@@ -58,6 +59,8 @@ pub(super) struct Connection {
     held_back: Vec<Command>,
     /// There is more to do at once.
     again: bool,
+    /// This turn has given bytes to the transport.
+    has_written: bool,
     /// Messages that the session does not have, in order, and their bytes.
     pending: VecDeque<Publishing>,
     pending_bytes: usize,
@@ -70,7 +73,7 @@ pub(super) struct Connection {
     /// Requests without their answer.
     unanswered: HashMap<PacketId, Requesting>,
     /// What to subscribe when the server has no session.
-    subscriptions: Vec<Wanted>,
+    subscriptions: Subscriptions,
     /// Pings that the application has asked for and that are not sent, and since when the others are on their way.
     wanted_pings: usize,
     pings: Vec<Instant>,
@@ -89,14 +92,6 @@ struct Drain {
     until: Instant,
     reason: ReasonCode,
     shutdown: bool,
-}
-
-/// A subscription that the server has granted, or that the options ask for.
-struct Wanted {
-    topic: TopicSubscription,
-    options: SubscribeOptions,
-    /// The call that has made it; none for those of the options.
-    made_by: Option<Token>,
 }
 
 /// What a turn has of its worker.
@@ -129,7 +124,7 @@ impl Connection {
     ) -> Self {
         let now = Instant::now();
         let end = NoteEnd::worker(&shared.end);
-        let subscriptions = options.subscription_topics.iter().cloned().map(Wanted::by_options).collect();
+        let subscriptions = Subscriptions::new(&options.subscription_topics);
         Self {
             poll_token: PollToken(0),
             session: Session::new(session_config(&options), Heap::new(heap_limits(&options))),
@@ -149,6 +144,7 @@ impl Connection {
             shut_down_by: None,
             held_back: Vec::new(),
             again: false,
+            has_written: false,
             pending: VecDeque::new(),
             pending_bytes: 0,
             unsent: VecDeque::new(),
@@ -172,6 +168,7 @@ impl Connection {
     /// Does everything that can be done now, within what the worker gives.
     pub(super) fn turn(&mut self, means: &mut Means<'_>) -> Turn {
         self.now = Instant::now();
+        self.has_written = false;
         self.take_commands();
         self.drive_link(means.registry);
         if self.link.is_up() {
@@ -197,6 +194,13 @@ impl Connection {
     /// What the worker knows it by from now on.
     pub(super) const fn set_poll_token(&mut self, token: PollToken) {
         self.poll_token = token;
+    }
+
+    /// How long it is worth to look for an answer before sleeping.
+    pub(super) fn spin(&self) -> Duration {
+        let hopes =
+            self.has_written || !self.in_flight.is_empty() || !self.unanswered.is_empty() || !self.pings.is_empty();
+        if hopes && self.link.is_up() { self.options.threads.spin } else { Duration::ZERO }
     }
 
     /// What it has in common with its handle.
@@ -352,12 +356,6 @@ impl Connection {
             let round_trip = Some(self.now.saturating_duration_since(since));
             self.outlet.tell_result(MqttEvent::PingResponse(PingResult { success: true, round_trip }));
         }
-    }
-}
-
-impl Wanted {
-    fn by_options(topic: TopicSubscription) -> Self {
-        Self { topic, options: SubscribeOptions::default(), made_by: None }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::{Connection, Wanted};
+use super::Connection;
 use crate::codec::Property;
 use crate::macros::client_event;
 use crate::mqtt_client::client::{
@@ -14,14 +14,10 @@ use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::options::{SessionLossPolicy, TopicSubscription};
 use crate::mqtt_client::outbound_properties::subscribe_properties;
 use crate::mqtt_client::properties::PropertyBlock;
-use crate::mqtt_client::token::Token;
 use crate::mqtt_client::transport::MAX_SLICES;
 use crate::packet::{Filters, Packet, Subscription, Subscriptions};
 use crate::session::{DropReason, Full, Misuse};
 use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
-
-/// Filters that are restored by one packet: some servers take no more than eight.
-const RESTORED_TOGETHER: usize = 8;
 
 /// A SUBACK or UNSUBACK.
 pub(super) struct Answered {
@@ -297,13 +293,8 @@ impl Connection {
             self.freed.add(0);
         }
         if let RequestingKind::Unsubscribe(filters, _) = &requesting.kind {
-            self.forget_subscriptions(filters, requesting.token);
+            self.subscriptions.forget(filters, requesting.token);
         }
-    }
-
-    /// Subscriptions that were made before a call to unsubscribe are not wanted any more.
-    fn forget_subscriptions(&mut self, filters: &[String], before: Option<Token>) {
-        self.subscriptions.retain(|wanted| wanted.made_by > before || !filters.contains(&wanted.topic.topic_filter));
     }
 
     /// The server has answered a request.
@@ -314,17 +305,11 @@ impl Connection {
             RequestingKind::Subscribe(..) if requesting.token.is_none() => {}
             RequestingKind::Subscribe(topics, _) => {
                 for (topic, code) in topics.iter().zip(&answer.codes) {
-                    self.subscriptions.retain(|known| known.topic.topic_filter != topic.topic_filter);
-                    if *code < 0x80 {
-                        self.subscriptions.push(Wanted {
-                            topic: topic.clone(),
-                            options: requesting.options.clone(),
-                            made_by: requesting.token,
-                        });
-                    }
+                    let granted = *code < 0x80;
+                    self.subscriptions.answer(topic, &requesting.options, requesting.token, granted);
                 }
             }
-            RequestingKind::Unsubscribe(filters, _) => self.forget_subscriptions(filters, requesting.token),
+            RequestingKind::Unsubscribe(filters, _) => self.subscriptions.forget(filters, requesting.token),
         }
         self.finish_request(requesting, Some(answer), Outcome::Acknowledged);
     }
@@ -369,22 +354,7 @@ impl Connection {
     pub(super) fn restore_subscriptions(&mut self) {
         // What was being restored on an earlier connection is among them.
         self.requests.retain(|requesting| requesting.token.is_some());
-        let mut by_options: Vec<Requesting> = Vec::new();
-        for Wanted { topic, options, .. } in &self.subscriptions {
-            let same = by_options.iter_mut().rfind(|requesting| requesting.options == *options);
-            match same.map(|requesting| &mut requesting.kind) {
-                Some(RequestingKind::Subscribe(topics, _)) if topics.len() < RESTORED_TOGETHER => {
-                    topics.push(topic.clone());
-                }
-                _ => by_options.push(Requesting {
-                    token: None,
-                    options: options.clone(),
-                    kind: RequestingKind::Subscribe(vec![topic.clone()], None),
-                    in_queue: false,
-                }),
-            }
-        }
-        for requesting in by_options.into_iter().rev() {
+        for requesting in self.subscriptions.restore().into_iter().rev() {
             self.requests.push_front(requesting);
         }
     }
@@ -427,7 +397,10 @@ impl Connection {
             }
             match up.transport.write(slices.get(..count).unwrap_or(&[])) {
                 Ok(0) => self.note_write_error(io::ErrorKind::WriteZero.into()),
-                Ok(written) => self.session.consume_transmit(now, written),
+                Ok(written) => {
+                    self.has_written = true;
+                    self.session.consume_transmit(now, written);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => up.writable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => self.note_write_error(error),

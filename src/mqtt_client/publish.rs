@@ -1,0 +1,228 @@
+//! The calls that publish.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::client::PublishResult;
+use super::command::{Command, Publishing};
+use super::error::ClientError;
+use super::handle::AsyncMqttClient;
+use super::options::PublishOptions;
+use super::outbound_properties::message_properties;
+use super::token::{Completion, Token, Tracked};
+use crate::codec::{Properties, Writer};
+use crate::macros::Bytes;
+use crate::packet::{Delivery, Publish};
+use crate::types::{PacketId, QoS, Role, TopicName};
+
+impl AsyncMqttClient {
+    /// Publishes a message (section 3.3). `qos` is 0, 1 or 2. Messages of one QoS keep their order; one of QoS 0 may overtake
+    /// others that wait for the server's window.
+    ///
+    /// # Errors
+    /// [`ClientError::InvalidTopic`], [`ClientError::InvalidQoS`], [`ClientError::Encode`], [`ClientError::QueueFull`],
+    /// [`ClientError::NotConnected`] where messages are not buffered, [`ClientError::ShutDown`].
+    pub fn publish(&self, topic: &str, payload: &[u8], qos: u8, retain: bool) -> Result<Token, ClientError> {
+        self.publish_with(topic, payload, &PublishOptions { qos, retain, ..Default::default() })
+    }
+
+    /// Publishes a message with properties.
+    ///
+    /// # Errors
+    /// As [`AsyncMqttClient::publish`].
+    pub fn publish_with(&self, topic: &str, payload: &[u8], options: &PublishOptions) -> Result<Token, ClientError> {
+        self.submit_publish(topic, payload, options, None)
+    }
+
+    /// Publishes a message whose result can be waited for or awaited.
+    ///
+    /// # Errors
+    /// As [`AsyncMqttClient::publish`].
+    pub fn publish_tracked(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        options: &PublishOptions,
+    ) -> Result<Tracked<PublishResult>, ClientError> {
+        let completion = Completion::new();
+        let token = self.submit_publish(topic, payload, options, Some(Arc::clone(&completion)))?;
+        Ok(Tracked::new(token, completion, Arc::clone(&self.shared)))
+    }
+
+    /// Publishes a message, and waits up to `timeout` for room where the queue is full: for producers that want to be held
+    /// back instead of [`ClientError::QueueFull`]. Waiting producers go on when the queue is half empty, so that they are
+    /// not woken for each place. It does not wait for the message to be sent or acknowledged.
+    ///
+    /// # Errors
+    /// As [`AsyncMqttClient::publish`], [`ClientError::QueueFull`] when the time is over. Inside a callback it never waits:
+    /// [`ClientError::WouldDeadlock`] where it would.
+    pub fn publish_wait(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        options: &PublishOptions,
+        timeout: Duration,
+    ) -> Result<Token, ClientError> {
+        let publishing = self.prepare(topic, payload, options, self.shared.next_token())?;
+        let (token, len) = (publishing.token, publishing.frame.len());
+        self.shared.submit_when_there_is_room(
+            Command::Publish(publishing),
+            len,
+            Instant::now().checked_add(timeout),
+        )?;
+        Ok(token)
+    }
+
+    /// Publishes many messages at the cost of one call: the queue is locked once for as many as it has room for. They are
+    /// accepted in their order, up to the first one that is refused; that one and the rest are not accepted, and
+    /// [`BatchResult::error`] says why. With a `timeout` above zero it waits for room as
+    /// [`AsyncMqttClient::publish_wait`] does.
+    ///
+    /// <!-- no_run: it needs a broker. -->
+    /// ```no_run
+    /// # use flowsdk::mqtt_client::{AsyncMqttClient, BatchMessage, PublishOptions};
+    /// # use std::time::Duration;
+    /// # fn example(client: &AsyncMqttClient) {
+    /// let options = PublishOptions { qos: 1, ..Default::default() };
+    /// let readings = ["21.5", "21.7", "21.6"];
+    /// let batch = readings.map(|text| BatchMessage { topic: "temperature", payload: text.as_bytes(), options: &options });
+    /// let result = client.publish_batch(&batch, Duration::from_secs(1));
+    /// if let Some(error) = &result.error {
+    ///     eprintln!("{} accepted, the rest not: {error}", result.accepted);
+    /// }
+    /// # }
+    /// ```
+    pub fn publish_batch(&self, messages: &[BatchMessage<'_>], timeout: Duration) -> BatchResult {
+        let deadline = Instant::now().checked_add(timeout);
+        let first_token = self.shared.next_tokens(messages.len());
+        let mut result = BatchResult { first_token, accepted: 0, error: None };
+        while result.error.is_none() && result.accepted < messages.len() {
+            let rest = messages.get(result.accepted..).unwrap_or(&[]);
+            let first = Token(first_token.0 + result.accepted as u64);
+            let (accepted, refused) = self.submit_some(rest, first);
+            result.accepted += accepted;
+            result.error = match refused {
+                Some((ClientError::QueueFull, bytes)) if !timeout.is_zero() => {
+                    self.shared.wait_for_room(bytes, deadline).err()
+                }
+                Some((error, _)) => Some(error),
+                None => None,
+            };
+        }
+        result
+    }
+
+    /// Hands over the first messages; how many, and why not the next one, with its length.
+    fn submit_some(&self, messages: &[BatchMessage<'_>], first: Token) -> (usize, Option<(ClientError, usize)>) {
+        // What has no room is not encoded either.
+        let room = self.shared.places_left().max(1);
+        let mut prepared = Vec::with_capacity(room.min(messages.len()));
+        let mut refused = None;
+        for (message, number) in messages.iter().take(room).zip(first.0..) {
+            match self.prepare(message.topic, message.payload, message.options, Token(number)) {
+                Ok(publishing) => prepared.push(publishing),
+                Err(error) => {
+                    refused = Some((error, 0));
+                    break;
+                }
+            }
+        }
+        let count = prepared.len();
+        let mut left = prepared.into_iter();
+        let full = self.shared.submit_publishes(&mut left);
+        let accepted = count - left.len();
+        let next_len = left.next().map_or(0, |publishing| publishing.frame.len());
+        (accepted, full.map(|error| (error, next_len)).or(refused))
+    }
+
+    fn submit_publish(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        options: &PublishOptions,
+        tracked: Option<Arc<Completion<PublishResult>>>,
+    ) -> Result<Token, ClientError> {
+        let publishing = Publishing { tracked, ..self.prepare(topic, payload, options, self.shared.next_token())? };
+        let (token, len) = (publishing.token, publishing.frame.len());
+        self.shared.submit(Command::Publish(publishing), len)?;
+        Ok(token)
+    }
+
+    /// Checks and encodes a message.
+    fn prepare(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        options: &PublishOptions,
+        token: Token,
+    ) -> Result<Publishing, ClientError> {
+        let qos = QoS::from_bits(options.qos).ok_or(ClientError::InvalidQoS(options.qos))?;
+        let name = TopicName::new(topic).map_err(|error| ClientError::invalid_topic(topic, error))?;
+        if !self.buffers_messages && !self.shared.wants_connection() {
+            return Err(ClientError::NotConnected);
+        }
+        let properties = message_properties(&options.properties);
+        let publish = Publish {
+            topic: name.as_str(),
+            payload,
+            retain: options.retain,
+            delivery: Delivery::first(qos, PacketId::MIN),
+            properties: Properties::new(&properties),
+        };
+        // Room for everything but properties, so that a message costs one allocation.
+        let mut frame = Vec::with_capacity(topic.len() + payload.len() + MOST_HEAD);
+        publish.encode(&mut Writer::appending(&mut frame), self.options.protocol.version, Role::Client)?;
+        Ok(Publishing {
+            token,
+            qos,
+            frame,
+            published_at: Instant::now(),
+            expiry: options.properties.message_expiry_interval,
+            tracked: None,
+            in_queue: true,
+        })
+    }
+}
+
+/// One message of [`AsyncMqttClient::publish_batch`].
+#[derive(Clone, Copy)]
+pub struct BatchMessage<'a> {
+    /// Where it is published.
+    pub topic: &'a str,
+    /// What is published.
+    pub payload: &'a [u8],
+    /// How it is published.
+    pub options: &'a PublishOptions,
+}
+
+impl std::fmt::Debug for BatchMessage<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { topic, payload, options } = self;
+        f.debug_struct("BatchMessage")
+            .field("topic", topic)
+            .field("payload", &Bytes(payload.len()))
+            .field("options", options)
+            .finish()
+    }
+}
+
+/// What has become of a batch. Each message that was accepted ends in an outcome of its own, with its own token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "messages that were not accepted are not sent"]
+pub struct BatchResult {
+    first_token: Token,
+    /// How many messages were accepted: the first ones.
+    pub accepted: usize,
+    /// Why the next one was not; none if all were accepted.
+    pub error: Option<ClientError>,
+}
+
+impl BatchResult {
+    /// The tokens of the accepted messages, in their order.
+    pub fn tokens(&self) -> impl Iterator<Item = Token> + use<> {
+        (self.first_token.0..).map(Token).take(self.accepted)
+    }
+}
+
+/// The longest head of a PUBLISH without its topic and properties: five bytes of fixed header, two lengths, an identifier.
+const MOST_HEAD: usize = 10;

@@ -1,0 +1,211 @@
+//! Producers that wait for room, and batches.
+
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use flowsdk::mqtt_client::{BatchMessage, CallbackMode, ClientError, MqttPublish, Outcome, PublishOptions};
+
+use crate::broker_fixture::{Client, VERSIONS, options, quick};
+use crate::scripted_setup::{Live, Scene, V5, both, publish};
+use crate::support::embedded_broker::EmbeddedBroker;
+use crate::support::scripted_broker::Peer;
+use crate::support::{PATIENCE, wait_until, wire};
+
+const AT_ONCE: Duration = Duration::ZERO;
+/// Long enough for what happens without waiting for anything.
+const A_MOMENT: Duration = Duration::from_millis(50);
+
+fn qos(qos: u8) -> PublishOptions {
+    PublishOptions { qos, ..Default::default() }
+}
+
+/// A client with one message in flight, as many as may be, and a queue of eight that is full.
+fn full(change: impl FnOnce(&mut Scene)) -> Live {
+    let mut scene = Scene::new(V5);
+    scene.config.command_queue_size = 8;
+    scene.options.limits.in_flight = 1;
+    change(&mut scene);
+    let mut live = scene.connected();
+    live.client.publish("t", b"x", 1, false).unwrap();
+    live.peer.expect_type(3);
+    wait_until(PATIENCE, || live.client.publish("t", b"x", 1, false) == Err(ClientError::QueueFull));
+    live
+}
+
+/// Acknowledges the message in flight and waits for the next one.
+fn let_one_go(peer: &mut Peer, packet_id: u16) {
+    peer.send(&wire::ack(wire::PUBACK, packet_id));
+    let packet = peer.expect_type(3);
+    assert_eq!(wire::packet_id(&packet), packet_id + 1);
+}
+
+#[test]
+fn a_producer_waits_until_the_queue_is_half_empty() {
+    let Live { mut peer, client, log } = full(|_| {});
+    assert_eq!(client.publish_wait("t", b"late", &qos(1), A_MOMENT), Err(ClientError::QueueFull));
+    let (sender, ended) = channel();
+    thread::scope(|scope| {
+        let (begin, has_begun) = channel();
+        let (client, sender) = (&client, &sender);
+        scope.spawn(move || {
+            begin.send(()).unwrap();
+            sender.send(client.publish_wait("t", b"waited", &qos(1), PATIENCE)).unwrap();
+        });
+        has_begun.recv().unwrap();
+        assert!(ended.recv_timeout(A_MOMENT).is_err(), "no place is free");
+        (1..4).for_each(|packet_id| let_one_go(&mut peer, packet_id));
+        assert!(ended.recv_timeout(A_MOMENT).is_err(), "three places of eight are free");
+        let_one_go(&mut peer, 4);
+        let token = ended.recv_timeout(PATIENCE).unwrap().unwrap();
+        (5..9).for_each(|packet_id| let_one_go(&mut peer, packet_id));
+        peer.send(&wire::ack(wire::PUBACK, 9));
+        peer.expect(&publish(V5, 0x02, "t", Some(10), b"waited"));
+        peer.send(&wire::ack(wire::PUBACK, 10));
+        assert_eq!(log.published(token).outcome, Outcome::Acknowledged);
+    });
+}
+
+#[test]
+fn a_producer_that_waits_hears_of_the_end_of_the_client() {
+    let Live { peer, client, .. } = full(|_| {});
+    let (sender, ended) = channel();
+    thread::scope(|scope| {
+        scope.spawn(|| sender.send(client.publish_wait("t", b"", &qos(1), PATIENCE)).unwrap());
+        assert!(ended.recv_timeout(A_MOMENT).is_err());
+        scope.spawn(|| client.shutdown());
+        assert_eq!(ended.recv_timeout(PATIENCE).unwrap(), Err(ClientError::ShutDown));
+        drop(peer);
+    });
+}
+
+#[test]
+fn a_callback_never_waits_for_room() {
+    for mode in [CallbackMode::Thread, CallbackMode::Worker] {
+        let Live { mut peer, client, log } = full(|scene| scene.options.threads.callbacks = mode);
+        let client = std::sync::Arc::new(client);
+        let (weak, (sender, ended)) = (std::sync::Arc::downgrade(&client), channel());
+        let handler = move |_: &MqttPublish<'_>| {
+            sender.send(weak.upgrade().unwrap().publish_wait("t", b"x", &qos(1), PATIENCE)).unwrap();
+        };
+        client.add_topic_handler("in", handler).unwrap();
+        peer.send(&publish(V5, 0, "in", None, b""));
+        assert_eq!(ended.recv_timeout(PATIENCE).unwrap(), Err(ClientError::WouldDeadlock));
+        let_one_go(&mut peer, 1);
+        // With room there is nothing to wait for.
+        peer.send(&publish(V5, 0, "in", None, b""));
+        let token = ended.recv_timeout(PATIENCE).unwrap().unwrap();
+        (2..10).for_each(|packet_id| let_one_go(&mut peer, packet_id));
+        peer.send(&wire::ack(wire::PUBACK, 10));
+        assert!(log.published(token).is_success());
+    }
+}
+
+#[test]
+fn a_batch_is_accepted_as_far_as_there_is_room_and_the_rest_is_left() {
+    both(|version| {
+        let mut scene = Scene::new(version);
+        scene.config.command_queue_size = 4;
+        let (client, log) = scene.client();
+        let (first, second) = (qos(1), qos(0));
+        let message = |payload: &'static [u8]| BatchMessage { topic: "t", payload, options: &first };
+        let mut batch = [b"0", b"1", b"2", b"3", b"4", b"5"].map(|payload| message(payload));
+        batch[1].options = &second;
+        client.set_auto_reconnect(true).unwrap();
+        let result = client.publish_batch(&batch[..3], AT_ONCE);
+        assert_eq!((result.accepted, &result.error), (3, &None));
+        let tokens: Vec<_> = result.tokens().collect();
+        assert!(tokens.is_sorted_by(|a, b| a < b) && tokens.len() == 3);
+        assert_eq!(client.publish_batch(&[], AT_ONCE).error, None);
+
+        client.connect().unwrap();
+        let mut peer = scene.accept(false);
+        for number in 0..3 {
+            let packet = peer.expect_type(3);
+            assert_eq!(packet.last(), Some(&(b'0' + number)));
+            if number != 1 {
+                peer.send(&wire::ack(wire::PUBACK, wire::packet_id(&packet)));
+            }
+        }
+        let outcomes: Vec<_> = tokens.iter().map(|token| log.published(*token).outcome).collect();
+        assert_eq!(outcomes, [Outcome::Acknowledged, Outcome::Sent, Outcome::Acknowledged]);
+        batch[4].topic = "not/a/#/name";
+        let result = client.publish_batch(&batch[3..], AT_ONCE);
+        assert!(matches!(result.error, Some(ClientError::InvalidTopic { .. })), "{result:?}");
+        assert_eq!(result.accepted, 1);
+        assert_eq!(peer.expect_type(3).last(), Some(&b'3'));
+    });
+}
+
+#[test]
+fn a_batch_waits_for_room_if_it_may() {
+    let Live { mut peer, client, log } = full(|_| {});
+    let options = qos(1);
+    let batch = [BatchMessage { topic: "t", payload: b"x", options: &options }; 20];
+    let refused = client.publish_batch(&batch, AT_ONCE);
+    assert_eq!((refused.accepted, refused.error), (0, Some(ClientError::QueueFull)));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| client.publish_batch(&batch, PATIENCE));
+        (1..29).for_each(|packet_id| let_one_go(&mut peer, packet_id));
+        peer.send(&wire::ack(wire::PUBACK, 29));
+        let result = waiting.join().unwrap();
+        assert_eq!((result.accepted, &result.error), (20, &None));
+        result.tokens().for_each(|token| assert!(log.published(token).is_success()));
+    });
+}
+
+#[test]
+fn a_bound_in_bytes_holds_a_batch_back_and_lets_one_larger_message_through() {
+    let Live { mut peer, client, .. } = full(|scene| {
+        scene.options.limits.queue_bytes = 100;
+        scene.config.command_queue_size = 1000;
+    });
+    let options = qos(1);
+    let (small, large) = ([b'x'; 30], [b'x'; 500]);
+    let batch = [&small[..], &large, &small].map(|payload| BatchMessage { topic: "t", payload, options: &options });
+    let refused = client.publish_batch(&batch, A_MOMENT);
+    assert_eq!((refused.accepted, refused.error), (0, Some(ClientError::QueueFull)));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| client.publish_batch(&batch, PATIENCE));
+        let lengths: Vec<_> = (1..)
+            .map(|packet_id| {
+                peer.send(&wire::ack(wire::PUBACK, packet_id));
+                peer.expect_type(3).len()
+            })
+            .skip_while(|len| *len < 30)
+            .take(3)
+            .collect();
+        assert!(lengths[0] < 100 && lengths[1] > 500 && lengths[2] < 100, "{lengths:?}");
+        assert_eq!(waiting.join().unwrap().accepted, 3);
+    });
+}
+
+#[test]
+fn producers_that_wait_have_everything_accepted_through_a_small_queue() {
+    const EACH: usize = 2_000;
+    for version in VERSIONS {
+        let broker = EmbeddedBroker::start().unwrap();
+        let config = flowsdk::mqtt_client::AsyncClientConfig { command_queue_size: 16, ..quick() };
+        let client = Client::new(options(broker.address(), "producer", version), config);
+        client.connect_and_wait();
+        let (one, two) = (client.clone(), client.clone());
+        let singles = thread::spawn(move || {
+            for _ in 0..EACH {
+                one.publish_wait("t", b"x", &qos(1), PATIENCE).unwrap();
+            }
+        });
+        let batches = thread::spawn(move || {
+            let options = qos(2);
+            let batch = [BatchMessage { topic: "t", payload: b"x", options: &options }; 50];
+            for _ in 0..EACH / 50 {
+                assert_eq!(two.publish_batch(&batch, PATIENCE).accepted, 50);
+            }
+        });
+        singles.join().unwrap();
+        batches.join().unwrap();
+        client.shutdown().unwrap();
+        let tokens = client.ended_tokens();
+        assert_eq!(tokens.len(), 2 * EACH);
+        assert_eq!(tokens.iter().collect::<std::collections::HashSet<_>>().len(), 2 * EACH);
+    }
+}
