@@ -1,12 +1,10 @@
-//! Runs a target over one input without libFuzzer, and tells its steps: `replay TARGET FILE`.
+//! Runs a target over inputs without libFuzzer, and tells its steps: `replay TARGET FILE...`.
 
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     let mut arguments = env::args_os().skip(1);
-    let (Some(target), Some(file)) = (arguments.next(), arguments.next()) else {
-        return Err(io::Error::other("usage: replay TARGET FILE"));
-    };
+    let target = arguments.next().ok_or_else(|| io::Error::other("usage: replay TARGET FILE..."))?;
     let target = match target.to_str() {
         Some("decode") => flowsdk_fuzz::decode,
         Some("roundtrip") => flowsdk_fuzz::roundtrip,
@@ -15,7 +13,10 @@ fn main() -> io::Result<()> {
         Some("pair") => flowsdk_fuzz::pair,
         _ => return Err(io::Error::other("no such target")),
     };
-    target(&fs::read(file)?);
+    for file in arguments {
+        eprintln!("{}", file.display());
+        target(&fs::read(file)?);
+    }
     println!("nothing is wrong");
     Ok(())
 }
