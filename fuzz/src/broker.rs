@@ -18,13 +18,13 @@ pub(crate) struct Numbered {
 
 impl Numbered {
     pub(crate) fn topic(self) -> &'static str {
-        ["t", "a topic"][usize::from(self.number % 2 == 1)]
+        ["t", "a topic", "another topic"][self.number as usize % 3]
     }
 
     pub(crate) fn payload(self) -> Vec<u8> {
         let mut payload = self.number.to_string().into_bytes();
         // Some are longer than a small receive limit.
-        payload.resize(if self.number.is_multiple_of(3) { 50 } else { 4 }, b' ');
+        payload.resize(if self.number.is_multiple_of(4) { 50 } else { 4 }, b' ');
         payload
     }
 
@@ -77,7 +77,8 @@ struct Link {
     is_accepted: bool,
     client_maximum: usize,
     client_aliases: u16,
-    is_alias_sent: bool,
+    /// The aliases that the client knows.
+    aliased: BTreeSet<NonZeroU16>,
     topics: BTreeMap<u16, String>,
     has_ended: bool,
 }
@@ -209,6 +210,8 @@ impl Broker {
             self.delivered.push(message);
             return;
         };
+        let is_repeated = self.delivered.contains(&message);
+        assert!(publish.delivery.dup() || !is_repeated, "{message:?} comes again without DUP [MQTT-3.3.1-1]");
         link.unanswered += 1;
         let most = if self.version.is_v5() { self.receive_maximum } else { u16::MAX };
         assert!(link.unanswered <= most.into(), "more than {most} messages without an answer");
@@ -270,9 +273,11 @@ impl Broker {
             QoS::ExactlyOnce => Delivery::ExactlyOnce { packet_id, dup },
         };
         let Some(link) = &mut self.link else { return };
-        let alias = Some(Property::TopicAlias(NonZeroU16::MIN));
-        let alias = alias.filter(|_| link.client_aliases > 0 && message.topic() == "t");
-        let is_known = alias.is_some() && std::mem::replace(&mut link.is_alias_sent, true);
+        // The first topic has none.
+        let alias = u16::try_from(message.number % 3).ok().filter(|alias| *alias <= link.client_aliases);
+        let alias = alias.and_then(NonZeroU16::new);
+        let is_known = alias.is_some_and(|alias| !link.aliased.insert(alias));
+        let alias = alias.map(Property::TopicAlias);
         let topic = if is_known { "" } else { message.topic() };
         let (payload, properties) = (message.payload(), Properties::new(alias.as_slice()));
         self.say(&Packet::Publish(Publish { topic, payload: &payload, retain: false, delivery, properties }));
