@@ -13,7 +13,7 @@ use std::time::{Duration, Instant as Clock};
 
 use embedded_broker::EmbeddedBroker;
 use flowsdk::embedded::blocking::Client;
-use flowsdk::packet::{Disconnect, Subscription, Subscriptions};
+use flowsdk::packet::{Disconnect, Subscription};
 use flowsdk::session::{ApplicationMessage, Config, ConnectOptions, Event, Fixed, Session, Topic};
 use flowsdk::time::Instant;
 use flowsdk::types::{QoS, ReasonCode};
@@ -105,7 +105,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("connected to {peer}, session present: {}", accepted.session_present);
 
     let subscription = [Subscription::new(TOPIC, QoS::AtLeastOnce)];
-    client.subscribe(now(), Subscriptions::new(&subscription), &[])?;
+    client.subscribe(now(), &subscription, &[])?;
     println!("{}", wait_for(&mut client, now, |event| matches!(event, Event::Subscribed(_)))?);
 
     // The connection is lost before the message has left: it stays in the session.

@@ -40,6 +40,12 @@ impl Instant {
         self.0.wrapping_sub(other.0) <= Self::MAX_SPAN_MS
     }
 
+    /// The later of the two.
+    #[must_use]
+    pub const fn later_of(self, other: Self) -> Self {
+        if other.has_reached(self) { other } else { self }
+    }
+
     /// The earlier of the two.
     #[must_use]
     pub const fn earlier_of(self, other: Self) -> Self {

@@ -1,7 +1,6 @@
-use core::iter::Chain;
 use core::slice::Iter;
 
-use super::{DecodeError, Reader};
+use super::Reader;
 
 /// Entries of one kind, one behind the other: either a list of the caller's, or a block from the wire that was checked
 /// once and is read lazily. Equal when they hold the same entries in the same order.
@@ -11,33 +10,25 @@ pub struct Entries<'a, T>(Form<'a, T>);
 #[derive(Clone, Copy)]
 enum Form<'a, T> {
     Block(&'a [u8]),
-    List(&'a [T], &'a [T]),
+    List(&'a [T]),
 }
 
 /// Something that [`Entries`] can read.
 pub trait Entry<'a>: Copy {
-    /// Reads one entry.
-    ///
-    /// # Errors
-    /// [`DecodeError`] for what is malformed in it.
-    fn decode_entry(reader: &mut Reader<'a>) -> Result<Self, DecodeError>;
+    /// Reads one entry; what is malformed in it fails the reader, and gives `None` where nothing can stand for it.
+    fn decode_entry(reader: &mut Reader<'a>) -> Option<Self>;
 }
 
 impl<'a> Entry<'a> for &'a str {
-    fn decode_entry(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.string()
+    fn decode_entry(reader: &mut Reader<'a>) -> Option<Self> {
+        Some(reader.string())
     }
 }
 
 impl<'a, T: Entry<'a>> Entries<'a, T> {
     /// The entries of a list.
     pub const fn new(list: &'a [T]) -> Self {
-        Self::joined(list, &[])
-    }
-
-    /// The entries of one list and then those of another.
-    pub const fn joined(first: &'a [T], second: &'a [T]) -> Self {
-        Self(Form::List(first, second))
+        Self(Form::List(list))
     }
 
     /// A block whose entries have all been decoded before. An unchecked one reads as its valid beginning.
@@ -49,7 +40,15 @@ impl<'a, T: Entry<'a>> Entries<'a, T> {
     pub const fn as_block(&self) -> Option<&'a [u8]> {
         match self.0 {
             Form::Block(block) => Some(block),
-            Form::List(..) => None,
+            Form::List(_) => None,
+        }
+    }
+
+    /// The list, where the entries came from the caller.
+    pub(super) const fn as_list(&self) -> Option<&'a [T]> {
+        match self.0 {
+            Form::Block(_) => None,
+            Form::List(list) => Some(list),
         }
     }
 
@@ -57,7 +56,7 @@ impl<'a, T: Entry<'a>> Entries<'a, T> {
     pub const fn is_empty(&self) -> bool {
         match self.0 {
             Form::Block(block) => block.is_empty(),
-            Form::List(first, second) => first.is_empty() && second.is_empty(),
+            Form::List(list) => list.is_empty(),
         }
     }
 
@@ -65,7 +64,7 @@ impl<'a, T: Entry<'a>> Entries<'a, T> {
     pub fn iter(&self) -> EntryIter<'a, T> {
         EntryIter(match self.0 {
             Form::Block(block) => IterForm::Block(Reader::new(block)),
-            Form::List(first, second) => IterForm::List(first.iter().chain(second)),
+            Form::List(list) => IterForm::List(list.iter()),
         })
     }
 }
@@ -119,7 +118,7 @@ pub struct EntryIter<'a, T>(IterForm<'a, T>);
 #[derive(Clone)]
 enum IterForm<'a, T> {
     Block(Reader<'a>),
-    List(Chain<Iter<'a, T>, Iter<'a, T>>),
+    List(Iter<'a, T>),
 }
 
 impl<'a, T: Entry<'a>> Iterator for EntryIter<'a, T> {
@@ -128,7 +127,7 @@ impl<'a, T: Entry<'a>> Iterator for EntryIter<'a, T> {
     fn next(&mut self) -> Option<T> {
         match &mut self.0 {
             IterForm::Block(reader) if reader.is_empty() => None,
-            IterForm::Block(reader) => T::decode_entry(reader).ok(),
+            IterForm::Block(reader) => T::decode_entry(reader).filter(|_| reader.error().is_none()),
             IterForm::List(list) => list.next().copied(),
         }
     }

@@ -92,9 +92,9 @@ pub enum DecodeError {
     /// A SUBSCRIBE, SUBACK, UNSUBSCRIBE or UNSUBACK with an empty list.
     #[error("the packet has no entry in its payload [MQTT-3.8.3-2] [MQTT-3.10.3-2]")]
     EmptyList,
-    /// A property identifier that v5.0 does not define.
+    /// A property identifier that v5.0 does not define; 255 stands for all above.
     #[error("unknown property {0:#04x}")]
-    UnknownProperty(u32),
+    UnknownProperty(u8),
     /// A property in a packet that must not carry it.
     #[error("property {0:?} is not allowed in this packet")]
     MisplacedProperty(PropertyId),

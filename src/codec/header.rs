@@ -28,27 +28,26 @@ pub enum PacketType {
 }
 
 impl PacketType {
-    const ALL: [Self; 15] = [
-        Self::Connect,
-        Self::Connack,
-        Self::Publish,
-        Self::Puback,
-        Self::Pubrec,
-        Self::Pubrel,
-        Self::Pubcomp,
-        Self::Subscribe,
-        Self::Suback,
-        Self::Unsubscribe,
-        Self::Unsuback,
-        Self::Pingreq,
-        Self::Pingresp,
-        Self::Disconnect,
-        Self::Auth,
-    ];
-
     /// The type of a number; `None` for 0 and above 15.
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
+    pub const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Connect,
+            2 => Self::Connack,
+            3 => Self::Publish,
+            4 => Self::Puback,
+            5 => Self::Pubrec,
+            6 => Self::Pubrel,
+            7 => Self::Pubcomp,
+            8 => Self::Subscribe,
+            9 => Self::Suback,
+            10 => Self::Unsubscribe,
+            11 => Self::Unsuback,
+            12 => Self::Pingreq,
+            13 => Self::Pingresp,
+            14 => Self::Disconnect,
+            15 => Self::Auth,
+            _ => return None,
+        })
     }
 
     /// The number in the upper four bits of the first byte.
@@ -101,9 +100,10 @@ impl FixedHeader {
     /// version only behind this header, so the form of its length is checked with its body.
     pub fn decode(input: &[u8], version: ProtocolVersion) -> Result<Option<Self>, DecodeError> {
         let Some((&first, rest)) = input.split_first() else { return Ok(None) };
-        let packet_type = PacketType::from_number(first >> 4)
-            .filter(|kind| *kind != PacketType::Auth || version.is_v5())
-            .ok_or(DecodeError::PacketType(first >> 4))?;
+        let packet_type = match PacketType::from_number(first >> 4) {
+            Some(packet_type) if packet_type != PacketType::Auth || version.is_v5() => packet_type,
+            _ => return Err(DecodeError::PacketType(first >> 4)),
+        };
         if packet_type != PacketType::Publish && packet_type.first_byte() != first {
             return Err(DecodeError::HeaderFlags);
         }
@@ -115,7 +115,7 @@ impl FixedHeader {
             packet_type,
             flags: first & 0x0F,
             remaining_length: length.value(),
-            header_len: u8::try_from(length.len() + 1).map_err(|_| DecodeError::VariableByteInteger)?,
+            header_len: 1 + length.len_byte(),
         }))
     }
 

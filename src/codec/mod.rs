@@ -9,6 +9,7 @@ mod property;
 mod reader;
 mod shown;
 mod value;
+mod var_int;
 mod writer;
 
 pub use entries::{Entries, Entry, EntryIter};
@@ -17,5 +18,6 @@ pub use header::{FixedHeader, MAX_REMAINING_LENGTH, PacketType};
 pub use properties::{Properties, PropertyIter};
 pub use property::{Property, PropertyContext, PropertyId};
 pub use reader::Reader;
-pub use value::VarInt;
+pub use var_int::VarInt;
 pub use writer::Writer;
+pub(crate) use writer::{copy, shift_down};

@@ -1,7 +1,6 @@
-use super::property::{Fault, Seen};
-use super::{
-    DecodeError, EncodeError, Entries, Entry, EntryIter, Property, PropertyContext, PropertyId, Reader, Writer,
-};
+use super::property::{Fault, Seen, read};
+use super::value::{Value, low_half};
+use super::{DecodeError, EncodeError, Entries, EntryIter, Property, PropertyContext, PropertyId, Reader, Writer};
 
 /// The properties of a packet: either a list of the caller's, or a block from the wire that was checked once and is
 /// read lazily. Equal when they hold the same properties in the same order.
@@ -25,11 +24,6 @@ impl<'a> Properties<'a> {
         Self(Entries::new(list))
     }
 
-    /// The properties of one list and then those of another.
-    pub const fn joined(first: &'a [Property<'a>], second: &'a [Property<'a>]) -> Self {
-        Self(Entries::joined(first, second))
-    }
-
     /// Checks a block as it stands on the wire behind its length.
     ///
     /// # Errors
@@ -37,18 +31,15 @@ impl<'a> Properties<'a> {
     pub fn from_block(block: &'a [u8], context: PropertyContext) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(block);
         let mut seen = Seen::new(context);
-        while !reader.is_empty() {
-            let id = Property::decode_entry(&mut reader)?.id();
-            seen.note(id).map_err(|fault| match fault {
-                Fault::Misplaced if id.is_allowed_in(context.other_side()) => DecodeError::OneSidedProperty(id),
-                Fault::Misplaced => DecodeError::MisplacedProperty(id),
-                Fault::Duplicate => DecodeError::DuplicateProperty(id),
-            })?;
+        while let Some((id, _)) = read(&mut reader) {
+            if let Err(fault) = seen.note(id) {
+                reader.fail(fault.of_peer(context));
+            }
         }
-        if lacks_method(&seen) {
-            return Err(DecodeError::AuthenticationMethod);
+        if let Err(fault) = seen.finish() {
+            reader.fail(fault.of_peer(context));
         }
-        Ok(Self::from_checked_block(block))
+        reader.finish().map(|()| Self::from_checked_block(block))
     }
 
     /// A block that [`Properties::from_block`] has accepted before. An unchecked one reads as its valid beginning.
@@ -95,50 +86,104 @@ impl<'a> Properties<'a> {
         })
     }
 
-    /// Reads the length and the block behind it.
-    ///
-    /// # Errors
-    /// As [`Properties::from_block`], and [`DecodeError::Truncated`].
-    pub fn decode(reader: &mut Reader<'a>, context: PropertyContext) -> Result<Self, DecodeError> {
-        let len = reader.var_int()?;
-        let len = usize::try_from(len).map_err(|_| DecodeError::Truncated)?;
-        Self::from_block(reader.take(len)?, context)
+    /// The number that the property `wanted` has. A property that is no number has 0.
+    pub(crate) fn number(&self, wanted: PropertyId) -> Option<u32> {
+        self.locate(wanted).map(|(value, _)| value.number)
     }
 
-    /// Writes the length and the block; an empty one is the length 0 `[MQTT-2.2.2-1]`.
-    ///
-    /// # Errors
-    /// [`EncodeError`] for properties that are misplaced, repeated or out of range.
-    pub fn encode(&self, writer: &mut Writer<'_>, context: PropertyContext) -> Result<(), EncodeError> {
-        if self.is_empty() {
-            return writer.u8(0);
+    /// The string that the property `wanted` has.
+    pub(crate) fn text(&self, wanted: PropertyId) -> Option<&'a str> {
+        self.locate(wanted).map(|(value, _)| value.text)
+    }
+
+    /// The number that the property `wanted` has, and how many bytes of the block are behind it.
+    pub(crate) fn number_place(&self, wanted: PropertyId) -> Option<(u32, usize)> {
+        self.locate(wanted).map(|(value, behind)| (value.number, behind))
+    }
+
+    fn locate(&self, wanted: PropertyId) -> Option<(Value<'a>, usize)> {
+        let mut block = Reader::new(self.as_block().unwrap_or(&[]));
+        while let Some((id, value)) = read(&mut block) {
+            if id == wanted {
+                return Some((value, block.remaining()));
+            }
         }
-        writer.prefixed(|writer| self.encode_block(writer, context))
+        let found = self.0.as_list()?.iter().find(|property| property.id() == wanted);
+        found.map(|property| (property.value(), 0))
     }
 
-    /// Writes the block without its length.
-    ///
-    /// # Errors
-    /// As [`Properties::encode`].
-    pub fn encode_block(&self, writer: &mut Writer<'_>, context: PropertyContext) -> Result<(), EncodeError> {
+    /// As [`Properties::number`], for a two byte integer.
+    pub(crate) fn half(&self, wanted: PropertyId) -> Option<u16> {
+        self.number(wanted).map(low_half)
+    }
+
+    /// Whether the property is there.
+    pub(crate) fn has(&self, wanted: PropertyId) -> bool {
+        self.number(wanted).is_some()
+    }
+
+    /// Reads the length and the block behind it. Fails as [`Properties::from_block`].
+    pub fn decode(reader: &mut Reader<'a>, context: PropertyContext) -> Self {
+        // A length that does not fit is longer than any input.
+        let len = usize::try_from(reader.var_int()).unwrap_or(usize::MAX);
+        match Self::from_block(reader.take(len), context) {
+            Ok(properties) => properties,
+            Err(error) => {
+                reader.fail(error);
+                Self::EMPTY
+            }
+        }
+    }
+
+    /// Writes the length and the block; an empty one is the length 0 `[MQTT-2.2.2-1]`. Fails with [`EncodeError`] for
+    /// properties that are misplaced, repeated or out of range.
+    pub fn encode(&self, writer: &mut Writer<'_>, context: PropertyContext) {
+        writer.prefixed(&|writer| self.encode_block(writer, context));
+    }
+
+    /// Writes the block without its length. Fails as [`Properties::encode`].
+    pub fn encode_block(&self, writer: &mut Writer<'_>, context: PropertyContext) {
+        self.encode_behind(&[], writer, context);
+    }
+
+    /// As [`Properties::encode_block`], with others before them.
+    pub(crate) fn encode_behind(&self, others: &[Property<'_>], writer: &mut Writer<'_>, context: PropertyContext) {
         let mut seen = Seen::new(context);
-        for property in self.iter() {
-            let id = property.id();
-            seen.note(id).map_err(|fault| match fault {
-                Fault::Misplaced => EncodeError::MisplacedProperty(id),
-                Fault::Duplicate => EncodeError::DuplicateProperty(id),
-            })?;
-            property.encode(writer)?;
+        let mut faults = Ok(());
+        for property in others.iter().chain(self.0.as_list().unwrap_or_default()) {
+            faults = faults.and(seen.note(property.id()));
+            property.write(writer);
         }
-        if lacks_method(&seen) { Err(EncodeError::AuthenticationMethod) } else { Ok(()) }
+        let block = self.as_block().unwrap_or(&[]);
+        let mut reader = Reader::new(block);
+        while let Some((id, _)) = read(&mut reader) {
+            faults = faults.and(seen.note(id));
+        }
+        writer.bytes(block);
+        if let Err(fault) = faults.and(seen.finish()) {
+            writer.fail(fault.of_caller());
+        }
     }
 }
 
-/// Authentication Data means nothing without its method (v5.0 section 3.1.2.11.10).
-fn lacks_method(seen: &Seen) -> bool {
-    seen.has(PropertyId::AuthenticationData) && !seen.has(PropertyId::AuthenticationMethod)
-}
+impl Fault {
+    fn of_peer(self, context: PropertyContext) -> DecodeError {
+        match self {
+            Self::Misplaced(id) if id.is_allowed_in(context.other_side()) => DecodeError::OneSidedProperty(id),
+            Self::Misplaced(id) => DecodeError::MisplacedProperty(id),
+            Self::Duplicate(id) => DecodeError::DuplicateProperty(id),
+            Self::NoMethod => DecodeError::AuthenticationMethod,
+        }
+    }
 
+    fn of_caller(self) -> EncodeError {
+        match self {
+            Self::Misplaced(id) => EncodeError::MisplacedProperty(id),
+            Self::Duplicate(id) => EncodeError::DuplicateProperty(id),
+            Self::NoMethod => EncodeError::AuthenticationMethod,
+        }
+    }
+}
 impl core::fmt::Debug for Properties<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         self.0.fmt(f)

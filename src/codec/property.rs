@@ -3,7 +3,7 @@
 use core::num::{NonZeroU16, NonZeroU32};
 
 use super::shown::Shown;
-use super::value::{Identifier, Pair, Topic, Value};
+use super::value::{Field, Form, Value};
 use super::{DecodeError, EncodeError, Entry, Reader, Writer};
 use crate::types::QoS;
 
@@ -63,7 +63,7 @@ const ANYWHERE: u16 = u16::MAX;
 macro_rules! property_table {
     ($(
         $(#[doc = $doc:literal])*
-        $name:ident($($field:ty),+) $(as $wire:ident)? = $id:literal, in $contexts:expr;
+        $name:ident($($field:ty),+) as $form:ident = $id:literal, in $contexts:expr;
     )*) => {
         /// A property of MQTT 5.0, by name and value. Those that cannot be 0 on the wire cannot be 0 here.
         #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,19 +83,33 @@ macro_rules! property_table {
 
         impl PropertyId {
             /// The identifier of a number; `None` where v5.0 defines none.
-            pub const fn from_number(number: u32) -> Option<Self> {
+            pub const fn from_number(number: u8) -> Option<Self> {
                 match number {
                     $( $id => Some(Self::$name), )*
                     _ => None,
                 }
             }
 
-            const fn contexts(self) -> u16 {
-                match self {
-                    $( Self::$name => $contexts, )*
-                }
+            pub(super) fn form(self) -> Form {
+                FORMS.get(usize::from(self as u8)).copied().unwrap_or(Form::Flag)
+            }
+
+            fn contexts(self) -> u16 {
+                CONTEXTS.get(usize::from(self as u8)).copied().unwrap_or(0)
             }
         }
+
+        /// Tables by number: what takes less room than a branch for each property.
+        static FORMS: [Form; TABLE_LEN] = {
+            let mut forms = [Form::Flag; TABLE_LEN];
+            $( forms[$id] = Form::$form; )*
+            forms
+        };
+        static CONTEXTS: [u16; TABLE_LEN] = {
+            let mut contexts = [0; TABLE_LEN];
+            $( contexts[$id] = $contexts; )*
+            contexts
+        };
 
         impl<'a> Property<'a> {
             /// The identifier.
@@ -105,16 +119,16 @@ macro_rules! property_table {
                 }
             }
 
-            fn decode_value(id: PropertyId, reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
+            fn from_value(id: PropertyId, value: &Value<'a>) -> Option<Self> {
                 match id {
-                    $( PropertyId::$name => property_table!(@decode reader $name $(, $wire)?), )*
+                    $( PropertyId::$name => property_table!(@from value $name $form), )*
                 }
             }
 
-            fn encode_value(&self, writer: &mut Writer<'_>) -> Result<bool, EncodeError> {
+            pub(super) fn value(&self) -> Value<'a> {
                 let this = *self;
                 match this {
-                    $( Self::$name(..) => property_table!(@encode this writer $name $(, $wire)?), )*
+                    $( Self::$name(..) => property_table!(@into this $name $form), )*
                 }
             }
         }
@@ -123,7 +137,7 @@ macro_rules! property_table {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 let this = *self;
                 match this {
-                    $( Self::$name(..) => property_table!(@debug this f $name $(, $wire)?), )*
+                    $( Self::$name(..) => property_table!(@debug this f $name $form), )*
                 }
             }
         }
@@ -133,111 +147,107 @@ macro_rules! property_table {
             fn format(&self, f: defmt::Formatter<'_>) {
                 let this = *self;
                 match this {
-                    $( Self::$name(..) => property_table!(@format this f $name $(, $wire)?), )*
+                    $( Self::$name(..) => property_table!(@format this f $name $form), )*
                 }
             }
         }
     };
-    (@debug $this:ident $f:ident $name:ident, Pair) => {
+    (@debug $this:ident $f:ident $name:ident Pair) => {
         if let Self::$name(name, value) = $this {
             $f.debug_tuple(stringify!($name)).field(&name).field(&value).finish()
         } else {
             Ok(())
         }
     };
-    (@debug $this:ident $f:ident $name:ident $(, $wire:ident)?) => {
+    (@debug $this:ident $f:ident $name:ident $form:ident) => {
         if let Self::$name(value) = $this {
             $f.debug_tuple(stringify!($name)).field(&value.shown()).finish()
         } else {
             Ok(())
         }
     };
-    (@format $this:ident $f:ident $name:ident, Pair) => {
+    (@format $this:ident $f:ident $name:ident Pair) => {
         if let Self::$name(name, value) = $this {
             defmt::write!($f, "{}({}, {})", $this.id(), name, value);
         }
     };
-    (@format $this:ident $f:ident $name:ident $(, $wire:ident)?) => {
+    (@format $this:ident $f:ident $name:ident $form:ident) => {
         if let Self::$name(value) = $this {
             defmt::write!($f, "{}({})", $this.id(), value.shown());
         }
     };
-    (@decode $reader:ident $name:ident) => { Ok(Value::decode($reader)?.map(Self::$name)) };
-    (@decode $reader:ident $name:ident, Pair) => {
-        Ok(Pair::decode($reader)?.map(|Pair(name, value)| Self::$name(name, value)))
+    (@from $value:ident $name:ident Pair) => { Some(Self::$name($value.text, $value.second)) };
+    (@from $value:ident $name:ident $form:ident) => { Field::from_value($value).map(Self::$name) };
+    (@into $this:ident $name:ident Pair) => {
+        if let Self::$name(text, second) = $this { Value { text, second, ..Value::default() } } else { Value::default() }
     };
-    (@decode $reader:ident $name:ident, $wire:ident) => { Ok($wire::decode($reader)?.map(|wire| Self::$name(wire.0))) };
-    (@encode $this:ident $writer:ident $name:ident) => {
-        if let Self::$name(value) = $this { value.encode($writer) } else { Ok(false) }
-    };
-    (@encode $this:ident $writer:ident $name:ident, Pair) => {
-        if let Self::$name(name, value) = $this { Pair(name, value).encode($writer) } else { Ok(false) }
-    };
-    (@encode $this:ident $writer:ident $name:ident, $wire:ident) => {
-        if let Self::$name(value) = $this { $wire(value).encode($writer) } else { Ok(false) }
+    (@into $this:ident $name:ident $form:ident) => {
+        if let Self::$name(field) = $this { field.into_value() } else { Value::default() }
     };
 }
 
+const TABLE_LEN: usize = 0x2B;
+
 property_table! {
     /// Whether the payload is UTF-8 text (section 3.3.2.3.2).
-    PayloadFormatIndicator(bool) = 0x01, in PUBLISH | WILL;
+    PayloadFormatIndicator(bool) as Flag = 0x01, in PUBLISH | WILL;
     /// Lifetime of the message in seconds (section 3.3.2.3.3).
-    MessageExpiryInterval(u32) = 0x02, in PUBLISH | WILL;
+    MessageExpiryInterval(u32) as U32 = 0x02, in PUBLISH | WILL;
     /// What the payload is, for instance a MIME type (section 3.3.2.3.9).
-    ContentType(&'a str) = 0x03, in PUBLISH | WILL;
+    ContentType(&'a str) as Text = 0x03, in PUBLISH | WILL;
     /// Topic for the answer to a request (section 3.3.2.3.5). It has no wildcards `[MQTT-3.3.2-14]`.
     ResponseTopic(&'a str) as Topic = 0x08, in PUBLISH | WILL;
     /// Tells which request an answer belongs to (section 3.3.2.3.6).
-    CorrelationData(&'a [u8]) = 0x09, in PUBLISH | WILL;
+    CorrelationData(&'a [u8]) as Binary = 0x09, in PUBLISH | WILL;
     /// Names the subscription a message came through: 1 to 268,435,455 (sections 3.3.2.3.8 and 3.8.2.1.2).
-    SubscriptionIdentifier(u32) as Identifier = 0x0B, in FROM_SERVER | SUBSCRIBE;
+    SubscriptionIdentifier(u32) as PositiveVarInt = 0x0B, in FROM_SERVER | SUBSCRIBE;
     /// Seconds the session outlives its connection; 0xFFFFFFFF means for ever (section 3.1.2.11.2).
-    SessionExpiryInterval(u32) = 0x11, in CONNECT | CONNACK | CLIENT_BYE;
+    SessionExpiryInterval(u32) as U32 = 0x11, in CONNECT | CONNACK | CLIENT_BYE;
     /// The Client Identifier the server chose (section 3.2.2.3.7).
-    AssignedClientIdentifier(&'a str) = 0x12, in CONNACK;
+    AssignedClientIdentifier(&'a str) as Text = 0x12, in CONNACK;
     /// The Keep Alive in seconds the server demands (section 3.2.2.3.14).
-    ServerKeepAlive(u16) = 0x13, in CONNACK;
+    ServerKeepAlive(u16) as U16 = 0x13, in CONNACK;
     /// Name of the method of enhanced authentication (section 4.12).
-    AuthenticationMethod(&'a str) = 0x15, in CONNECT | CONNACK | AUTH;
+    AuthenticationMethod(&'a str) as Text = 0x15, in CONNECT | CONNACK | AUTH;
     /// Data of the authentication method (section 4.12).
-    AuthenticationData(&'a [u8]) = 0x16, in CONNECT | CONNACK | AUTH;
+    AuthenticationData(&'a [u8]) as Binary = 0x16, in CONNECT | CONNACK | AUTH;
     /// Whether reason strings and user properties are wanted in any packet (section 3.1.2.11.7).
-    RequestProblemInformation(bool) = 0x17, in CONNECT;
+    RequestProblemInformation(bool) as Flag = 0x17, in CONNECT;
     /// Seconds between the loss of the session's connection and its will (section 3.1.3.2.2).
-    WillDelayInterval(u32) = 0x18, in WILL;
+    WillDelayInterval(u32) as U32 = 0x18, in WILL;
     /// Whether Response Information is wanted in CONNACK (section 3.1.2.11.6).
-    RequestResponseInformation(bool) = 0x19, in CONNECT;
+    RequestResponseInformation(bool) as Flag = 0x19, in CONNECT;
     /// Basis for response topics (section 3.2.2.3.15).
-    ResponseInformation(&'a str) = 0x1A, in CONNACK;
+    ResponseInformation(&'a str) as Text = 0x1A, in CONNACK;
     /// Another server to use (section 4.13).
-    ServerReference(&'a str) = 0x1C, in CONNACK | SERVER_BYE;
+    ServerReference(&'a str) as Text = 0x1C, in CONNACK | SERVER_BYE;
     /// Diagnosis for humans.
-    ReasonString(&'a str) = 0x1F, in CONNACK | PUBACKS | SUBACKS | CLIENT_BYE | SERVER_BYE | AUTH;
+    ReasonString(&'a str) as Text = 0x1F, in CONNACK | PUBACKS | SUBACKS | CLIENT_BYE | SERVER_BYE | AUTH;
     /// How many QoS 1 and 2 messages the sender takes at a time (section 3.1.2.11.3).
-    ReceiveMaximum(NonZeroU16) = 0x21, in CONNECT | CONNACK;
+    ReceiveMaximum(NonZeroU16) as PositiveU16 = 0x21, in CONNECT | CONNACK;
     /// The highest Topic Alias the sender takes (section 3.1.2.11.5).
-    TopicAliasMaximum(u16) = 0x22, in CONNECT | CONNACK;
+    TopicAliasMaximum(u16) as U16 = 0x22, in CONNECT | CONNACK;
     /// A number that stands for the topic on this connection (section 3.3.2.3.4).
-    TopicAlias(NonZeroU16) = 0x23, in PUBLISH;
+    TopicAlias(NonZeroU16) as PositiveU16 = 0x23, in PUBLISH;
     /// The highest QoS the server takes: 0 or 1; absent means 2 (section 3.2.2.3.4).
-    MaximumQoS(QoS) = 0x24, in CONNACK;
+    MaximumQoS(QoS) as Flag = 0x24, in CONNACK;
     /// Whether the server keeps retained messages (section 3.2.2.3.5).
-    RetainAvailable(bool) = 0x25, in CONNACK;
+    RetainAvailable(bool) as Flag = 0x25, in CONNACK;
     /// A name and a value of the application's own (section 3.1.2.11.8). It may occur many times.
     UserProperty(&'a str, &'a str) as Pair = 0x26, in ANYWHERE;
     /// The longest packet in bytes the sender takes (section 3.1.2.11.4).
-    MaximumPacketSize(NonZeroU32) = 0x27, in CONNECT | CONNACK;
+    MaximumPacketSize(NonZeroU32) as PositiveU32 = 0x27, in CONNECT | CONNACK;
     /// Whether the server takes filters with wildcards (section 3.2.2.3.11).
-    WildcardSubscriptionAvailable(bool) = 0x28, in CONNACK;
+    WildcardSubscriptionAvailable(bool) as Flag = 0x28, in CONNACK;
     /// Whether the server takes Subscription Identifiers (section 3.2.2.3.12).
-    SubscriptionIdentifierAvailable(bool) = 0x29, in CONNACK;
+    SubscriptionIdentifierAvailable(bool) as Flag = 0x29, in CONNACK;
     /// Whether the server takes shared subscriptions (section 3.2.2.3.13).
-    SharedSubscriptionAvailable(bool) = 0x2A, in CONNACK;
+    SharedSubscriptionAvailable(bool) as Flag = 0x2A, in CONNACK;
 }
 
 impl PropertyId {
     /// Whether this property may stand in that packet.
-    pub const fn is_allowed_in(self, context: PropertyContext) -> bool {
+    pub fn is_allowed_in(self, context: PropertyContext) -> bool {
         self.contexts() & context as u16 != 0
     }
 
@@ -253,56 +263,80 @@ impl PropertyId {
 
 /// What is wrong with a property in its place, whichever way it travels.
 pub(super) enum Fault {
-    Misplaced,
-    Duplicate,
+    Misplaced(PropertyId),
+    Duplicate(PropertyId),
+    NoMethod,
 }
 
 /// Which properties a block has had so far.
 pub(super) struct Seen {
     context: PropertyContext,
-    ids: [u8; 6],
+    ids: [u32; 2],
 }
 
 impl Seen {
     pub(super) const fn new(context: PropertyContext) -> Self {
-        Self { context, ids: [0; 6] }
+        Self { context, ids: [0; 2] }
     }
 
     pub(super) fn note(&mut self, id: PropertyId) -> Result<(), Fault> {
         if !id.is_allowed_in(self.context) {
-            return Err(Fault::Misplaced);
+            return Err(Fault::Misplaced(id));
         }
-        let number = id as u8;
-        let Some(byte) = self.ids.get_mut(usize::from(number / 8)) else { return Err(Fault::Misplaced) };
-        let bit = 1 << (number % 8);
-        if *byte & bit != 0 && !id.may_repeat_in(self.context) {
-            return Err(Fault::Duplicate);
+        let (Some(ids), bit) = self.place(id) else { return Err(Fault::Misplaced(id)) };
+        let is_repeated = *ids & bit != 0;
+        *ids |= bit;
+        if is_repeated && !id.may_repeat_in(self.context) { Err(Fault::Duplicate(id)) } else { Ok(()) }
+    }
+
+    /// Authentication Data means nothing without its method (v5.0 section 3.1.2.11.10).
+    pub(super) fn finish(mut self) -> Result<(), Fault> {
+        let mut has = |id| matches!(self.place(id), (Some(ids), bit) if *ids & bit != 0);
+        if has(PropertyId::AuthenticationData) && !has(PropertyId::AuthenticationMethod) {
+            return Err(Fault::NoMethod);
         }
-        *byte |= bit;
         Ok(())
     }
 
-    pub(super) fn has(&self, id: PropertyId) -> bool {
+    fn place(&mut self, id: PropertyId) -> (Option<&mut u32>, u32) {
         let number = id as u8;
-        self.ids.get(usize::from(number / 8)).is_some_and(|byte| byte & (1 << (number % 8)) != 0)
+        (self.ids.get_mut(usize::from(number / 32)), 1 << (number % 32))
     }
 }
 
+/// Reads an identifier and its value; `None` at the end.
+pub(super) fn read<'a>(reader: &mut Reader<'a>) -> Option<(PropertyId, Value<'a>)> {
+    if reader.is_empty() {
+        return None;
+    }
+    let number = u8::try_from(reader.var_int()).unwrap_or(u8::MAX);
+    let Some(id) = PropertyId::from_number(number) else {
+        reader.fail(DecodeError::UnknownProperty(number));
+        return None;
+    };
+    let value = Value::read(id.form(), reader);
+    if !value.is_in_range(id.form()) {
+        let is_alias = id == PropertyId::TopicAlias;
+        reader.fail(if is_alias { DecodeError::TopicAliasZero } else { DecodeError::PropertyValue(id) });
+    }
+    Some((id, value))
+}
+
 impl<'a> Entry<'a> for Property<'a> {
-    fn decode_entry(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let number = reader.var_int()?;
-        let id = PropertyId::from_number(number).ok_or(DecodeError::UnknownProperty(number))?;
-        Self::decode_value(id, reader)?.ok_or(match id {
-            PropertyId::TopicAlias => DecodeError::TopicAliasZero,
-            id => DecodeError::PropertyValue(id),
-        })
+    fn decode_entry(reader: &mut Reader<'a>) -> Option<Self> {
+        let (id, value) = read(reader)?;
+        Self::from_value(id, &value)
     }
 }
 
 impl Property<'_> {
     /// Writes the identifier and the value.
-    pub(super) fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.u8(self.id() as u8)?;
-        if self.encode_value(writer)? { Ok(()) } else { Err(EncodeError::PropertyValue(self.id())) }
+    pub(super) fn write(&self, writer: &mut Writer<'_>) {
+        let (id, value) = (self.id(), self.value());
+        if !value.is_in_range(id.form()) {
+            writer.fail(EncodeError::PropertyValue(id));
+        }
+        writer.u8(id as u8);
+        value.write(id.form(), writer);
     }
 }

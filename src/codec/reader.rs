@@ -1,19 +1,32 @@
 use super::{DecodeError, VarInt};
 use crate::macros::{Bytes, shows};
 
-/// A cursor over bytes of the peer. Every read either succeeds or fails without moving past the end.
+/// A cursor over bytes of the peer.
+///
+/// A read that fails notes why and ends the input; what it and all later reads give is zero or empty. So a packet is read
+/// field by field, and [`Reader::finish`] tells once whether all of it was well-formed.
+///
+/// ```
+/// use flowsdk::codec::{DecodeError, Reader};
+///
+/// let mut reader = Reader::new(b"\x00\x03abc\x01");
+/// assert_eq!(reader.string(), "abc");
+/// assert_eq!(reader.u16(), 0);
+/// assert_eq!(reader.finish(), Err(DecodeError::Truncated));
+/// ```
 #[derive(Clone)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
+    error: Option<DecodeError>,
 }
 
 impl<'a> Reader<'a> {
     /// Starts at the first byte.
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes }
+        Self { bytes, error: None }
     }
 
-    /// Whether nothing is left.
+    /// Whether nothing is left, be it that a read has failed.
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -23,102 +36,114 @@ impl<'a> Reader<'a> {
         self.bytes.len()
     }
 
+    /// What has failed first, if anything has.
+    pub const fn error(&self) -> Option<DecodeError> {
+        self.error
+    }
+
+    /// Notes that what was read is not allowed, and ends the input.
+    #[cold]
+    #[inline(never)]
+    pub const fn fail(&mut self, error: DecodeError) {
+        if self.error.is_none() {
+            self.error = Some(error);
+        }
+        self.bytes = &[];
+    }
+
     /// Takes all that is left.
-    pub fn rest(&mut self) -> &'a [u8] {
-        core::mem::take(&mut self.bytes)
+    pub const fn rest(&mut self) -> &'a [u8] {
+        core::mem::replace(&mut self.bytes, &[])
     }
 
-    /// Takes `len` bytes.
-    ///
-    /// # Errors
-    /// [`DecodeError::Truncated`] if fewer are left, here as in every other read.
-    pub fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
-        let (taken, rest) = self.bytes.split_at_checked(len).ok_or(DecodeError::Truncated)?;
-        self.bytes = rest;
-        Ok(taken)
-    }
-
-    /// A reader over the next `len` bytes, which this one skips.
-    ///
-    /// # Errors
-    /// [`DecodeError::Truncated`].
-    pub fn sub(&mut self, len: usize) -> Result<Reader<'a>, DecodeError> {
-        self.take(len).map(Reader::new)
+    /// Takes `len` bytes. Fails with [`DecodeError::Truncated`] if fewer are left, as every other read does.
+    pub const fn take(&mut self, len: usize) -> &'a [u8] {
+        match self.bytes.split_at_checked(len) {
+            Some((taken, rest)) => {
+                self.bytes = rest;
+                taken
+            }
+            None => {
+                self.fail(DecodeError::Truncated);
+                &[]
+            }
+        }
     }
 
     /// Reads a byte.
-    ///
-    /// # Errors
-    /// [`DecodeError::Truncated`].
-    pub fn u8(&mut self) -> Result<u8, DecodeError> {
-        let (first, rest) = self.bytes.split_first().ok_or(DecodeError::Truncated)?;
-        self.bytes = rest;
-        Ok(*first)
+    pub fn u8(&mut self) -> u8 {
+        match *self.take(1) {
+            [byte] => byte,
+            _ => 0,
+        }
     }
 
     /// Reads a two byte integer.
-    ///
-    /// # Errors
-    /// [`DecodeError::Truncated`].
-    pub fn u16(&mut self) -> Result<u16, DecodeError> {
-        self.array().map(u16::from_be_bytes)
+    pub fn u16(&mut self) -> u16 {
+        match *self.take(2) {
+            [b0, b1] => u16::from_be_bytes([b0, b1]),
+            _ => 0,
+        }
     }
 
     /// Reads a four byte integer.
-    ///
-    /// # Errors
-    /// [`DecodeError::Truncated`].
-    pub fn u32(&mut self) -> Result<u32, DecodeError> {
-        self.array().map(u32::from_be_bytes)
+    pub fn u32(&mut self) -> u32 {
+        match *self.take(4) {
+            [b0, b1, b2, b3] => u32::from_be_bytes([b0, b1, b2, b3]),
+            _ => 0,
+        }
     }
 
-    /// Reads a variable byte integer in its shortest form (v5.0 section 1.5.5).
-    ///
-    /// # Errors
+    /// Reads a variable byte integer in its shortest form (v5.0 section 1.5.5). Fails with
     /// [`DecodeError::VariableByteInteger`] for a fifth byte or a longer form than needed.
-    pub fn var_int(&mut self) -> Result<u32, DecodeError> {
-        let decoded = VarInt::decode(self.bytes)?.ok_or(DecodeError::Truncated)?;
-        if !decoded.is_minimal() {
-            return Err(DecodeError::VariableByteInteger);
+    pub fn var_int(&mut self) -> u32 {
+        match VarInt::decode(self.bytes) {
+            Ok(Some(decoded)) if decoded.is_minimal() => {
+                self.take(decoded.len());
+                return decoded.value();
+            }
+            Ok(None) => self.fail(DecodeError::Truncated),
+            _ => self.fail(DecodeError::VariableByteInteger),
         }
-        self.take(decoded.len())?;
-        Ok(decoded.value())
+        0
     }
 
     /// Reads binary data behind its two byte length (v5.0 section 1.5.6).
-    ///
-    /// # Errors
-    /// [`DecodeError::Truncated`].
-    pub fn binary(&mut self) -> Result<&'a [u8], DecodeError> {
-        let len = self.u16()?;
+    pub fn binary(&mut self) -> &'a [u8] {
+        let len = self.u16();
         self.take(usize::from(len))
     }
 
-    /// Reads a UTF-8 string (v5.0 section 1.5.4). A byte order mark is kept `[MQTT-1.5.4-3]`.
-    ///
-    /// # Errors
+    /// Reads a UTF-8 string (v5.0 section 1.5.4). A byte order mark is kept `[MQTT-1.5.4-3]`. Fails with
     /// [`DecodeError::Utf8`] or [`DecodeError::Nul`] for what a string must not contain.
-    pub fn string(&mut self) -> Result<&'a str, DecodeError> {
-        let bytes = self.binary()?;
-        let text = core::str::from_utf8(bytes).map_err(|_| DecodeError::Utf8)?;
-        if bytes.contains(&0) { Err(DecodeError::Nul) } else { Ok(text) }
+    pub fn string(&mut self) -> &'a str {
+        let bytes = self.binary();
+        match core::str::from_utf8(bytes) {
+            Ok(text) if !has_nul(bytes) => return text,
+            Ok(_) => self.fail(DecodeError::Nul),
+            Err(_) => self.fail(DecodeError::Utf8),
+        }
+        ""
     }
 
     /// Ends the reading.
     ///
     /// # Errors
-    /// [`DecodeError::TrailingBytes`] if something is left.
-    pub fn finish(self) -> Result<(), DecodeError> {
-        if self.is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes) }
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (first, rest) = self.bytes.split_first_chunk().ok_or(DecodeError::Truncated)?;
-        self.bytes = rest;
-        Ok(*first)
+    /// What has failed first, or [`DecodeError::TrailingBytes`] if something is left.
+    pub const fn finish(self) -> Result<(), DecodeError> {
+        match self.error {
+            Some(error) => Err(error),
+            None if self.bytes.is_empty() => Ok(()),
+            None => Err(DecodeError::TrailingBytes),
+        }
     }
 }
 
 shows! {
-    impl[] Reader for Reader<'_>, |this| { bytes: Bytes(this.bytes.len()) }
+    impl[] Reader for Reader<'_>, |this| { bytes: Bytes(this.bytes.len()), error: this.error }
+}
+
+/// A string must not contain U+0000 `[MQTT-1.5.4-2]`. Looking at every byte lets the compiler look at many at a time.
+pub(super) fn has_nul(bytes: &[u8]) -> bool {
+    bytes.iter().fold(false, |found, byte| found | (*byte == 0))
 }

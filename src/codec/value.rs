@@ -1,200 +1,184 @@
+//! How the values of properties stand on the wire (v5.0 section 2.2.2.2), and what they are to the caller.
+
 use core::num::{NonZeroU16, NonZeroU32};
 
-use super::{DecodeError, EncodeError, Reader, Writer};
+use super::{Reader, VarInt, Writer};
 use crate::types::{QoS, TopicName};
 
-/// A variable byte integer as it stands on the wire (v5.0 section 1.5.5).
+/// How a value stands on the wire, and its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct VarInt {
-    value: u32,
-    len: u8,
+pub(super) enum Form {
+    /// A byte that is 0 or 1.
+    Flag,
+    U16,
+    /// A two byte integer above 0.
+    PositiveU16,
+    U32,
+    /// A four byte integer above 0.
+    PositiveU32,
+    /// A variable byte integer above 0.
+    PositiveVarInt,
+    Text,
+    /// A string that is a Topic Name: not empty, no wildcards `[MQTT-3.3.2-14]`.
+    Topic,
+    Binary,
+    /// A name and a value (section 1.5.7).
+    Pair,
 }
 
-impl VarInt {
-    /// The largest value: 268,435,455.
-    pub const MAX: u32 = 0x0FFF_FFFF;
+/// A value of any form; only what belongs to its form is filled.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Value<'a> {
+    pub(super) number: u32,
+    pub(super) text: &'a str,
+    /// The value of a pair, whose name is `text`.
+    pub(super) second: &'a str,
+    pub(super) bytes: &'a [u8],
+}
 
-    /// Decodes the integer at the start of `bytes`; `Ok(None)` while its last byte is not there.
-    ///
-    /// # Errors
-    /// [`DecodeError::VariableByteInteger`] if a fifth byte would be needed.
-    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
-        let mut value = 0u32;
-        let mut len = 0u8;
-        for &byte in bytes.iter().take(4) {
-            value |= u32::from(byte & 0x7F) << (7 * u32::from(len));
-            len += 1;
-            if byte & 0x80 == 0 {
-                return Ok(Some(Self { value, len }));
+impl<'a> Value<'a> {
+    pub(super) fn read(form: Form, reader: &mut Reader<'a>) -> Self {
+        let mut value = Self::default();
+        match form {
+            Form::Flag => value.number = reader.u8().into(),
+            Form::U16 | Form::PositiveU16 => value.number = reader.u16().into(),
+            Form::U32 | Form::PositiveU32 => value.number = reader.u32(),
+            Form::PositiveVarInt => value.number = reader.var_int(),
+            Form::Text | Form::Topic => value.text = reader.string(),
+            Form::Binary => value.bytes = reader.binary(),
+            Form::Pair => {
+                value.text = reader.string();
+                value.second = reader.string();
             }
         }
-        if len == 4 { Err(DecodeError::VariableByteInteger) } else { Ok(None) }
+        value
     }
 
-    /// The number.
-    pub const fn value(self) -> u32 {
-        self.value
+    pub(super) fn write(&self, form: Form, writer: &mut Writer<'_>) {
+        match form {
+            Form::Flag => writer.u8(low_byte(self.number)),
+            Form::U16 | Form::PositiveU16 => writer.u16(low_half(self.number)),
+            Form::U32 | Form::PositiveU32 => writer.u32(self.number),
+            Form::PositiveVarInt => writer.var_int(self.number),
+            Form::Text | Form::Topic => writer.string(self.text),
+            Form::Binary => writer.binary(self.bytes),
+            Form::Pair => {
+                writer.string(self.text);
+                writer.string(self.second);
+            }
+        }
     }
 
-    /// How many bytes it took: 1 to 4.
-    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
-    pub const fn len(self) -> usize {
-        self.len as usize
-    }
-
-    /// Whether the form is the shortest one `[MQTT-1.5.5-1]`.
-    pub const fn is_minimal(self) -> bool {
-        self.len() == Self::len_of(self.value)
-    }
-
-    /// Bytes of the shortest form of a value.
-    pub const fn len_of(value: u32) -> usize {
-        match value {
-            0..=0x7F => 1,
-            0x80..=0x3FFF => 2,
-            0x4000..=0x1F_FFFF => 3,
-            _ => 4,
+    /// Whether the value is in the range of its form.
+    pub(super) fn is_in_range(&self, form: Form) -> bool {
+        match form {
+            Form::Flag => self.number <= 1,
+            Form::PositiveU16 | Form::PositiveU32 => self.number != 0,
+            Form::PositiveVarInt => (1..=VarInt::MAX).contains(&self.number),
+            Form::Topic => TopicName::new(self.text).is_ok(),
+            Form::U16 | Form::U32 | Form::Text | Form::Binary | Form::Pair => true,
         }
     }
 }
 
-/// How a property's value is read and written. A value out of its range is `Ok(None)` when read.
-pub(super) trait Value<'a>: Sized {
-    fn decode(reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError>;
-    /// `Ok(false)` if the value is out of range.
-    fn encode(&self, writer: &mut Writer<'_>) -> Result<bool, EncodeError>;
+/// What a value is to the caller.
+pub(super) trait Field<'a>: Sized {
+    /// `None` for a value that is out of its range.
+    fn from_value(value: &Value<'a>) -> Option<Self>;
+    fn into_value(self) -> Value<'a>;
 }
 
-impl<'a> Value<'a> for bool {
-    fn decode(reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
-        Ok(match reader.u8()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        })
+impl<'a> Field<'a> for bool {
+    fn from_value(value: &Value<'a>) -> Option<Self> {
+        Some(value.number != 0)
     }
 
-    fn encode(&self, writer: &mut Writer<'_>) -> Result<bool, EncodeError> {
-        writer.u8(u8::from(*self)).map(|()| true)
+    fn into_value(self) -> Value<'a> {
+        number(self.into())
     }
 }
 
 /// Maximum QoS: only 0 and 1 can be said (v5.0 section 3.2.2.3.4).
-impl<'a> Value<'a> for QoS {
-    fn decode(reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
-        Ok(QoS::from_bits(reader.u8()?).filter(|qos| *qos != QoS::ExactlyOnce))
+impl<'a> Field<'a> for QoS {
+    fn from_value(value: &Value<'a>) -> Option<Self> {
+        Self::from_bits(low_byte(value.number))
     }
 
-    fn encode(&self, writer: &mut Writer<'_>) -> Result<bool, EncodeError> {
-        writer.u8(self.bits()).map(|()| *self != QoS::ExactlyOnce)
-    }
-}
-
-impl<'a> Value<'a> for u16 {
-    fn decode(reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
-        reader.u16().map(Some)
-    }
-
-    fn encode(&self, writer: &mut Writer<'_>) -> Result<bool, EncodeError> {
-        writer.u16(*self).map(|()| true)
+    fn into_value(self) -> Value<'a> {
+        number(self.bits().into())
     }
 }
 
-impl<'a> Value<'a> for NonZeroU16 {
-    fn decode(reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
-        reader.u16().map(Self::new)
+impl<'a> Field<'a> for u16 {
+    fn from_value(value: &Value<'a>) -> Option<Self> {
+        Some(low_half(value.number))
     }
 
-    fn encode(&self, writer: &mut Writer<'_>) -> Result<bool, EncodeError> {
-        writer.u16(self.get()).map(|()| true)
-    }
-}
-
-impl<'a> Value<'a> for u32 {
-    fn decode(reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
-        reader.u32().map(Some)
-    }
-
-    fn encode(&self, writer: &mut Writer<'_>) -> Result<bool, EncodeError> {
-        writer.u32(*self).map(|()| true)
+    fn into_value(self) -> Value<'a> {
+        number(self.into())
     }
 }
 
-impl<'a> Value<'a> for NonZeroU32 {
-    fn decode(reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
-        reader.u32().map(Self::new)
+impl<'a> Field<'a> for NonZeroU16 {
+    fn from_value(value: &Value<'a>) -> Option<Self> {
+        Self::new(low_half(value.number))
     }
 
-    fn encode(&self, writer: &mut Writer<'_>) -> Result<bool, EncodeError> {
-        writer.u32(self.get()).map(|()| true)
-    }
-}
-
-/// A number from 1 to [`VarInt::MAX`], which is what a Subscription Identifier is.
-#[derive(Clone, Copy)]
-pub(super) struct Identifier(pub(super) u32);
-
-impl<'a> Value<'a> for Identifier {
-    fn decode(reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
-        Ok(Some(reader.var_int()?).filter(|value| *value != 0).map(Self))
-    }
-
-    fn encode(&self, writer: &mut Writer<'_>) -> Result<bool, EncodeError> {
-        if self.0 == 0 || self.0 > VarInt::MAX {
-            return Ok(false);
-        }
-        writer.var_int(self.0).map(|()| true)
+    fn into_value(self) -> Value<'a> {
+        number(self.get().into())
     }
 }
 
-impl<'a> Value<'a> for &'a str {
-    fn decode(reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
-        reader.string().map(Some)
+impl<'a> Field<'a> for u32 {
+    fn from_value(value: &Value<'a>) -> Option<Self> {
+        Some(value.number)
     }
 
-    fn encode(&self, writer: &mut Writer<'_>) -> Result<bool, EncodeError> {
-        writer.string(self).map(|()| true)
-    }
-}
-
-/// A string that is a Topic Name: no wildcards, not empty `[MQTT-3.3.2-14]`.
-pub(super) struct Topic<'a>(pub(super) &'a str);
-
-impl<'a> Value<'a> for Topic<'a> {
-    fn decode(reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
-        let topic = reader.string()?;
-        Ok(TopicName::new(topic).ok().map(|name| Self(name.as_str())))
-    }
-
-    fn encode(&self, writer: &mut Writer<'_>) -> Result<bool, EncodeError> {
-        TopicName::new(self.0)?;
-        writer.string(self.0).map(|()| true)
+    fn into_value(self) -> Value<'a> {
+        number(self)
     }
 }
 
-impl<'a> Value<'a> for &'a [u8] {
-    fn decode(reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
-        reader.binary().map(Some)
+impl<'a> Field<'a> for NonZeroU32 {
+    fn from_value(value: &Value<'a>) -> Option<Self> {
+        Self::new(value.number)
     }
 
-    fn encode(&self, writer: &mut Writer<'_>) -> Result<bool, EncodeError> {
-        writer.binary(self).map(|()| true)
+    fn into_value(self) -> Value<'a> {
+        number(self.get())
     }
 }
 
-/// A string pair (v5.0 section 1.5.7).
-pub(super) struct Pair<'a>(pub(super) &'a str, pub(super) &'a str);
-
-impl<'a> Value<'a> for Pair<'a> {
-    fn decode(reader: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
-        let key = reader.string()?;
-        let value = reader.string()?;
-        Ok(Some(Self(key, value)))
+impl<'a> Field<'a> for &'a str {
+    fn from_value(value: &Value<'a>) -> Option<Self> {
+        Some(value.text)
     }
 
-    fn encode(&self, writer: &mut Writer<'_>) -> Result<bool, EncodeError> {
-        writer.string(self.0)?;
-        writer.string(self.1).map(|()| true)
+    fn into_value(self) -> Value<'a> {
+        Value { text: self, ..Value::default() }
     }
+}
+
+impl<'a> Field<'a> for &'a [u8] {
+    fn from_value(value: &Value<'a>) -> Option<Self> {
+        Some(value.bytes)
+    }
+
+    fn into_value(self) -> Value<'a> {
+        Value { bytes: self, ..Value::default() }
+    }
+}
+
+fn number<'a>(number: u32) -> Value<'a> {
+    Value { number, ..Value::default() }
+}
+
+const fn low_byte(number: u32) -> u8 {
+    let [low, ..] = number.to_le_bytes();
+    low
+}
+
+pub(super) const fn low_half(number: u32) -> u16 {
+    let [b0, b1, ..] = number.to_le_bytes();
+    u16::from_le_bytes([b0, b1])
 }

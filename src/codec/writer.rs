@@ -1,13 +1,17 @@
+use core::cell::Cell;
+
+use super::reader::has_nul;
 use super::{EncodeError, MAX_REMAINING_LENGTH, VarInt};
 use crate::macros::shows;
 
 /// Where encoded bytes go: a slice, a growing buffer, or nowhere (they are only counted).
 ///
 /// Lengths on the wire come from running an encoding against a counting writer first, so that no length is computed
-/// by a formula of its own.
+/// by a formula of its own. A write that fails notes why, and [`Writer::finish`] tells.
 pub struct Writer<'b> {
     target: Target<'b>,
     written: usize,
+    error: Option<EncodeError>,
 }
 
 enum Target<'b> {
@@ -20,18 +24,22 @@ enum Target<'b> {
 impl<'b> Writer<'b> {
     /// A writer that only counts.
     pub const fn counting() -> Self {
-        Self { target: Target::Count, written: 0 }
+        Self::over(Target::Count)
     }
 
     /// A writer into a slice, from its start.
     pub const fn new(buffer: &'b mut [u8]) -> Self {
-        Self { target: Target::Slice(buffer), written: 0 }
+        Self::over(Target::Slice(buffer))
     }
 
     /// A writer that appends to a `Vec`.
     #[cfg(feature = "std")]
     pub const fn appending(buffer: &'b mut Vec<u8>) -> Self {
-        Self { target: Target::Vec(buffer), written: 0 }
+        Self::over(Target::Vec(buffer))
+    }
+
+    const fn over(target: Target<'b>) -> Self {
+        Self { target, written: 0, error: None }
     }
 
     /// How many bytes were written or counted.
@@ -44,55 +52,61 @@ impl<'b> Writer<'b> {
         matches!(self.target, Target::Count)
     }
 
-    /// Writes bytes as they are.
+    /// Notes that what is asked for cannot be written.
+    #[cold]
+    #[inline(never)]
+    pub const fn fail(&mut self, error: EncodeError) {
+        if self.error.is_none() {
+            self.error = Some(error);
+        }
+    }
+
+    /// Tells whether everything was written.
     ///
     /// # Errors
-    /// [`EncodeError::NoRoom`] if a slice is full, here as in every other write.
-    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        let end = self.written.checked_add(bytes.len()).ok_or(EncodeError::TooLong)?;
+    /// What has failed first.
+    pub const fn finish(&self) -> Result<(), EncodeError> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes bytes as they are. Fails with [`EncodeError::NoRoom`] if a slice is full, as every other write does.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        let end = self.written.saturating_add(bytes.len());
         match &mut self.target {
             Target::Count => {}
-            Target::Slice(buffer) => {
-                buffer.get_mut(self.written..end).ok_or(EncodeError::NoRoom)?.copy_from_slice(bytes);
-            }
+            Target::Slice(buffer) => match buffer.get_mut(self.written..end) {
+                Some(place) => copy(place, bytes),
+                None => return self.fail(EncodeError::NoRoom),
+            },
             #[cfg(feature = "std")]
             Target::Vec(buffer) => buffer.extend_from_slice(bytes),
         }
         self.written = end;
-        Ok(())
     }
 
     /// Writes a byte.
-    ///
-    /// # Errors
-    /// [`EncodeError::NoRoom`].
-    pub fn u8(&mut self, value: u8) -> Result<(), EncodeError> {
-        self.bytes(&[value])
+    pub fn u8(&mut self, value: u8) {
+        self.bytes(&[value]);
     }
 
     /// Writes a two byte integer.
-    ///
-    /// # Errors
-    /// [`EncodeError::NoRoom`].
-    pub fn u16(&mut self, value: u16) -> Result<(), EncodeError> {
-        self.bytes(&value.to_be_bytes())
+    pub fn u16(&mut self, value: u16) {
+        self.bytes(&value.to_be_bytes());
     }
 
     /// Writes a four byte integer.
-    ///
-    /// # Errors
-    /// [`EncodeError::NoRoom`].
-    pub fn u32(&mut self, value: u32) -> Result<(), EncodeError> {
-        self.bytes(&value.to_be_bytes())
+    pub fn u32(&mut self, value: u32) {
+        self.bytes(&value.to_be_bytes());
     }
 
-    /// Writes a variable byte integer in its shortest form `[MQTT-1.5.5-1]`.
-    ///
-    /// # Errors
-    /// [`EncodeError::TooLong`] above [`VarInt::MAX`].
-    pub fn var_int(&mut self, value: u32) -> Result<(), EncodeError> {
+    /// Writes a variable byte integer in its shortest form `[MQTT-1.5.5-1]`. Fails with [`EncodeError::TooLong`] above
+    /// [`VarInt::MAX`].
+    pub fn var_int(&mut self, value: u32) {
         if value > VarInt::MAX {
-            return Err(EncodeError::TooLong);
+            return self.fail(EncodeError::TooLong);
         }
         let mut rest = value;
         loop {
@@ -101,66 +115,72 @@ impl<'b> Writer<'b> {
             if rest == 0 {
                 return self.u8(low);
             }
-            self.u8(low | 0x80)?;
+            self.u8(low | 0x80);
         }
     }
 
-    /// Writes binary data behind its two byte length.
-    ///
-    /// # Errors
-    /// [`EncodeError::FieldTooLong`] above 65,535 bytes.
-    pub fn binary(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        let len = u16::try_from(bytes.len()).map_err(|_| EncodeError::FieldTooLong)?;
-        self.u16(len)?;
-        self.bytes(bytes)
+    /// Writes binary data behind its two byte length. Fails with [`EncodeError::FieldTooLong`] above 65,535 bytes.
+    pub fn binary(&mut self, bytes: &[u8]) {
+        match u16::try_from(bytes.len()) {
+            Ok(len) => self.u16(len),
+            Err(_) => self.fail(EncodeError::FieldTooLong),
+        }
+        self.bytes(bytes);
     }
 
-    /// Writes a UTF-8 string behind its length.
-    ///
-    /// # Errors
-    /// [`EncodeError::Nul`] if it contains U+0000 `[MQTT-1.5.4-2]`, [`EncodeError::FieldTooLong`].
-    pub fn string(&mut self, text: &str) -> Result<(), EncodeError> {
-        if text.as_bytes().contains(&0) {
-            return Err(EncodeError::Nul);
+    /// Writes a UTF-8 string behind its length. Fails with [`EncodeError::Nul`] if it contains U+0000 `[MQTT-1.5.4-2]`,
+    /// and as [`Writer::binary`].
+    pub fn string(&mut self, text: &str) {
+        if has_nul(text.as_bytes()) {
+            self.fail(EncodeError::Nul);
         }
-        self.binary(text.as_bytes())
+        self.binary(text.as_bytes());
     }
 
     /// Writes what `body` writes behind its length as a variable byte integer. `body` runs twice, first to be counted.
-    ///
-    /// # Errors
-    /// What `body` reports, and [`EncodeError::TooLong`].
-    pub fn prefixed(&mut self, body: impl Fn(&mut Writer<'_>) -> Result<(), EncodeError>) -> Result<(), EncodeError> {
-        self.prefixed_before(0, body)
+    pub fn prefixed(&mut self, body: &dyn Fn(&mut Writer<'_>)) {
+        self.prefixed_before(0, body);
     }
 
     /// As [`Writer::prefixed`], for a body that goes on for `more` bytes, which are written elsewhere.
-    ///
-    /// # Errors
-    /// What `body` reports, and [`EncodeError::TooLong`].
-    pub fn prefixed_before(
-        &mut self,
-        more: usize,
-        body: impl Fn(&mut Writer<'_>) -> Result<(), EncodeError>,
-    ) -> Result<(), EncodeError> {
+    pub fn prefixed_before(&mut self, more: usize, body: &dyn Fn(&mut Writer<'_>)) {
         let mut counting = Writer::counting();
-        body(&mut counting)?;
-        let len = counting.written();
-        let whole = len.checked_add(more).ok_or(EncodeError::TooLong)?;
-        let value = u32::try_from(whole).ok().filter(|len| *len <= MAX_REMAINING_LENGTH);
-        self.var_int(value.ok_or(EncodeError::TooLong)?)?;
-        if self.is_counting() {
-            self.written = self.written.checked_add(len).ok_or(EncodeError::TooLong)?;
-            return Ok(());
+        body(&mut counting);
+        let len = counting.written;
+        if let Some(error) = counting.error {
+            return self.fail(error);
         }
-        #[cfg(feature = "std")]
-        if let Target::Vec(buffer) = &mut self.target {
-            buffer.reserve(len);
+        match u32::try_from(len.saturating_add(more)) {
+            Ok(whole) if whole <= MAX_REMAINING_LENGTH => self.var_int(whole),
+            _ => return self.fail(EncodeError::TooLong),
         }
-        body(self)
+        match &mut self.target {
+            Target::Count => self.written = self.written.saturating_add(len),
+            Target::Slice(_) => body(self),
+            #[cfg(feature = "std")]
+            Target::Vec(buffer) => {
+                buffer.reserve(len);
+                body(self);
+            }
+        }
     }
 }
 
 shows! {
-    impl[] Writer for Writer<'_>, |this| { written: this.written }
+    impl[] Writer for Writer<'_>, |this| { written: this.written, error: this.error }
+}
+
+/// Moves what is behind the first `by` bytes to the front. A loop of cells: `copy_within` links memmove, 1.5 KB of flash.
+pub(crate) fn shift_down(bytes: &mut [u8], by: usize) {
+    let cells = Cell::from_mut(bytes).as_slice_of_cells();
+    for (to, from) in cells.iter().zip(cells.get(by..).unwrap_or_default()) {
+        to.set(from.get());
+    }
+}
+
+/// Copies as far as both reach. There is no length that could panic.
+pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
 }

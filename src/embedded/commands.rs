@@ -38,7 +38,7 @@ macro_rules! commands {
         pub fn subscribe(
             &mut self,
             $($now: $instant,)?
-            subscriptions: Subscriptions<'_>,
+            subscriptions: &[Subscription<'_>],
             properties: &[Property<'_>],
         ) -> Result<PacketId, Misuse> {
             let $this = self;
@@ -54,7 +54,7 @@ macro_rules! commands {
         pub fn unsubscribe(
             &mut self,
             $($now: $instant,)?
-            filters: Filters<'_>,
+            filters: &[&str],
             properties: &[Property<'_>],
         ) -> Result<PacketId, Misuse> {
             let $this = self;

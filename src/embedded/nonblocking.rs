@@ -12,7 +12,7 @@ use super::error::Error;
 use super::place::Place;
 use crate::codec::{PacketType, Property};
 use crate::macros::{event, shows};
-use crate::packet::{Auth, Connack, Disconnect, Filters, Subscriptions};
+use crate::packet::{Auth, Connack, Disconnect, Subscription};
 use crate::session::{
     ApplicationMessage, ConnectOptions, Dropped, Event, Misuse, PeerError, Receipt, Session, Storage,
 };

@@ -1,6 +1,6 @@
-use super::{decode_packet_id, encode_packet};
-use crate::codec::{DecodeError, EncodeError, PacketType, Properties, PropertyContext, Reader, Writer};
-use crate::types::{PacketId, ProtocolVersion, ReasonCode, Role};
+use super::{decode_packet_id, decode_result, encode_packet, encode_result};
+use crate::codec::{EncodeError, PacketType, Properties, PropertyContext, Reader, Writer};
+use crate::types::{CodeContext, PacketId, ProtocolVersion, ReasonCode, Role};
 
 /// PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +42,16 @@ impl AckKind {
     }
 
     /// Whether a v5.0 packet of this kind from that side may carry the code `[MQTT-3.4.2-1]` `[MQTT-3.5.2-1]`
-    /// `[MQTT-3.6.2-1]` `[MQTT-3.7.2-1]`. That nobody subscribes only a server can say.
-    pub const fn allows(self, code: ReasonCode, from: Role) -> bool {
-        match (self, code.byte()) {
-            (_, 0x00) => true,
-            (Self::Puback | Self::Pubrec, 0x10) => matches!(from, Role::Server),
-            (Self::Puback | Self::Pubrec, byte) => matches!(byte, 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99),
-            (Self::Pubrel | Self::Pubcomp, byte) => byte == 0x92,
+    /// `[MQTT-3.6.2-1]` `[MQTT-3.7.2-1]`.
+    pub fn allows(self, code: ReasonCode, from: Role) -> bool {
+        code.is_allowed_in(self.codes(from))
+    }
+
+    const fn codes(self, from: Role) -> CodeContext {
+        match (self, from) {
+            (Self::Puback | Self::Pubrec, Role::Client) => CodeContext::AckFromClient,
+            (Self::Puback | Self::Pubrec, Role::Server) => CodeContext::AckFromServer,
+            (Self::Pubrel | Self::Pubcomp, _) => CodeContext::Release,
         }
     }
 
@@ -68,24 +71,10 @@ impl<'a> Ack<'a> {
         Self { kind, packet_id, reason_code, properties: Properties::EMPTY }
     }
 
-    pub(super) fn decode(
-        kind: AckKind,
-        reader: &mut Reader<'a>,
-        version: ProtocolVersion,
-        from: Role,
-    ) -> Result<Self, DecodeError> {
-        let mut this = Self::new(kind, decode_packet_id(reader)?, ReasonCode::SUCCESS);
-        // A v5.0 packet may end behind the identifier or behind the code (section 3.4.2.1).
-        if version.is_v5() && !reader.is_empty() {
-            let code = reader.u8()?;
-            this.reason_code = ReasonCode::from_byte(code)
-                .filter(|code| kind.allows(*code, from))
-                .ok_or(DecodeError::ReasonCode(code))?;
-            if !reader.is_empty() {
-                this.properties = Properties::decode(reader, kind.context())?;
-            }
-        }
-        Ok(this)
+    pub(crate) fn decode(kind: AckKind, reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Self {
+        let packet_id = decode_packet_id(reader);
+        let (reason_code, properties) = decode_result(reader, version, kind.codes(from), kind.context());
+        Self { kind, packet_id, reason_code, properties }
     }
 
     /// Writes the packet as `from` sends it, in the shortest form that says it.
@@ -99,18 +88,14 @@ impl<'a> Ack<'a> {
         if !self.kind.allows(self.reason_code, from) {
             return Err(EncodeError::ReasonCode);
         }
-        let bare = self.properties.is_empty();
-        if !version.is_v5() && !bare {
+        if !version.is_v5() && !self.properties.is_empty() {
             return Err(EncodeError::NotInVersion);
         }
-        let shortest = !version.is_v5() || (bare && self.reason_code == ReasonCode::SUCCESS);
-        encode_packet(writer, self.kind.packet_type(), |writer| {
-            writer.u16(self.packet_id.value())?;
-            if shortest {
-                return Ok(());
+        encode_packet(writer, self.kind.packet_type(), &|writer| {
+            writer.u16(self.packet_id.value());
+            if version.is_v5() {
+                encode_result(writer, self.reason_code, self.properties, self.kind.context());
             }
-            writer.u8(self.reason_code.byte())?;
-            if bare { Ok(()) } else { self.properties.encode(writer, self.kind.context()) }
         })
     }
 }

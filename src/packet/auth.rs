@@ -1,6 +1,8 @@
-use super::encode_packet;
-use crate::codec::{DecodeError, EncodeError, PacketType, Properties, Property, PropertyContext, Reader, Writer};
-use crate::types::{ProtocolVersion, ReasonCode, Role};
+use super::{decode_code, encode_packet};
+use crate::codec::{
+    DecodeError, EncodeError, PacketType, Properties, Property, PropertyContext, PropertyId, Reader, Writer,
+};
+use crate::types::{CodeContext, ProtocolVersion, ReasonCode, Role};
 
 /// AUTH: a step of enhanced authentication (section 3.15). v5.0 only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,28 +15,28 @@ pub struct Auth<'a> {
 }
 
 impl<'a> Auth<'a> {
-    pub(super) fn decode(reader: &mut Reader<'a>, from: Role) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(reader: &mut Reader<'a>, from: Role) -> Self {
         // Code and properties may be left out for a bare success (section 3.15.2.1).
         if reader.is_empty() {
-            return if from == Role::Server {
-                Ok(Self { reason_code: ReasonCode::SUCCESS, properties: Properties::EMPTY })
-            } else {
-                Err(DecodeError::ReasonCode(ReasonCode::SUCCESS.byte()))
-            };
+            if from == Role::Client {
+                reader.fail(DecodeError::ReasonCode(ReasonCode::SUCCESS.byte()));
+            }
+            return Self { reason_code: ReasonCode::SUCCESS, properties: Properties::EMPTY };
         }
-        let code = reader.u8()?;
-        let reason_code =
-            ReasonCode::from_byte(code).filter(|code| is_allowed(*code, from)).ok_or(DecodeError::ReasonCode(code))?;
-        let properties = Properties::decode(reader, PropertyContext::Auth)?;
-        if method(&properties).is_none() {
-            return Err(DecodeError::AuthenticationMethod);
+        let reason_code = decode_code(reader, codes(from));
+        let properties = Properties::decode(reader, PropertyContext::Auth);
+        if !properties.has(PropertyId::AuthenticationMethod) {
+            reader.fail(DecodeError::AuthenticationMethod);
         }
-        Ok(Self { reason_code, properties })
+        Self { reason_code, properties }
     }
 
     /// The Authentication Method; a bare success has none.
     pub fn method(&self) -> Option<&'a str> {
-        method(&self.properties)
+        self.properties.find(|property| match property {
+            Property::AuthenticationMethod(method) => Some(method),
+            _ => None,
+        })
     }
 
     /// Writes the packet as `from` sends it.
@@ -46,36 +48,26 @@ impl<'a> Auth<'a> {
         if !version.is_v5() {
             return Err(EncodeError::NotInVersion);
         }
-        if !is_allowed(self.reason_code, from) {
+        if !self.reason_code.is_allowed_in(codes(from)) {
             return Err(EncodeError::ReasonCode);
         }
         let bare = self.properties.is_empty() && self.reason_code == ReasonCode::SUCCESS;
-        if !bare && self.method().is_none() {
+        if !bare && !self.properties.has(PropertyId::AuthenticationMethod) {
             return Err(EncodeError::AuthenticationMethod);
         }
-        encode_packet(writer, PacketType::Auth, |writer| {
-            if bare {
-                return Ok(());
+        encode_packet(writer, PacketType::Auth, &|writer| {
+            if !bare {
+                writer.u8(self.reason_code.byte());
+                self.properties.encode(writer, PropertyContext::Auth);
             }
-            writer.u8(self.reason_code.byte())?;
-            self.properties.encode(writer, PropertyContext::Auth)
         })
     }
 }
 
-fn method<'a>(properties: &Properties<'a>) -> Option<&'a str> {
-    properties.find(|property| match property {
-        Property::AuthenticationMethod(method) => Some(method),
-        _ => None,
-    })
-}
-
-/// The reason codes of section 3.15.2.1 `[MQTT-3.15.2-1]`, by the side that may send them.
-const fn is_allowed(code: ReasonCode, from: Role) -> bool {
-    match code.byte() {
-        0x00 => matches!(from, Role::Server),
-        0x18 => true,
-        0x19 => matches!(from, Role::Client),
-        _ => false,
+/// Section 3.15.2.1 `[MQTT-3.15.2-1]`.
+const fn codes(from: Role) -> CodeContext {
+    match from {
+        Role::Client => CodeContext::AuthFromClient,
+        Role::Server => CodeContext::AuthFromServer,
     }
 }

@@ -1,5 +1,7 @@
 use super::{decode_properties, encode_packet, encode_properties};
-use crate::codec::{DecodeError, EncodeError, FixedHeader, PacketType, Properties, PropertyContext, Reader, Writer};
+use crate::codec::{
+    DecodeError, EncodeError, FixedHeader, PacketType, Properties, Property, PropertyContext, Reader, Writer,
+};
 use crate::macros::{Bytes, Hidden, shows};
 use crate::types::{ProtocolVersion, QoS, TopicName};
 
@@ -49,36 +51,31 @@ pub struct Will<'a> {
 }
 
 impl<'a> Connect<'a> {
-    pub(super) fn decode(header: FixedHeader, reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        if reader.string()? != PROTOCOL_NAME {
-            return Err(DecodeError::ProtocolName);
+    pub(super) fn decode(header: FixedHeader, reader: &mut Reader<'a>) -> Self {
+        if reader.string() != PROTOCOL_NAME {
+            reader.fail(DecodeError::ProtocolName);
         }
-        let level = reader.u8()?;
-        let version = ProtocolVersion::from_level(level).ok_or(DecodeError::ProtocolLevel(level))?;
+        let level = reader.u8();
+        let version = ProtocolVersion::from_level(level).unwrap_or_else(|| {
+            reader.fail(DecodeError::ProtocolLevel(level));
+            ProtocolVersion::V5
+        });
         if version.is_v5() && !header.is_minimal() {
-            return Err(DecodeError::VariableByteInteger);
+            reader.fail(DecodeError::VariableByteInteger);
         }
-        let flags = reader.u8()?;
-        check_flags(flags, version)?;
-        let keep_alive = reader.u16()?;
-        let properties = decode_properties(reader, version, PropertyContext::Connect)?;
-        let client_id = reader.string()?;
-        if !is_client_id(client_id, flags & CLEAN_START != 0, version) {
-            return Err(DecodeError::ClientIdentifier);
+        let flags = reader.u8();
+        check_flags(flags, version).unwrap_or_else(|error| reader.fail(error));
+        let keep_alive = reader.u16();
+        let properties = decode_properties(reader, version, PropertyContext::Connect);
+        let client_id = reader.string();
+        let clean_start = flags & CLEAN_START != 0;
+        if !is_client_id(client_id, clean_start, version) {
+            reader.fail(DecodeError::ClientIdentifier);
         }
-        let will = if flags & WILL == 0 { None } else { Some(Will::decode(flags, reader, version)?) };
-        let username = if flags & USERNAME == 0 { None } else { Some(reader.string()?) };
-        let password = if flags & PASSWORD == 0 { None } else { Some(reader.binary()?) };
-        Ok(Self {
-            version,
-            clean_start: flags & CLEAN_START != 0,
-            keep_alive,
-            client_id,
-            username,
-            password,
-            will,
-            properties,
-        })
+        let will = (flags & WILL != 0).then(|| Will::decode(flags, reader, version));
+        let username = (flags & USERNAME != 0).then(|| reader.string());
+        let password = (flags & PASSWORD != 0).then(|| reader.binary());
+        Self { version, clean_start, keep_alive, client_id, username, password, will, properties }
     }
 
     /// Writes the packet in its own version.
@@ -86,26 +83,37 @@ impl<'a> Connect<'a> {
     /// # Errors
     /// [`EncodeError`] for what its version does not allow.
     pub fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        self.encode_with(&[], writer)
+    }
+
+    /// As [`Connect::encode`], with more properties before its own.
+    pub(crate) fn encode_with(&self, more: &[Property<'_>], writer: &mut Writer<'_>) -> Result<(), EncodeError> {
         if !self.version.is_v5() && self.password.is_some() && self.username.is_none() {
             return Err(EncodeError::PasswordWithoutUserName);
         }
         if !is_client_id(self.client_id, self.clean_start, self.version) {
             return Err(EncodeError::ClientIdentifier);
         }
-        encode_packet(writer, PacketType::Connect, |writer| {
-            writer.string(PROTOCOL_NAME)?;
-            writer.u8(self.version.level())?;
-            writer.u8(self.flags())?;
-            writer.u16(self.keep_alive)?;
-            encode_properties(self.properties, writer, self.version, PropertyContext::Connect)?;
-            writer.string(self.client_id)?;
+        encode_packet(writer, PacketType::Connect, &|writer| {
+            writer.string(PROTOCOL_NAME);
+            writer.u8(self.version.level());
+            writer.u8(self.flags());
+            writer.u16(self.keep_alive);
+            if self.version.is_v5() {
+                writer.prefixed(&|writer| self.properties.encode_behind(more, writer, PropertyContext::Connect));
+            } else if !self.properties.is_empty() || !more.is_empty() {
+                writer.fail(EncodeError::NotInVersion);
+            }
+            writer.string(self.client_id);
             if let Some(will) = &self.will {
-                will.encode(writer, self.version)?;
+                will.write(writer, self.version);
             }
             if let Some(username) = self.username {
-                writer.string(username)?;
+                writer.string(username);
             }
-            self.password.map_or(Ok(()), |password| writer.binary(password))
+            if let Some(password) = self.password {
+                writer.binary(password);
+            }
         })
     }
 
@@ -131,22 +139,24 @@ impl<'a> Connect<'a> {
 }
 
 impl<'a> Will<'a> {
-    fn decode(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
-        let properties = decode_properties(reader, version, PropertyContext::Will)?;
-        let topic = TopicName::new(reader.string()?).map_err(DecodeError::Topic)?.as_str();
-        Ok(Self {
-            topic,
-            payload: reader.binary()?,
-            qos: QoS::from_bits(flags >> 3 & 3).ok_or(DecodeError::WillQoS)?,
-            retain: flags & WILL_RETAIN != 0,
-            properties,
-        })
+    fn decode(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion) -> Self {
+        let properties = decode_properties(reader, version, PropertyContext::Will);
+        let topic = reader.string();
+        if let Err(error) = TopicName::new(topic) {
+            reader.fail(DecodeError::Topic(error));
+        }
+        // The flags were checked with the others.
+        let qos = QoS::from_bits(flags >> 3 & 3).unwrap_or_default();
+        Self { topic, payload: reader.binary(), qos, retain: flags & WILL_RETAIN != 0, properties }
     }
 
-    fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
-        encode_properties(self.properties, writer, version, PropertyContext::Will)?;
-        writer.string(TopicName::new(self.topic)?.as_str())?;
-        writer.binary(self.payload)
+    fn write(&self, writer: &mut Writer<'_>, version: ProtocolVersion) {
+        encode_properties(self.properties, writer, version, PropertyContext::Will);
+        if let Err(error) = TopicName::new(self.topic) {
+            writer.fail(error.into());
+        }
+        writer.string(self.topic);
+        writer.binary(self.payload);
     }
 }
 

@@ -1,6 +1,6 @@
-use super::encode_packet;
-use crate::codec::{DecodeError, EncodeError, PacketType, Properties, PropertyContext, Reader, Writer};
-use crate::types::{ProtocolVersion, ReasonCode, Role};
+use super::{decode_result, encode_packet, encode_result};
+use crate::codec::{EncodeError, PacketType, Properties, PropertyContext, Reader, Writer};
+use crate::types::{CodeContext, ProtocolVersion, ReasonCode, Role};
 
 /// DISCONNECT: the last packet of a connection (section 3.14). In v3.1.1 only a client sends it, and it says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,19 +18,9 @@ impl<'a> Disconnect<'a> {
         Self { reason_code, properties: Properties::EMPTY }
     }
 
-    pub(super) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Result<Self, DecodeError> {
-        let mut this = Self::new(ReasonCode::SUCCESS);
-        // A v5.0 packet may be empty or end behind the code (section 3.14.2.1).
-        if version.is_v5() && !reader.is_empty() {
-            let code = reader.u8()?;
-            this.reason_code = ReasonCode::from_byte(code)
-                .filter(|code| is_allowed(*code, from))
-                .ok_or(DecodeError::ReasonCode(code))?;
-            if !reader.is_empty() {
-                this.properties = Properties::decode(reader, context(from))?;
-            }
-        }
-        Ok(this)
+    pub(crate) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Self {
+        let (reason_code, properties) = decode_result(reader, version, codes(from), context(from));
+        Self { reason_code, properties }
     }
 
     /// Writes the packet as `from` sends it, in the shortest form that says it.
@@ -39,20 +29,15 @@ impl<'a> Disconnect<'a> {
     /// [`EncodeError::ReasonCode`] for a code that this side does not send, [`EncodeError::NotInVersion`] for anything
     /// but success in v3.1.1 or from its server, and what properties report.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
-        let bare = self.properties.is_empty();
         if version.is_v5() {
-            if !is_allowed(self.reason_code, from) {
+            if !self.reason_code.is_allowed_in(codes(from)) {
                 return Err(EncodeError::ReasonCode);
             }
-        } else if !bare || self.reason_code != ReasonCode::SUCCESS || from == Role::Server {
+        } else if !self.properties.is_empty() || self.reason_code != ReasonCode::SUCCESS || from == Role::Server {
             return Err(EncodeError::NotInVersion);
         }
-        encode_packet(writer, PacketType::Disconnect, |writer| {
-            if bare && self.reason_code == ReasonCode::SUCCESS {
-                return Ok(());
-            }
-            writer.u8(self.reason_code.byte())?;
-            if bare { Ok(()) } else { self.properties.encode(writer, context(from)) }
+        encode_packet(writer, PacketType::Disconnect, &|writer| {
+            encode_result(writer, self.reason_code, self.properties, context(from));
         })
     }
 }
@@ -64,13 +49,10 @@ const fn context(from: Role) -> PropertyContext {
     }
 }
 
-/// The reason codes of section 3.14.2.1 `[MQTT-3.14.2-1]`, by the side that may send them, and 0x8C, which only the
-/// table of section 2.4 gives to DISCONNECT.
-const fn is_allowed(code: ReasonCode, from: Role) -> bool {
-    match code.byte() {
-        0x00 | 0x80..=0x83 | 0x90 | 0x93..=0x99 => true,
-        0x04 => matches!(from, Role::Client),
-        0x87 | 0x89 | 0x8B..=0x8F | 0x9A..=0xA2 => matches!(from, Role::Server),
-        _ => false,
+/// Section 3.14.2.1 `[MQTT-3.14.2-1]`; 0x8C only the table of section 2.4 gives to DISCONNECT.
+const fn codes(from: Role) -> CodeContext {
+    match from {
+        Role::Client => CodeContext::DisconnectFromClient,
+        Role::Server => CodeContext::DisconnectFromServer,
     }
 }

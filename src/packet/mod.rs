@@ -39,11 +39,13 @@ pub use connect::{Connect, Will};
 pub use disconnect::Disconnect;
 pub use publish::{Delivery, Publish, PublishHead};
 pub use suback::{ReasonCodeIter, Suback, Unsuback};
+pub(crate) use subscribe::encode_subscribe;
 pub use subscribe::{RetainHandling, Subscribe, Subscription, Subscriptions};
+pub(crate) use unsubscribe::encode_unsubscribe;
 pub use unsubscribe::{Filters, Unsubscribe};
 
 use crate::codec::{DecodeError, EncodeError, FixedHeader, PacketType, Properties, PropertyContext, Reader, Writer};
-use crate::types::{PacketId, ProtocolVersion, Role};
+use crate::types::{CodeContext, PacketId, ProtocolVersion, ReasonCode, Role};
 
 /// Any control packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,21 +90,21 @@ impl<'a> Packet<'a> {
     ) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
         let packet = match header.packet_type {
-            PacketType::Connect => Self::Connect(Connect::decode(header, &mut reader)?),
-            PacketType::Connack => Self::Connack(Connack::decode(&mut reader, version)?),
-            PacketType::Publish => Self::Publish(Publish::decode(header.flags, &mut reader, version, from)?),
-            PacketType::Puback => Self::Ack(Ack::decode(AckKind::Puback, &mut reader, version, from)?),
-            PacketType::Pubrec => Self::Ack(Ack::decode(AckKind::Pubrec, &mut reader, version, from)?),
-            PacketType::Pubrel => Self::Ack(Ack::decode(AckKind::Pubrel, &mut reader, version, from)?),
-            PacketType::Pubcomp => Self::Ack(Ack::decode(AckKind::Pubcomp, &mut reader, version, from)?),
-            PacketType::Subscribe => Self::Subscribe(Subscribe::decode(&mut reader, version)?),
-            PacketType::Suback => Self::Suback(Suback::decode(&mut reader, version)?),
-            PacketType::Unsubscribe => Self::Unsubscribe(Unsubscribe::decode(&mut reader, version)?),
-            PacketType::Unsuback => Self::Unsuback(Unsuback::decode(&mut reader, version)?),
+            PacketType::Connect => Self::Connect(Connect::decode(header, &mut reader)),
+            PacketType::Connack => Self::Connack(Connack::decode(&mut reader, version)),
+            PacketType::Publish => Self::Publish(Publish::decode(header.flags, &mut reader, version, from)),
+            PacketType::Puback => Self::Ack(Ack::decode(AckKind::Puback, &mut reader, version, from)),
+            PacketType::Pubrec => Self::Ack(Ack::decode(AckKind::Pubrec, &mut reader, version, from)),
+            PacketType::Pubrel => Self::Ack(Ack::decode(AckKind::Pubrel, &mut reader, version, from)),
+            PacketType::Pubcomp => Self::Ack(Ack::decode(AckKind::Pubcomp, &mut reader, version, from)),
+            PacketType::Subscribe => Self::Subscribe(Subscribe::decode(&mut reader, version)),
+            PacketType::Suback => Self::Suback(Suback::decode(&mut reader, version)),
+            PacketType::Unsubscribe => Self::Unsubscribe(Unsubscribe::decode(&mut reader, version)),
+            PacketType::Unsuback => Self::Unsuback(Unsuback::decode(&mut reader, version)),
             PacketType::Pingreq => Self::Pingreq,
             PacketType::Pingresp => Self::Pingresp,
-            PacketType::Disconnect => Self::Disconnect(Disconnect::decode(&mut reader, version, from)?),
-            PacketType::Auth => Self::Auth(Auth::decode(&mut reader, from)?),
+            PacketType::Disconnect => Self::Disconnect(Disconnect::decode(&mut reader, version, from)),
+            PacketType::Auth => Self::Auth(Auth::decode(&mut reader, from)),
         };
         reader.finish()?;
         Ok(packet)
@@ -123,8 +125,8 @@ impl<'a> Packet<'a> {
             Self::Suback(packet) => packet.encode(writer, version),
             Self::Unsubscribe(packet) => packet.encode(writer, version),
             Self::Unsuback(packet) => packet.encode(writer, version),
-            Self::Pingreq => writer.bytes(&PINGREQ),
-            Self::Pingresp => writer.bytes(&[PacketType::Pingresp.first_byte(), 0]),
+            Self::Pingreq => encode_packet(writer, PacketType::Pingreq, &|_| {}),
+            Self::Pingresp => encode_packet(writer, PacketType::Pingresp, &|_| {}),
             Self::Disconnect(packet) => packet.encode(writer, version, from),
             Self::Auth(packet) => packet.encode(writer, version, from),
         }
@@ -135,7 +137,7 @@ impl<'a> Packet<'a> {
 pub(crate) const PINGREQ: [u8; 2] = [PacketType::Pingreq.first_byte(), 0];
 
 /// Some packets only one side sends (table 2-1).
-fn check_sender(packet_type: PacketType, version: ProtocolVersion, from: Role) -> Result<(), DecodeError> {
+pub(crate) fn check_sender(packet_type: PacketType, version: ProtocolVersion, from: Role) -> Result<(), DecodeError> {
     let allowed = match packet_type {
         PacketType::Connect | PacketType::Subscribe | PacketType::Unsubscribe | PacketType::Pingreq => {
             from == Role::Client
@@ -151,14 +153,55 @@ fn check_sender(packet_type: PacketType, version: ProtocolVersion, from: Role) -
 fn encode_packet(
     writer: &mut Writer<'_>,
     packet_type: PacketType,
-    body: impl Fn(&mut Writer<'_>) -> Result<(), EncodeError>,
+    body: &dyn Fn(&mut Writer<'_>),
 ) -> Result<(), EncodeError> {
-    writer.u8(packet_type.first_byte())?;
-    writer.prefixed(body)
+    encode_flagged(writer, packet_type.first_byte(), body)
 }
 
-fn decode_packet_id(reader: &mut Reader<'_>) -> Result<PacketId, DecodeError> {
-    PacketId::new(reader.u16()?).ok_or(DecodeError::PacketId)
+/// As [`encode_packet`], with the flags in its first byte.
+fn encode_flagged(writer: &mut Writer<'_>, first: u8, body: &dyn Fn(&mut Writer<'_>)) -> Result<(), EncodeError> {
+    writer.u8(first);
+    writer.prefixed(body);
+    writer.finish()
+}
+
+fn decode_packet_id(reader: &mut Reader<'_>) -> PacketId {
+    PacketId::new(reader.u16()).unwrap_or_else(|| {
+        reader.fail(DecodeError::PacketId);
+        PacketId::MIN
+    })
+}
+
+/// Reads a reason code that may stand there.
+fn decode_code(reader: &mut Reader<'_>, context: CodeContext) -> ReasonCode {
+    let byte = reader.u8();
+    ReasonCode::decode(byte, context).unwrap_or_else(|| {
+        reader.fail(DecodeError::ReasonCode(byte));
+        ReasonCode::SUCCESS
+    })
+}
+
+/// The code and the properties at the end of a v5.0 packet, which may end before either (section 3.4.2.1).
+fn decode_result<'a>(
+    reader: &mut Reader<'a>,
+    version: ProtocolVersion,
+    code: CodeContext,
+    properties: PropertyContext,
+) -> (ReasonCode, Properties<'a>) {
+    let has = |reader: &Reader<'_>| version.is_v5() && !reader.is_empty();
+    let reason_code = if has(reader) { decode_code(reader, code) } else { ReasonCode::SUCCESS };
+    let properties = if has(reader) { Properties::decode(reader, properties) } else { Properties::EMPTY };
+    (reason_code, properties)
+}
+
+/// Writes what [`decode_result`] reads, in the shortest form that says it.
+fn encode_result(writer: &mut Writer<'_>, code: ReasonCode, properties: Properties<'_>, context: PropertyContext) {
+    if !properties.is_empty() || code != ReasonCode::SUCCESS {
+        writer.u8(code.byte());
+    }
+    if !properties.is_empty() {
+        properties.encode(writer, context);
+    }
 }
 
 /// Properties of a v5.0 packet; v3.1.1 has none.
@@ -166,8 +209,15 @@ fn decode_properties<'a>(
     reader: &mut Reader<'a>,
     version: ProtocolVersion,
     context: PropertyContext,
-) -> Result<Properties<'a>, DecodeError> {
-    if version.is_v5() { Properties::decode(reader, context) } else { Ok(Properties::EMPTY) }
+) -> Properties<'a> {
+    if version.is_v5() { Properties::decode(reader, context) } else { Properties::EMPTY }
+}
+
+/// Writes the entries of a packet that has at least one `[MQTT-3.8.3-2]` `[MQTT-3.10.3-2]`.
+fn encode_list<T>(writer: &mut Writer<'_>, mut entries: impl Iterator<Item = T>, write: impl Fn(&mut Writer<'_>, T)) {
+    let Some(first) = entries.next() else { return writer.fail(EncodeError::EmptyList) };
+    write(writer, first);
+    entries.for_each(|entry| write(writer, entry));
 }
 
 /// Writes properties where the version has them.
@@ -176,10 +226,10 @@ fn encode_properties(
     writer: &mut Writer<'_>,
     version: ProtocolVersion,
     context: PropertyContext,
-) -> Result<(), EncodeError> {
-    match version {
-        ProtocolVersion::V5 => properties.encode(writer, context),
-        ProtocolVersion::V3_1_1 if properties.is_empty() => Ok(()),
-        ProtocolVersion::V3_1_1 => Err(EncodeError::NotInVersion),
+) {
+    if version.is_v5() {
+        properties.encode(writer, context);
+    } else if !properties.is_empty() {
+        writer.fail(EncodeError::NotInVersion);
     }
 }

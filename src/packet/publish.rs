@@ -1,6 +1,6 @@
-use super::{decode_packet_id, decode_properties, encode_properties};
+use super::{decode_packet_id, decode_properties, encode_flagged, encode_properties};
 use crate::codec::{
-    DecodeError, EncodeError, FixedHeader, PacketType, Properties, Property, PropertyContext, Reader, Writer,
+    DecodeError, EncodeError, FixedHeader, PacketType, Properties, PropertyContext, PropertyId, Reader, Writer,
 };
 use crate::macros::{Bytes, shows};
 use crate::types::{PacketId, ProtocolVersion, QoS, Role, TopicError, TopicName};
@@ -74,19 +74,43 @@ impl Delivery {
 }
 
 impl<'a> Publish<'a> {
-    pub(super) fn decode(
-        flags: u8,
-        reader: &mut Reader<'a>,
-        version: ProtocolVersion,
-        from: Role,
-    ) -> Result<Self, DecodeError> {
-        let (topic, delivery, properties) = decode_head(flags, reader, version, from)?;
-        Ok(Self { topic, payload: reader.rest(), retain: flags & RETAIN != 0, delivery, properties })
+    pub(crate) fn decode(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Self {
+        let head = Self::decode_head(flags, reader, version, from);
+        Self { payload: reader.rest(), ..head }
+    }
+
+    /// Decodes up to the payload.
+    fn decode_head(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Self {
+        let qos = QoS::from_bits(flags >> 1 & 3).unwrap_or_else(|| {
+            reader.fail(DecodeError::QoS);
+            QoS::AtMostOnce
+        });
+        let dup = flags & DUP != 0;
+        if dup && qos == QoS::AtMostOnce {
+            reader.fail(DecodeError::DupAtQoS0);
+        }
+        let topic = reader.string();
+        let delivery = match qos {
+            QoS::AtMostOnce => Delivery::AtMostOnce,
+            QoS::AtLeastOnce => Delivery::AtLeastOnce { packet_id: decode_packet_id(reader), dup },
+            QoS::ExactlyOnce => Delivery::ExactlyOnce { packet_id: decode_packet_id(reader), dup },
+        };
+        let properties = decode_properties(reader, version, context(from));
+        match TopicName::new(topic) {
+            Ok(_) => {}
+            Err(TopicError::Empty) if version.is_v5() => {
+                if !properties.has(PropertyId::TopicAlias) {
+                    reader.fail(DecodeError::NoTopic);
+                }
+            }
+            Err(error) => reader.fail(DecodeError::Topic(error)),
+        }
+        Self { topic, payload: &[], retain: flags & RETAIN != 0, delivery, properties }
     }
 
     /// The Topic Alias among the properties.
     pub fn topic_alias(&self) -> Option<u16> {
-        topic_alias(&self.properties)
+        self.properties.half(PropertyId::TopicAlias)
     }
 
     /// Writes the packet as `from` sends it.
@@ -95,27 +119,33 @@ impl<'a> Publish<'a> {
     /// [`EncodeError`] for what the version or the direction does not allow.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
         match TopicName::new(self.topic) {
-            Err(TopicError::Empty) if version.is_v5() && self.topic_alias().is_some() => {}
-            Err(TopicError::Empty) if version.is_v5() => return Err(EncodeError::NoTopic),
-            Err(error) => return Err(EncodeError::Topic(error)),
             Ok(_) => {}
+            Err(TopicError::Empty) if version.is_v5() => {
+                if self.topic_alias().is_none() {
+                    return Err(EncodeError::NoTopic);
+                }
+            }
+            Err(error) => return Err(EncodeError::Topic(error)),
         }
-        let mut flags = self.delivery.qos().bits() << 1;
+        encode_flagged(writer, self.first_byte(), &|writer| {
+            writer.string(self.topic);
+            if let Some(packet_id) = self.delivery.packet_id() {
+                writer.u16(packet_id.value());
+            }
+            encode_properties(self.properties, writer, version, context(from));
+            writer.bytes(self.payload);
+        })
+    }
+
+    fn first_byte(&self) -> u8 {
+        let mut first = PacketType::Publish.first_byte() | self.delivery.qos().bits() << 1;
         if self.retain {
-            flags |= RETAIN;
+            first |= RETAIN;
         }
         if self.delivery.dup() {
-            flags |= DUP;
+            first |= DUP;
         }
-        writer.u8(PacketType::Publish.first_byte() | flags)?;
-        writer.prefixed(|writer| {
-            writer.string(self.topic)?;
-            if let Some(packet_id) = self.delivery.packet_id() {
-                writer.u16(packet_id.value())?;
-            }
-            encode_properties(self.properties, writer, version, context(from))?;
-            writer.bytes(self.payload)
-        })
+        first
     }
 }
 
@@ -151,57 +181,29 @@ impl<'a> PublishHead<'a> {
         if header.packet_type != PacketType::Publish {
             return Err(DecodeError::PacketType(header.packet_type.number()));
         }
+        Self::behind(header, input, version, from)
+    }
+
+    /// As [`PublishHead::decode`], where the fixed header of a PUBLISH was decoded before.
+    pub(crate) fn behind(
+        header: FixedHeader,
+        input: &'a [u8],
+        version: ProtocolVersion,
+        from: Role,
+    ) -> Result<Option<Self>, DecodeError> {
         let packet_len = header.packet_len();
         let available = input.get(..packet_len).unwrap_or(input);
-        let whole = available.len() == packet_len;
         let mut reader = Reader::new(available);
-        reader.take(usize::from(header.header_len))?;
-        match decode_head(header.flags, &mut reader, version, from) {
-            Ok((topic, delivery, properties)) => {
-                let head_len = available.len() - reader.remaining();
-                let retain = header.flags & RETAIN != 0;
-                let publish = Publish { topic, payload: &[], retain, delivery, properties };
-                Ok(Some(Self { publish, head_len, payload_len: packet_len.saturating_sub(head_len) }))
-            }
-            Err(DecodeError::Truncated) if !whole => Ok(None),
-            Err(error) => Err(error),
+        reader.take(usize::from(header.header_len));
+        let publish = Publish::decode_head(header.flags, &mut reader, version, from);
+        match reader.error() {
+            None => {}
+            Some(DecodeError::Truncated) if available.len() < packet_len => return Ok(None),
+            Some(error) => return Err(error),
         }
+        let head_len = available.len() - reader.remaining();
+        Ok(Some(Self { publish, head_len, payload_len: packet_len.saturating_sub(head_len) }))
     }
-}
-
-fn decode_head<'a>(
-    flags: u8,
-    reader: &mut Reader<'a>,
-    version: ProtocolVersion,
-    from: Role,
-) -> Result<(&'a str, Delivery, Properties<'a>), DecodeError> {
-    let qos = QoS::from_bits(flags >> 1 & 3).ok_or(DecodeError::QoS)?;
-    let dup = flags & DUP != 0;
-    if dup && qos == QoS::AtMostOnce {
-        return Err(DecodeError::DupAtQoS0);
-    }
-    let topic = reader.string()?;
-    let delivery = match qos {
-        QoS::AtMostOnce => Delivery::AtMostOnce,
-        QoS::AtLeastOnce => Delivery::AtLeastOnce { packet_id: decode_packet_id(reader)?, dup },
-        QoS::ExactlyOnce => Delivery::ExactlyOnce { packet_id: decode_packet_id(reader)?, dup },
-    };
-    let properties = decode_properties(reader, version, context(from))?;
-    match TopicName::new(topic) {
-        Ok(_) => {}
-        Err(TopicError::Empty) if !version.is_v5() => return Err(DecodeError::Topic(TopicError::Empty)),
-        Err(TopicError::Empty) if topic_alias(&properties).is_none() => return Err(DecodeError::NoTopic),
-        Err(TopicError::Empty) => {}
-        Err(error) => return Err(DecodeError::Topic(error)),
-    }
-    Ok((topic, delivery, properties))
-}
-
-fn topic_alias(properties: &Properties<'_>) -> Option<u16> {
-    properties.find(|property| match property {
-        Property::TopicAlias(alias) => Some(alias.get()),
-        _ => None,
-    })
 }
 
 const fn context(from: Role) -> PropertyContext {

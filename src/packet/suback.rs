@@ -1,6 +1,6 @@
 use super::{decode_packet_id, decode_properties, encode_packet, encode_properties};
 use crate::codec::{DecodeError, EncodeError, PacketType, Properties, PropertyContext, Reader, Writer};
-use crate::types::{PacketId, ProtocolVersion, ReasonCode};
+use crate::types::{CodeContext, PacketId, ProtocolVersion, ReasonCode};
 
 /// SUBACK: a code for each filter of the SUBSCRIBE (section 3.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +27,9 @@ pub struct Unsuback<'a> {
 }
 
 impl<'a> Suback<'a> {
-    pub(super) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
-        let packet_id = decode_packet_id(reader)?;
-        let properties = decode_properties(reader, version, PropertyContext::Suback)?;
-        let codes = decode_codes(reader, |code| suback_allows(code, version))?;
-        Ok(Self { packet_id, codes, properties })
+    pub(crate) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Self {
+        let (packet_id, properties) = decode_head(reader, version, PropertyContext::Suback);
+        Self { packet_id, codes: decode_codes(reader, codes(version)), properties }
     }
 
     /// The codes: a granted QoS or a failure for each filter.
@@ -44,21 +42,20 @@ impl<'a> Suback<'a> {
     /// # Errors
     /// [`EncodeError::ReasonCode`] for a code that the version does not have here, [`EncodeError::EmptyList`].
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
-        check_codes(self.codes, |code| suback_allows(code, version))?;
-        encode_packet(writer, PacketType::Suback, |writer| {
-            writer.u16(self.packet_id.value())?;
-            encode_properties(self.properties, writer, version, PropertyContext::Suback)?;
-            writer.bytes(self.codes)
+        check_codes(self.codes, codes(version))?;
+        encode_packet(writer, PacketType::Suback, &|writer| {
+            writer.u16(self.packet_id.value());
+            encode_properties(self.properties, writer, version, PropertyContext::Suback);
+            writer.bytes(self.codes);
         })
     }
 }
 
 impl<'a> Unsuback<'a> {
-    pub(super) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
-        let packet_id = decode_packet_id(reader)?;
-        let properties = decode_properties(reader, version, PropertyContext::Unsuback)?;
-        let codes = if version.is_v5() { decode_codes(reader, unsuback_allows)? } else { &[] };
-        Ok(Self { packet_id, codes, properties })
+    pub(crate) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Self {
+        let (packet_id, properties) = decode_head(reader, version, PropertyContext::Unsuback);
+        let codes = if version.is_v5() { decode_codes(reader, CodeContext::Unsuback) } else { &[] };
+        Self { packet_id, codes, properties }
     }
 
     /// The codes: a result for each filter.
@@ -73,14 +70,14 @@ impl<'a> Unsuback<'a> {
     /// [`EncodeError::NotInVersion`] for codes in v3.1.1.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
         match version {
-            ProtocolVersion::V5 => check_codes(self.codes, unsuback_allows)?,
+            ProtocolVersion::V5 => check_codes(self.codes, CodeContext::Unsuback)?,
             ProtocolVersion::V3_1_1 if self.codes.is_empty() => {}
             ProtocolVersion::V3_1_1 => return Err(EncodeError::NotInVersion),
         }
-        encode_packet(writer, PacketType::Unsuback, |writer| {
-            writer.u16(self.packet_id.value())?;
-            encode_properties(self.properties, writer, version, PropertyContext::Unsuback)?;
-            writer.bytes(self.codes)
+        encode_packet(writer, PacketType::Unsuback, &|writer| {
+            writer.u16(self.packet_id.value());
+            encode_properties(self.properties, writer, version, PropertyContext::Unsuback);
+            writer.bytes(self.codes);
         })
     }
 }
@@ -98,32 +95,39 @@ impl Iterator for ReasonCodeIter<'_> {
     }
 }
 
-fn decode_codes<'a>(reader: &mut Reader<'a>, allows: impl Fn(u8) -> bool) -> Result<&'a [u8], DecodeError> {
-    let codes = reader.rest();
-    if codes.is_empty() {
-        return Err(DecodeError::EmptyList);
-    }
-    codes.iter().find(|code| !allows(**code)).map_or(Ok(codes), |code| Err(DecodeError::ReasonCode(*code)))
+fn decode_head<'a>(
+    reader: &mut Reader<'a>,
+    version: ProtocolVersion,
+    context: PropertyContext,
+) -> (PacketId, Properties<'a>) {
+    (decode_packet_id(reader), decode_properties(reader, version, context))
 }
 
-fn check_codes(codes: &[u8], allows: impl Fn(u8) -> bool) -> Result<(), EncodeError> {
+fn decode_codes<'a>(reader: &mut Reader<'a>, context: CodeContext) -> &'a [u8] {
+    let codes = reader.rest();
+    if codes.is_empty() {
+        reader.fail(DecodeError::EmptyList);
+    }
+    for code in codes {
+        if ReasonCode::decode(*code, context).is_none() {
+            reader.fail(DecodeError::ReasonCode(*code));
+        }
+    }
+    codes
+}
+
+fn check_codes(codes: &[u8], context: CodeContext) -> Result<(), EncodeError> {
     if codes.is_empty() {
         return Err(EncodeError::EmptyList);
     }
-    if codes.iter().all(|code| allows(*code)) { Ok(()) } else { Err(EncodeError::ReasonCode) }
+    let are_allowed = codes.iter().all(|code| ReasonCode::decode(*code, context).is_some());
+    if are_allowed { Ok(()) } else { Err(EncodeError::ReasonCode) }
 }
 
 /// Section 3.9.3; of v3.1.1 `[MQTT-3.9.3-2]`.
-const fn suback_allows(code: u8, version: ProtocolVersion) -> bool {
+const fn codes(version: ProtocolVersion) -> CodeContext {
     match version {
-        ProtocolVersion::V3_1_1 => matches!(code, 0x00..=0x02 | 0x80),
-        ProtocolVersion::V5 => {
-            matches!(code, 0x00..=0x02 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91 | 0x97 | 0x9E | 0xA1 | 0xA2)
-        }
+        ProtocolVersion::V3_1_1 => CodeContext::SubackV3,
+        ProtocolVersion::V5 => CodeContext::Suback,
     }
-}
-
-/// Section 3.11.3.
-const fn unsuback_allows(code: u8) -> bool {
-    matches!(code, 0x00 | 0x11 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91)
 }

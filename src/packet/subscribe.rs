@@ -1,4 +1,4 @@
-use super::{decode_packet_id, decode_properties, encode_packet, encode_properties};
+use super::{decode_packet_id, decode_properties, encode_list, encode_packet, encode_properties};
 use crate::codec::{DecodeError, EncodeError, Entries, Entry, PacketType, Properties, PropertyContext, Reader, Writer};
 use crate::types::{PacketId, ProtocolVersion, QoS, TopicError, TopicFilter};
 
@@ -51,18 +51,21 @@ pub enum RetainHandling {
 pub type Subscriptions<'a> = Entries<'a, Subscription<'a>>;
 
 impl<'a> Subscribe<'a> {
-    pub(super) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
-        let packet_id = decode_packet_id(reader)?;
-        let properties = decode_properties(reader, version, PropertyContext::Subscribe)?;
+    pub(crate) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Self {
+        let packet_id = decode_packet_id(reader);
+        let properties = decode_properties(reader, version, PropertyContext::Subscribe);
         let block = reader.rest();
+        if block.is_empty() {
+            reader.fail(DecodeError::EmptyList);
+        }
         let mut entries = Reader::new(block);
-        if entries.is_empty() {
-            return Err(DecodeError::EmptyList);
+        while let Some(subscription) = Subscription::decode_entry(&mut entries) {
+            if let Err(error) = subscription.check_decoded(version) {
+                entries.fail(error);
+            }
         }
-        while !entries.is_empty() {
-            Subscription::decode_entry(&mut entries)?.check_decoded(version)?;
-        }
-        Ok(Self { packet_id, subscriptions: Subscriptions::from_checked_block(block), properties })
+        entries.finish().unwrap_or_else(|error| reader.fail(error));
+        Self { packet_id, subscriptions: Subscriptions::from_checked_block(block), properties }
     }
 
     /// Writes the packet.
@@ -70,15 +73,23 @@ impl<'a> Subscribe<'a> {
     /// # Errors
     /// [`EncodeError`] for an empty list, an invalid filter, or options that the version does not have.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
-        if self.subscriptions.is_empty() {
-            return Err(EncodeError::EmptyList);
-        }
-        encode_packet(writer, PacketType::Subscribe, |writer| {
-            writer.u16(self.packet_id.value())?;
-            encode_properties(self.properties, writer, version, PropertyContext::Subscribe)?;
-            self.subscriptions.iter().try_for_each(|subscription| subscription.encode(writer, version))
-        })
+        encode_subscribe(writer, version, self.packet_id, self.properties, self.subscriptions.iter())
     }
+}
+
+/// Writes a SUBSCRIBE, wherever its subscriptions come from.
+pub(crate) fn encode_subscribe<'s>(
+    writer: &mut Writer<'_>,
+    version: ProtocolVersion,
+    packet_id: PacketId,
+    properties: Properties<'_>,
+    subscriptions: impl Iterator<Item = Subscription<'s>> + Clone,
+) -> Result<(), EncodeError> {
+    encode_packet(writer, PacketType::Subscribe, &|writer| {
+        writer.u16(packet_id.value());
+        encode_properties(properties, writer, version, PropertyContext::Subscribe);
+        encode_list(writer, subscriptions.clone(), |writer, subscription| subscription.write(writer, version));
+    })
 }
 
 impl<'a> Subscription<'a> {
@@ -95,19 +106,29 @@ impl<'a> Subscription<'a> {
 }
 
 impl<'a> Entry<'a> for Subscription<'a> {
-    fn decode_entry(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let filter = reader.string()?;
-        let options = reader.u8()?;
+    fn decode_entry(reader: &mut Reader<'a>) -> Option<Self> {
+        if reader.is_empty() {
+            return None;
+        }
+        let filter = reader.string();
+        let options = reader.u8();
         let retain_handling = match options >> 4 {
             0 => RetainHandling::SendAtSubscribe,
             1 => RetainHandling::SendIfNew,
             2 => RetainHandling::DoNotSend,
-            3 => return Err(DecodeError::RetainHandling),
-            _ => return Err(DecodeError::SubscriptionOptions),
+            handling => {
+                let is_third = handling == 3;
+                reader.fail(if is_third { DecodeError::RetainHandling } else { DecodeError::SubscriptionOptions });
+                return None;
+            }
         };
-        Ok(Self {
+        let Some(qos) = QoS::from_bits(options & 3) else {
+            reader.fail(DecodeError::SubscriptionQoS);
+            return None;
+        };
+        Some(Self {
             filter,
-            qos: QoS::from_bits(options & 3).ok_or(DecodeError::SubscriptionQoS)?,
+            qos,
             no_local: options & NO_LOCAL != 0,
             retain_as_published: options & RETAIN_AS_PUBLISHED != 0,
             retain_handling,
@@ -125,15 +146,17 @@ impl Subscription<'_> {
         }
     }
 
-    fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
-        let filter = check_filter(self.filter, version)?;
-        match version {
-            ProtocolVersion::V5 if self.no_local && filter.is_shared() => return Err(EncodeError::NoLocalOnShared),
-            ProtocolVersion::V3_1_1 if self.options() > 2 => return Err(EncodeError::NotInVersion),
-            _ => {}
+    fn write(&self, writer: &mut Writer<'_>, version: ProtocolVersion) {
+        match check_filter(self.filter, version) {
+            Err(error) => writer.fail(error.into()),
+            Ok(filter) if version.is_v5() && self.no_local && filter.is_shared() => {
+                writer.fail(EncodeError::NoLocalOnShared);
+            }
+            Ok(_) if !version.is_v5() && self.options() > 2 => writer.fail(EncodeError::NotInVersion),
+            Ok(_) => {}
         }
-        writer.string(self.filter)?;
-        writer.u8(self.options())
+        writer.string(self.filter);
+        writer.u8(self.options());
     }
 
     fn options(&self) -> u8 {

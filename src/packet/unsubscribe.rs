@@ -1,5 +1,5 @@
 use super::subscribe::check_filter;
-use super::{decode_packet_id, decode_properties, encode_packet, encode_properties};
+use super::{decode_packet_id, decode_properties, encode_list, encode_packet, encode_properties};
 use crate::codec::{DecodeError, EncodeError, Entries, PacketType, Properties, PropertyContext, Reader, Writer};
 use crate::types::{PacketId, ProtocolVersion};
 
@@ -19,18 +19,21 @@ pub struct Unsubscribe<'a> {
 pub type Filters<'a> = Entries<'a, &'a str>;
 
 impl<'a> Unsubscribe<'a> {
-    pub(super) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
-        let packet_id = decode_packet_id(reader)?;
-        let properties = decode_properties(reader, version, PropertyContext::Unsubscribe)?;
+    pub(crate) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Self {
+        let packet_id = decode_packet_id(reader);
+        let properties = decode_properties(reader, version, PropertyContext::Unsubscribe);
         let block = reader.rest();
+        if block.is_empty() {
+            reader.fail(DecodeError::EmptyList);
+        }
         let mut entries = Reader::new(block);
-        if entries.is_empty() {
-            return Err(DecodeError::EmptyList);
-        }
         while !entries.is_empty() {
-            check_filter(entries.string()?, version).map_err(DecodeError::TopicFilter)?;
+            if let Err(error) = check_filter(entries.string(), version) {
+                entries.fail(DecodeError::TopicFilter(error));
+            }
         }
-        Ok(Self { packet_id, filters: Filters::from_checked_block(block), properties })
+        entries.finish().unwrap_or_else(|error| reader.fail(error));
+        Self { packet_id, filters: Filters::from_checked_block(block), properties }
     }
 
     /// Writes the packet.
@@ -38,13 +41,26 @@ impl<'a> Unsubscribe<'a> {
     /// # Errors
     /// [`EncodeError`] for an empty list or an invalid filter.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
-        if self.filters.is_empty() {
-            return Err(EncodeError::EmptyList);
-        }
-        encode_packet(writer, PacketType::Unsubscribe, |writer| {
-            writer.u16(self.packet_id.value())?;
-            encode_properties(self.properties, writer, version, PropertyContext::Unsubscribe)?;
-            self.filters.iter().try_for_each(|filter| writer.string(check_filter(filter, version)?.as_str()))
-        })
+        encode_unsubscribe(writer, version, self.packet_id, self.properties, self.filters.iter())
     }
+}
+
+/// Writes an UNSUBSCRIBE, wherever its filters come from.
+pub(crate) fn encode_unsubscribe<'f>(
+    writer: &mut Writer<'_>,
+    version: ProtocolVersion,
+    packet_id: PacketId,
+    properties: Properties<'_>,
+    filters: impl Iterator<Item = &'f str> + Clone,
+) -> Result<(), EncodeError> {
+    encode_packet(writer, PacketType::Unsubscribe, &|writer| {
+        writer.u16(packet_id.value());
+        encode_properties(properties, writer, version, PropertyContext::Unsubscribe);
+        encode_list(writer, filters.clone(), |writer, filter| {
+            if let Err(error) = check_filter(filter, version) {
+                writer.fail(error.into());
+            }
+            writer.string(filter);
+        });
+    })
 }

@@ -1,5 +1,5 @@
 use super::error::Misuse;
-use crate::codec::{Properties, Property};
+use crate::codec::{Properties, Property, PropertyId};
 use crate::macros::{Bytes, Hidden, shows};
 use crate::packet::Will;
 use crate::types::{ProtocolVersion, QoS};
@@ -171,33 +171,32 @@ impl ServerLimits {
 
     /// Takes over what a CONNACK says of limits.
     pub(super) fn from_connack(properties: &Properties<'_>) -> Self {
-        let mut limits = Self::DEFAULT;
-        for property in properties {
-            match property {
-                Property::ReceiveMaximum(value) => limits.receive_maximum = value.get(),
-                Property::MaximumQoS(qos) => limits.maximum_qos = qos,
-                Property::RetainAvailable(available) => limits.retain_available = available,
-                Property::MaximumPacketSize(size) => limits.maximum_packet_size = size.get(),
-                Property::TopicAliasMaximum(maximum) => limits.topic_alias_maximum = maximum,
-                Property::WildcardSubscriptionAvailable(available) => {
-                    limits.wildcard_subscription_available = available;
-                }
-                Property::SubscriptionIdentifierAvailable(available) => {
-                    limits.subscription_identifier_available = available;
-                }
-                Property::SharedSubscriptionAvailable(available) => limits.shared_subscription_available = available,
-                _ => {}
-            }
+        let is_available = |what| properties.number(what) != Some(0);
+        let maximum_qos = match properties.number(PropertyId::MaximumQoS) {
+            Some(0) => QoS::AtMostOnce,
+            Some(_) => QoS::AtLeastOnce,
+            None => QoS::ExactlyOnce,
+        };
+        Self {
+            receive_maximum: properties.half(PropertyId::ReceiveMaximum).unwrap_or(u16::MAX),
+            maximum_qos,
+            retain_available: is_available(PropertyId::RetainAvailable),
+            maximum_packet_size: properties.number(PropertyId::MaximumPacketSize).unwrap_or(u32::MAX),
+            topic_alias_maximum: properties.half(PropertyId::TopicAliasMaximum).unwrap_or(0),
+            wildcard_subscription_available: is_available(PropertyId::WildcardSubscriptionAvailable),
+            subscription_identifier_available: is_available(PropertyId::SubscriptionIdentifierAvailable),
+            shared_subscription_available: is_available(PropertyId::SharedSubscriptionAvailable),
         }
-        limits
     }
 
     /// Refuses what is longer than the server takes `[MQTT-3.2.2-15]`.
     pub(super) fn check_packet_size(&self, len: usize) -> Result<(), Misuse> {
-        let limit = self.maximum_packet_size;
-        match u32::try_from(len) {
-            Ok(len) if len <= limit => Ok(()),
-            len => Err(Misuse::PacketTooLarge { len: len.unwrap_or(u32::MAX), limit }),
-        }
+        self.packet_size(len).map_err(|len| Misuse::PacketTooLarge { len, limit: self.maximum_packet_size })
+    }
+
+    /// The length of a packet that the server does not take is the error.
+    pub(super) fn packet_size(&self, len: usize) -> Result<(), u32> {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        if len <= self.maximum_packet_size { Ok(()) } else { Err(len) }
     }
 }

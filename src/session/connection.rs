@@ -3,16 +3,18 @@
 use core::num::{NonZeroU16, NonZeroU32};
 
 use super::config::{ConnectOptions, Oversize, ServerLimits};
-use super::error::{Misuse, PeerError};
+use super::error::{Full, Misuse, PeerError};
 use super::event::Event;
-use super::machine::{Handled, Machine, Phase};
-use super::storage::{QueueError, Queued, Store, Terms};
-use crate::codec::{EncodeError, PacketType, Properties, Property, Writer};
+use super::machine::{Halt, Machine, Phase};
+use super::storage::{Queued, Store, Terms};
+use super::timers::Timers;
+use crate::codec::{EncodeError, PacketType, Properties, Property, PropertyId, Writer};
 use crate::packet::{Auth, Connack, Connect, Disconnect};
 use crate::time::Instant;
 use crate::types::{ProtocolVersion, ReasonCode, Role};
 
 impl Machine {
+    #[inline(never)]
     pub(super) fn connect<V: Store>(
         &mut self,
         store: &mut V,
@@ -36,8 +38,10 @@ impl Machine {
 
         let mut own = heapless::Vec::<Property<'_>, 4>::new();
         if version.is_v5() {
-            let announced = self.announced(options.session_expiry_interval, receive_maximum, topic_alias_maximum);
-            own.extend(announced.into_iter().flatten());
+            for property in self.announced(options.session_expiry_interval, receive_maximum, topic_alias_maximum) {
+                // There is a place for each.
+                let _ = property.map(|property| own.push(property));
+            }
         } else if options.session_expiry_interval != 0 {
             return Err(EncodeError::NotInVersion.into());
         }
@@ -49,9 +53,10 @@ impl Machine {
             username: options.username,
             password: options.password,
             will: options.will,
-            properties: Properties::joined(&own, options.properties),
+            properties: Properties::new(options.properties),
         };
-        queue(store, Queued::Connect, &|writer| connect.encode(writer))?;
+        let len = encode(store, |writer| connect.encode_with(&own, writer))?;
+        store.queue(Queued::Connect, len)?;
 
         self.receive_maximum = receive_maximum;
         self.topic_alias_maximum = topic_alias_maximum;
@@ -64,30 +69,27 @@ impl Machine {
     }
 
     /// Notes what has been asked for in CONNECT.
+    #[inline(never)]
     fn begin_connection(&mut self, now: Instant, options: &ConnectOptions<'_>) {
-        self.timers.start(now);
+        self.timers = Timers::started(now);
+        self.timers.set_keep_alive(options.keep_alive);
         self.limits = ServerLimits::DEFAULT;
-        let has = |wanted: fn(&Property<'_>) -> bool| options.properties.iter().any(wanted);
-        self.authenticates = has(|property| matches!(property, Property::AuthenticationMethod(_)));
-        self.wants_problem_information =
-            !has(|property| matches!(property, Property::RequestProblemInformation(false)));
-        self.asked_expiry = match self.version() {
+        let properties = Properties::new(options.properties);
+        self.authenticates = properties.has(PropertyId::AuthenticationMethod);
+        self.wants_problem_information = properties.number(PropertyId::RequestProblemInformation) != Some(0);
+        self.session_expiry = match self.version() {
             ProtocolVersion::V5 => options.session_expiry_interval,
             ProtocolVersion::V3_1_1 if options.clean_start => 0, // [MQTT-3.1.2-6/3.1.1]
             ProtocolVersion::V3_1_1 => u32::MAX,
         };
-        self.session_expiry = None;
+        self.asked_to_keep = self.session_expiry > 0;
         self.has_spoken = false;
-        self.phase = Phase::Connecting {
-            clean_start: options.clean_start,
-            keep_alive: options.keep_alive,
-            deadline: now.after_millis(self.config.connect_timeout_ms),
-        };
+        self.phase = Phase::Connecting { clean_start: options.clean_start };
     }
 
     /// What is announced never exceeds the storage: messages that still await PUBREL take places of it, and the server
     /// does not count those on a new connection (section 4.9).
-    fn receive_maximum<V: Store>(&self, store: &V, starts_anew: bool) -> u16 {
+    fn receive_maximum<V: Store>(&self, store: &mut V, starts_anew: bool) -> u16 {
         let capacity = store.receive_capacity();
         let carried = if starts_anew { 0 } else { u16::try_from(store.carried_count()).unwrap_or(u16::MAX) };
         let free = capacity.saturating_sub(carried).max(1);
@@ -116,41 +118,39 @@ impl Machine {
         ]
     }
 
+    #[inline(never)]
     pub(super) fn handle_connack<'i, V: Store>(
         &mut self,
         store: &mut V,
         connack: Connack<'i>,
-    ) -> Result<Handled<'i>, PeerError> {
-        let Phase::Connecting { clean_start, keep_alive, .. } = self.phase else {
-            return Err(PeerError::UnexpectedPacket(PacketType::Connack));
+    ) -> Result<Option<Event<'i>>, Halt> {
+        let Phase::Connecting { clean_start } = self.phase else {
+            return Err(PeerError::UnexpectedPacket(PacketType::Connack).into());
         };
-        let has_method =
-            connack.properties.iter().any(|property| matches!(property, Property::AuthenticationMethod(_)));
-        if has_method && !self.authenticates {
-            return Err(PeerError::UnexpectedAuth); // [MQTT-4.12.0-6]
+        let properties = &connack.properties;
+        if properties.has(PropertyId::AuthenticationMethod) && !self.authenticates {
+            return Err(PeerError::UnexpectedAuth.into()); // [MQTT-4.12.0-6]
         }
         if connack.reason_code != ReasonCode::SUCCESS {
             self.phase = Phase::Ended; // [MQTT-4.13.2-1]
-            return Ok(Handled::Done(Some(Event::Refused(connack))));
+            return Ok(Some(Event::Refused(connack)));
         }
         if connack.session_present && clean_start {
-            return Err(PeerError::SessionPresent); // [MQTT-3.2.2-4]
+            return Err(PeerError::SessionPresent.into()); // [MQTT-3.2.2-4]
         }
         if !connack.session_present && !clean_start {
             self.lose_session(store); // [MQTT-3.2.2-5]
         }
-        let assigned = connack.properties.find(|property| match property {
-            Property::AssignedClientIdentifier(client_id) => Some(fingerprint(client_id)),
-            _ => None,
-        });
-        self.client_id = assigned.or(self.client_id);
-        self.session_expiry = session_expiry(&connack.properties).or(Some(self.asked_expiry));
-        self.limits = ServerLimits::from_connack(&connack.properties);
-        let server_keep_alive = connack.properties.find(|property| match property {
-            Property::ServerKeepAlive(seconds) => Some(seconds),
-            _ => None,
-        });
-        self.timers.set_keep_alive(server_keep_alive.unwrap_or(keep_alive)); // [MQTT-3.1.2-21]
+        if let Some(client_id) = properties.text(PropertyId::AssignedClientIdentifier) {
+            self.client_id = Some(fingerprint(client_id));
+        }
+        if let Some(seconds) = properties.number(PropertyId::SessionExpiryInterval) {
+            self.session_expiry = seconds;
+        }
+        if let Some(seconds) = properties.half(PropertyId::ServerKeepAlive) {
+            self.timers.set_keep_alive(seconds); // [MQTT-3.1.2-21]
+        }
+        self.limits = ServerLimits::from_connack(properties);
         // PUBRELs that are sent again still take their place in the server's window.
         self.in_flight = if self.session_lost { 0 } else { u16::try_from(store.releases()).unwrap_or(u16::MAX) };
         store.open(Terms {
@@ -159,8 +159,9 @@ impl Machine {
             maximum_packet_size: self.limits.maximum_packet_size,
             inbound_aliases: self.topic_alias_maximum,
         });
+        self.is_established = true;
         self.phase = Phase::Connected;
-        Ok(Handled::Done(Some(Event::Connected(connack))))
+        Ok(Some(Event::Connected(connack)))
     }
 
     pub(super) fn authenticate<V: Store>(&mut self, store: &mut V, auth: &Auth<'_>) -> Result<(), Misuse> {
@@ -171,33 +172,37 @@ impl Machine {
             return Err(Misuse::NoAuthenticationMethod); // [MQTT-4.12.0-7]
         }
         let version = self.version();
-        queue(store, Queued::Control, &|writer| auth.encode(writer, version, Role::Client))
+        let len = encode(store, |writer| auth.encode(writer, version, Role::Client))?;
+        store.queue(Queued::Control, len)?;
+        Ok(())
     }
 
+    #[inline(never)]
     pub(super) fn disconnect<V: Store>(&mut self, store: &mut V, disconnect: &Disconnect<'_>) -> Result<(), Misuse> {
         if !self.is_connected() {
             return Err(Misuse::NotConnected);
         }
         let version = self.version();
-        let expiry = session_expiry(&disconnect.properties);
-        if self.asked_expiry == 0 && expiry.is_some_and(|seconds| seconds > 0) {
+        let expiry = disconnect.properties.number(PropertyId::SessionExpiryInterval);
+        if !self.asked_to_keep && expiry.is_some_and(|seconds| seconds > 0) {
             return Err(Misuse::SessionExpiry);
         }
-        let encode = |writer: &mut Writer<'_>| disconnect.encode(writer, version, Role::Client);
         let farewell = if disconnect.properties.is_empty() {
-            encode(&mut Writer::counting())?;
+            // It needs no room of the store.
+            disconnect.encode(&mut Writer::counting(), version, Role::Client)?;
             Some(disconnect.reason_code)
         } else {
-            let len = queued_len(&encode)?;
+            let len = encode(store, |writer| disconnect.encode(writer, version, Role::Client))?;
             self.limits.check_packet_size(len)?;
-            queue(store, Queued::Farewell, &encode)?;
+            store.queue(Queued::Farewell, len)?;
             None
         };
-        self.session_expiry = expiry.or(self.session_expiry);
+        self.session_expiry = expiry.unwrap_or(self.session_expiry);
         self.phase = Phase::Closing { orderly: true, farewell };
         Ok(())
     }
 
+    #[inline(never)]
     pub(super) fn handle_closed<V: Store>(&mut self, store: &mut V) {
         if let Some(packet_id) = self.stream.take().and_then(|stream| stream.receipt).map(|receipt| receipt.packet_id) {
             // Half a message was handed over: the server sends it again, and then it is a new one.
@@ -206,7 +211,7 @@ impl Machine {
         store.close();
         self.in_flight = 0;
         self.phase = Phase::Idle;
-        if self.session_expiry.take() == Some(0) {
+        if core::mem::take(&mut self.is_established) && self.session_expiry == 0 {
             self.lose_session(store); // [MQTT-3.1.2-23]
         }
     }
@@ -230,38 +235,20 @@ const fn is_own(property: &Property<'_>) -> bool {
 }
 
 /// Tells two Client Identifiers apart without keeping them (FNV-1a).
-fn fingerprint(client_id: &str) -> u32 {
-    client_id.bytes().fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+fn fingerprint(client_id: &str) -> NonZeroU32 {
+    let hash = client_id.bytes().fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    NonZeroU32::new(hash).unwrap_or(NonZeroU32::MIN)
 }
 
-fn session_expiry(properties: &Properties<'_>) -> Option<u32> {
-    properties.find(|property| match property {
-        Property::SessionExpiryInterval(seconds) => Some(seconds),
-        _ => None,
-    })
-}
-
-/// Bytes of a packet.
-pub(super) fn queued_len(encode: &dyn Fn(&mut Writer<'_>) -> Result<(), EncodeError>) -> Result<usize, EncodeError> {
-    let mut counting = Writer::counting();
-    encode(&mut counting)?;
-    Ok(counting.written())
-}
-
-pub(super) fn queue<V: Store>(
+/// Writes a packet where the store has room for it, and says how long it is.
+pub(super) fn encode<V: Store>(
     store: &mut V,
-    kind: Queued,
-    encode: &dyn Fn(&mut Writer<'_>) -> Result<(), EncodeError>,
-) -> Result<(), Misuse> {
-    store.queue(kind, queued_len(encode)?, encode)?;
-    Ok(())
-}
-
-impl From<QueueError> for Misuse {
-    fn from(error: QueueError) -> Self {
-        match error {
-            QueueError::Full(full) => Self::Full(full),
-            QueueError::Encode(error) => Self::Encode(error),
-        }
+    packet: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
+) -> Result<usize, Misuse> {
+    let mut writer = store.writer();
+    match packet(&mut writer) {
+        Ok(()) => Ok(writer.written()),
+        Err(EncodeError::NoRoom) => Err(Full::Bytes.into()),
+        Err(error) => Err(error.into()),
     }
 }

@@ -19,9 +19,6 @@ pub struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Nothing can be done until more bytes have come.
-    pub(super) const INCOMPLETE: Self = Self { consumed: 0, event: None, stalled: None };
-
     pub(super) const fn consumed(consumed: usize, event: Option<Event<'a>>) -> Self {
         Self { consumed, event, stalled: None }
     }

@@ -1,9 +1,10 @@
 //! Places inside an encoded PUBLISH that change between transmissions: DUP, Packet Identifier, Message Expiry Interval.
 
 use super::error::Misuse;
-use crate::codec::{EncodeError, Entry, FixedHeader, Properties, Property, Reader};
-use crate::packet::Delivery;
-use crate::types::{PacketId, ProtocolVersion, QoS};
+use crate::codec::{EncodeError, FixedHeader, Properties, PropertyId, Reader, copy};
+#[cfg(feature = "std")]
+use crate::types::PacketId;
+use crate::types::{ProtocolVersion, QoS};
 
 const DUP: u8 = 0x08;
 const RETAIN: u8 = 0x01;
@@ -24,11 +25,6 @@ impl Flags {
     }
 }
 
-/// The placeholder in a frame whose identifier the session will choose.
-pub(super) const fn unnumbered(qos: QoS) -> Delivery {
-    Delivery::first(qos, PacketId::MIN)
-}
-
 /// Checks what the session relies on in a frame that the caller has encoded: it is one whole PUBLISH, has a topic, and
 /// no Topic Alias.
 pub(super) fn check(frame: &[u8], version: ProtocolVersion) -> Result<Flags, Misuse> {
@@ -40,7 +36,7 @@ pub(super) fn check(frame: &[u8], version: ProtocolVersion) -> Result<Flags, Mis
         return Err(EncodeError::NoTopic.into());
     }
     let properties = Properties::from_checked_block(parts.properties);
-    if properties.iter().any(|property| matches!(property, Property::TopicAlias(_))) {
+    if properties.has(PropertyId::TopicAlias) {
         return Err(Misuse::TopicAliasByHand);
     }
     Ok(flags)
@@ -53,74 +49,66 @@ pub(super) fn set_dup(frame: &mut [u8]) {
 }
 
 /// Makes a new message of a frame that may have been sent before.
+#[cfg(feature = "std")]
 pub(super) fn renew(frame: &mut [u8], packet_id: PacketId) {
     if let Some(first) = frame.first_mut() {
         *first &= !DUP;
     }
-    if let Some(at) = parts(frame, ProtocolVersion::V3_1_1).map(|parts| parts.behind_topic)
-        && let Some(place) = frame.get_mut(at..at + 2)
-    {
-        place.copy_from_slice(&packet_id.value().to_be_bytes());
+    if let Some(at) = parts(frame, ProtocolVersion::V3_1_1).map(|parts| parts.behind_topic) {
+        put(frame, at, &packet_id.value().to_be_bytes());
     }
 }
 
-/// The Message Expiry Interval in seconds; `None` if the message does not expire.
-pub(super) fn expiry(frame: &[u8], version: ProtocolVersion) -> Option<u32> {
-    let at = expiry_at(frame, version)?;
-    let (seconds, _) = frame.get(at..)?.split_first_chunk()?;
-    Some(u32::from_be_bytes(*seconds))
+/// The Message Expiry Interval of a message that expires.
+#[derive(Clone, Copy)]
+pub(super) struct Expiry {
+    pub(super) seconds: u32,
+    at: usize,
 }
 
-pub(super) fn set_expiry(frame: &mut [u8], version: ProtocolVersion, seconds: u32) {
-    if let Some(at) = expiry_at(frame, version)
-        && let Some(place) = frame.get_mut(at..at + 4)
-    {
-        place.copy_from_slice(&seconds.to_be_bytes());
+impl Expiry {
+    pub(super) fn of(frame: &[u8], version: ProtocolVersion) -> Option<Self> {
+        let parts = parts(frame, version)?;
+        let properties = Properties::from_checked_block(parts.properties);
+        let (seconds, behind) = properties.number_place(PropertyId::MessageExpiryInterval)?;
+        Some(Self { seconds, at: parts.behind_properties.checked_sub(behind + 4)? })
     }
+
+    pub(super) fn set(self, frame: &mut [u8], seconds: u32) {
+        put(frame, self.at, &seconds.to_be_bytes());
+    }
+}
+
+fn put(frame: &mut [u8], at: usize, bytes: &[u8]) {
+    copy(frame.get_mut(at..).unwrap_or_default(), bytes);
 }
 
 /// Where the parts of an encoded PUBLISH begin, counted from its first byte.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "only the heap storage writes variants with an alias"))]
 pub(super) struct Parts<'a> {
-    pub(super) topic: &'a str,
+    pub(super) topic: &'a [u8],
     pub(super) behind_topic: usize,
     /// The property block without its length; empty in v3.1.1.
     pub(super) properties: &'a [u8],
-    pub(super) properties_at: usize,
     pub(super) behind_properties: usize,
 }
 
 pub(super) fn parts(frame: &[u8], version: ProtocolVersion) -> Option<Parts<'_>> {
-    let qos = Flags::of(frame)?.qos;
     let header = FixedHeader::decode(frame, version).ok()??;
     let mut reader = Reader::new(frame);
-    reader.take(usize::from(header.header_len)).ok()?;
-    let topic = reader.binary().ok()?;
-    let topic = core::str::from_utf8(topic).ok()?;
+    reader.take(usize::from(header.header_len));
+    let topic = reader.binary();
     let behind_topic = frame.len() - reader.remaining();
-    if qos != QoS::AtMostOnce {
-        reader.u16().ok()?;
+    if Flags::of(frame)?.qos != QoS::AtMostOnce {
+        reader.u16();
     }
-    let (properties, properties_at) = if version.is_v5() {
-        let len = usize::try_from(reader.var_int().ok()?).ok()?;
-        let at = frame.len() - reader.remaining();
-        (reader.take(len).ok()?, at)
+    let properties = if version.is_v5() {
+        let len = reader.var_int();
+        reader.take(usize::try_from(len).unwrap_or(usize::MAX))
     } else {
-        (&[][..], frame.len() - reader.remaining())
+        &[]
     };
     let behind_properties = frame.len() - reader.remaining();
-    Some(Parts { topic, behind_topic, properties, properties_at, behind_properties })
-}
-
-fn expiry_at(frame: &[u8], version: ProtocolVersion) -> Option<usize> {
-    let parts = parts(frame, version)?;
-    let mut reader = Reader::new(parts.properties);
-    while !reader.is_empty() {
-        let before = reader.remaining();
-        if let Property::MessageExpiryInterval(_) = Property::decode_entry(&mut reader).ok()? {
-            return Some(parts.properties_at + parts.properties.len() - before + 1);
-        }
-    }
-    None
+    reader.error().is_none().then_some(Parts { topic, behind_topic, properties, behind_properties })
 }

@@ -5,10 +5,10 @@ use core::num::NonZeroU16;
 
 use super::config::{Acknowledgement, Oversize};
 use super::error::{Misuse, PeerError};
-use super::event::{Event, Message, Progress, Receipt, Stall, Topic};
-use super::machine::{Handled, Machine};
+use super::event::{Event, Message, Receipt, Stall, Topic};
+use super::machine::{Halt, INCOMPLETE, Machine, Taken};
 use super::storage::{Answer, Received, Stage, Store};
-use crate::codec::Property;
+use crate::codec::FixedHeader;
 use crate::packet::{Ack, AckKind, Publish, PublishHead};
 use crate::types::{PacketId, QoS, ReasonCode, Role};
 
@@ -31,50 +31,44 @@ enum Mode {
     Repeated,
 }
 
-/// What is to be done with a PUBLISH.
-enum Admission {
-    New(Option<Receipt>),
-    Repeated,
-    Stalled(Stall),
-}
-
 impl Machine {
-    pub(super) fn handle_publish<'i, V: Store>(
+    /// Takes a PUBLISH that is whole, or, where it `is_oversize`, begins one that is longer than the receive limit.
+    #[inline(never)]
+    pub(super) fn take_publish<'i, V: Store>(
         &mut self,
         store: &mut V,
-        publish: Publish<'i>,
-    ) -> Result<Handled<'i>, PeerError> {
-        let topic = self.resolve_topic(store, &publish)?;
-        let code = match self.config.acknowledgement {
-            Acknowledgement::Automatic => Some(ReasonCode::SUCCESS),
-            Acknowledgement::Manual => None,
-        };
-        Ok(match self.admit_publish(store, &publish, code)? {
-            Admission::New(receipt) => Handled::Done(Some(Event::Message(message(&publish, topic, receipt)))),
-            Admission::Repeated => Handled::Done(None),
-            Admission::Stalled(stall) => Handled::Stalled(stall),
-        })
-    }
-
-    /// Begins a PUBLISH longer than the receive limit.
-    pub(super) fn begin_stream<'i, V: Store>(
-        &mut self,
-        store: &mut V,
+        header: FixedHeader,
         input: &'i [u8],
-    ) -> Result<Progress<'i>, PeerError> {
-        let Some(head) = PublishHead::decode(input, self.version(), Role::Server)? else {
-            return Ok(Progress::INCOMPLETE);
+        is_oversize: bool,
+    ) -> Result<Taken<'i>, Halt> {
+        let Some(head) = PublishHead::behind(header, input, self.version(), Role::Server)? else {
+            // Topic and properties alone may fill the buffer: then they can never be seen whole.
+            let buffer_is_full = u32::try_from(input.len()).is_ok_and(|len| len >= self.config.receive_limit);
+            return if buffer_is_full { Err(self.too_large(header).into()) } else { Ok(INCOMPLETE) };
         };
-        let topic = self.resolve_topic(store, &head.publish)?;
-        let (receipt, repeated) = match self.admit_publish(store, &head.publish, None)? {
-            Admission::New(receipt) => (receipt, false),
-            Admission::Repeated => (None, true),
-            Admission::Stalled(stall) => return Ok(Progress::stalled(stall)),
+        let publish = &head.publish;
+        let mut message = Message {
+            topic: self.resolve_topic(store, publish)?,
+            payload: &[],
+            qos: publish.delivery.qos(),
+            retain: publish.retain,
+            dup: publish.delivery.dup(),
+            properties: publish.properties,
+            receipt: None,
         };
+        let is_automatic = self.config.acknowledgement == Acknowledgement::Automatic;
+        let code = (is_automatic && !is_oversize).then_some(ReasonCode::SUCCESS);
+        let is_new = self.admit_publish(store, publish, code)?;
+        let receipt = publish.delivery.packet_id().filter(|_| is_new).map(|packet_id| self.receipt(packet_id));
+        if !is_oversize {
+            let len = header.packet_len();
+            message.payload = input.get(head.head_len..len).unwrap_or_default();
+            message.receipt = receipt;
+            return Ok((len, is_new.then_some(Event::Message(message))));
+        }
         let payload_len = u32::try_from(head.payload_len).unwrap_or(u32::MAX);
-        let message = message(&head.publish, topic, None);
         let (mode, event) = match self.config.oversize {
-            _ if repeated => (Mode::Repeated, None),
+            _ if !is_new => (Mode::Repeated, None),
             Oversize::Stream => (Mode::Deliver, Some(Event::MessageStart { message, payload_len })),
             Oversize::Skip | Oversize::Refuse => (Mode::Skip, Some(Event::MessageSkipped { message, payload_len })),
         };
@@ -82,27 +76,28 @@ impl Machine {
         if payload_len == 0 && mode != Mode::Deliver {
             self.end_stream(store);
         }
-        Ok(Progress::consumed(head.head_len, event))
+        Ok((head.head_len, event))
     }
 
     /// Takes a piece of a message that has begun, or its end.
-    pub(super) fn continue_stream<'i, V: Store>(&mut self, store: &mut V, input: &'i [u8]) -> Progress<'i> {
-        let Some(stream) = &mut self.stream else { return Progress::INCOMPLETE };
-        if stream.remaining > 0 {
-            let len = usize::try_from(stream.remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
-            let chunk = input.get(..len).unwrap_or(input);
-            stream.remaining -= u32::try_from(chunk.len()).unwrap_or(stream.remaining);
-            let event = (stream.mode == Mode::Deliver && !chunk.is_empty()).then_some(Event::Chunk(chunk));
-            let progress = Progress::consumed(chunk.len(), event);
-            if stream.remaining > 0 || stream.mode == Mode::Deliver {
-                return progress;
-            }
+    #[inline(never)]
+    pub(super) fn continue_stream<'i, V: Store>(&mut self, store: &mut V, input: &'i [u8]) -> Taken<'i> {
+        let Some(stream) = &mut self.stream else { return INCOMPLETE };
+        let (mode, receipt) = (stream.mode, stream.receipt);
+        if stream.remaining == 0 {
             self.end_stream(store);
-            return progress;
+            return (0, Some(Event::MessageEnd(receipt)));
         }
-        let receipt = stream.receipt;
-        self.end_stream(store);
-        Progress::consumed(0, Some(Event::MessageEnd(receipt)))
+        let len = usize::try_from(stream.remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
+        let chunk = input.get(..len).unwrap_or(input);
+        stream.remaining -= u32::try_from(len).unwrap_or(stream.remaining);
+        if mode == Mode::Deliver {
+            return (len, (len > 0).then_some(Event::Chunk(chunk)));
+        }
+        if stream.remaining == 0 {
+            self.end_stream(store);
+        }
+        (len, None)
     }
 
     fn end_stream<V: Store>(&mut self, store: &mut V) {
@@ -128,43 +123,45 @@ impl Machine {
     }
 
     /// PUBREL: the message is complete. One that is not known is answered too, or the server would wait for ever.
-    pub(super) fn handle_pubrel<'i, V: Store>(&mut self, store: &mut V, ack: Ack<'i>) -> Handled<'i> {
-        let known = store.received(ack.packet_id).is_some_and(|stage| stage.is_accepted());
-        let reason_code = if known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_IDENTIFIER_NOT_FOUND };
-        if !store.push_answer(Answer { kind: AckKind::Pubcomp, packet_id: ack.packet_id, reason_code }) {
-            return Handled::Stalled(Stall::TransmitFirst);
-        }
+    #[inline(never)]
+    pub(super) fn handle_pubrel<'i, V: Store>(
+        &mut self,
+        store: &mut V,
+        ack: Ack<'i>,
+    ) -> Result<Option<Event<'i>>, Halt> {
+        let known = store.received(ack.packet_id).is_some_and(|received| received.is_accepted());
+        answer(store, AckKind::Pubcomp, ack.packet_id, known)?;
         store.release(ack.packet_id);
-        Handled::Done(None)
+        Ok(None)
     }
 
-    /// Notes a message of QoS 1 or 2, to be answered with `code` if that is known.
+    /// Notes a message of QoS 1 or 2, to be answered with `code` if that is known. Whether it is new.
+    #[inline(never)]
     fn admit_publish<V: Store>(
         &mut self,
         store: &mut V,
         publish: &Publish<'_>,
         code: Option<ReasonCode>,
-    ) -> Result<Admission, PeerError> {
+    ) -> Result<bool, Halt> {
         let qos = publish.delivery.qos();
-        let Some(packet_id) = publish.delivery.packet_id() else { return Ok(Admission::New(None)) };
-        let stage = store.received(packet_id);
+        let Some(packet_id) = publish.delivery.packet_id() else { return Ok(true) };
+        let stage = store.received(packet_id).map(|received| received.stage);
         let takes_place = !stage.is_some_and(|stage| stage.is_counted());
-        let window = usize::from(self.receive_maximum);
-        if takes_place && self.version().is_v5() && store.received_count() >= window {
-            return Err(PeerError::ReceiveMaximumExceeded);
+        if takes_place && self.version().is_v5() && store.received_count() >= usize::from(self.receive_maximum) {
+            return Err(PeerError::ReceiveMaximumExceeded.into());
         }
         match (qos, stage) {
-            (QoS::ExactlyOnce, Some(Stage::Unanswered(QoS::ExactlyOnce, _))) => return Ok(Admission::Repeated),
-            // Sent again before PUBREL: PUBREC in its turn, and no second delivery [MQTT-4.3.3-10].
-            (QoS::ExactlyOnce, Some(Stage::Interrupted(_) | Stage::AwaitingRelease { .. })) => {
-                store.revive(packet_id);
-                return Ok(Admission::Repeated);
+            (_, None) | (QoS::AtLeastOnce, Some(Stage::AtLeastOnce | Stage::Interrupted)) => {
+                self.note_received(store, packet_id, qos, code)
             }
-            (QoS::AtLeastOnce, Some(Stage::Unanswered(QoS::AtLeastOnce, _)) | None)
-            | (_, Some(Stage::Interrupted(_)) | None) => {}
-            _ => return Err(PeerError::PacketIdInUse(packet_id.value())), // [MQTT-2.2.1-4]
+            (QoS::ExactlyOnce, Some(Stage::ExactlyOnce)) => Ok(false),
+            // Sent again before PUBREL: PUBREC in its turn, and no second delivery [MQTT-4.3.3-10].
+            (QoS::ExactlyOnce, Some(Stage::Interrupted | Stage::AwaitingRelease | Stage::Carried)) => {
+                store.revive(packet_id);
+                Ok(false)
+            }
+            _ => Err(PeerError::PacketIdInUse(packet_id.value()).into()), // [MQTT-2.2.1-4]
         }
-        self.note_received(store, packet_id, qos, code)
     }
 
     fn note_received<V: Store>(
@@ -173,28 +170,26 @@ impl Machine {
         packet_id: PacketId,
         qos: QoS,
         code: Option<ReasonCode>,
-    ) -> Result<Admission, PeerError> {
+    ) -> Result<bool, Halt> {
         let serial = self.last_serial.wrapping_add(1);
-        let received = Received { packet_id, serial, stage: Stage::Unanswered(qos, code) };
-        if !store.push_received(received) {
+        if !store.push_received(Received { packet_id, serial, stage: Stage::of(qos), code }) {
             // v3.1.1 tells the server no limit: let what can be answered make room first.
-            return match store.stall() {
-                Some(stall) => Ok(Admission::Stalled(stall)),
-                None => Err(PeerError::InboundTableFull),
-            };
+            return Err(store.stall().map_or(PeerError::InboundTableFull.into(), Halt::Stalled));
         }
         self.last_serial = serial;
-        Ok(Admission::New(Some(Receipt { packet_id, serial })))
+        Ok(true)
+    }
+
+    const fn receipt(&self, packet_id: PacketId) -> Receipt {
+        Receipt { packet_id, serial: self.last_serial }
     }
 
     /// The topic of a PUBLISH, by its alias where it has none in it (section 3.3.2.3.4).
     fn resolve_topic<'i, V: Store>(&self, store: &mut V, publish: &Publish<'i>) -> Result<Topic<'i>, PeerError> {
-        let alias = publish.properties.find(|property| match property {
-            Property::TopicAlias(alias) => Some(alias),
-            _ => None,
-        });
-        let Some(alias) = alias else { return Ok(Topic::Name(publish.topic)) };
-        let invalid = PeerError::TopicAlias(NonZeroU16::get(alias));
+        let Some(alias) = publish.topic_alias().and_then(NonZeroU16::new) else {
+            return Ok(Topic::Name(publish.topic));
+        };
+        let invalid = PeerError::TopicAlias(alias.get());
         if alias.get() > self.topic_alias_maximum {
             return Err(invalid);
         }
@@ -207,14 +202,9 @@ impl Machine {
     }
 }
 
-fn message<'i>(publish: &Publish<'i>, topic: Topic<'i>, receipt: Option<Receipt>) -> Message<'i> {
-    Message {
-        topic,
-        payload: publish.payload,
-        qos: publish.delivery.qos(),
-        retain: publish.retain,
-        dup: publish.delivery.dup(),
-        properties: publish.properties,
-        receipt,
-    }
+/// Answers a packet of an exchange; with a failure where the exchange is not known.
+pub(super) fn answer<V: Store>(store: &mut V, kind: AckKind, packet_id: PacketId, is_known: bool) -> Result<(), Halt> {
+    let reason_code = if is_known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_IDENTIFIER_NOT_FOUND };
+    let has_room = store.push_answer(Answer { kind, packet_id, reason_code });
+    if has_room { Ok(()) } else { Err(Halt::Stalled(Stall::TransmitFirst)) }
 }

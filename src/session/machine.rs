@@ -1,15 +1,18 @@
 //! The state of a session beside its storage, and the routes that packets take through it.
 
+use core::num::NonZeroU32;
+
 use super::config::{Config, Oversize, ServerLimits};
 use super::error::{Misuse, PeerError};
 use super::event::{DropReason, Dropped, Event, Progress, Stall};
 use super::inbound::Stream;
-use super::storage::{Loaded, Store};
+use super::outbound::Refusal;
+use super::storage::{Loaded, Stage, Store};
 use super::timers::Timers;
-use crate::codec::{DecodeError, FixedHeader, PacketType, Property, Writer};
-use crate::packet::{Ack, AckKind, PINGREQ, Packet};
+use crate::codec::{DecodeError, FixedHeader, PacketType, Properties, PropertyId, Reader, Writer};
+use crate::packet::{Ack, AckKind, Auth, Connack, Disconnect, PINGREQ, Suback, Unsuback, check_sender};
 use crate::time::Instant;
-use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
+use crate::types::{PacketId, ProtocolVersion, ReasonCode, Role};
 
 #[derive(Debug)]
 pub(super) struct Machine {
@@ -31,17 +34,20 @@ pub(super) struct Machine {
     pub(super) authenticates: bool,
     /// CONNECT had Request Problem Information 1, which is the default.
     pub(super) wants_problem_information: bool,
-    /// The Session Expiry Interval of CONNECT.
-    pub(super) asked_expiry: u32,
-    /// How long the session outlives this connection; not known before its CONNACK.
-    pub(super) session_expiry: Option<u32>,
+    /// CONNECT asked for a session that outlives the connection.
+    pub(super) asked_to_keep: bool,
+    /// How long the session outlives this connection: what CONNECT asked for, or what the server has said.
+    pub(super) session_expiry: u32,
+    /// The server has accepted this connection.
+    pub(super) is_established: bool,
     /// Fingerprint of the Client Identifier that the session is known by `[MQTT-3.1.3-2]`.
-    pub(super) client_id: Option<u32>,
+    pub(super) client_id: Option<NonZeroU32>,
     /// Bytes of this connection have gone to the transport.
     pub(super) has_spoken: bool,
     /// The session of what was sent before is gone; what is left of it has to be collected.
     pub(super) session_lost: bool,
-    pub(super) refused: Option<(PacketId, DropReason)>,
+    /// A message that was refused when its turn came, and has to be collected.
+    pub(super) refused: Option<(PacketId, Refusal)>,
 }
 
 /// Where the connection stands.
@@ -50,7 +56,7 @@ pub(super) enum Phase {
     /// There is none.
     Idle,
     /// CONNECT is on its way.
-    Connecting { clean_start: bool, keep_alive: u16, deadline: Instant },
+    Connecting { clean_start: bool },
     /// CONNACK has accepted it.
     Connected,
     /// DISCONNECT is the last packet: `farewell` has still to be put on the wire, if `orderly` behind what is ready for it.
@@ -59,11 +65,29 @@ pub(super) enum Phase {
     Ended,
 }
 
-/// What one packet of the server has led to.
-pub(super) enum Handled<'i> {
-    Done(Option<Event<'i>>),
+/// Why a packet of the server was not taken.
+pub(super) enum Halt {
+    Fault(PeerError),
     Stalled(Stall),
 }
+
+impl From<PeerError> for Halt {
+    fn from(error: PeerError) -> Self {
+        Self::Fault(error)
+    }
+}
+
+impl From<DecodeError> for Halt {
+    fn from(error: DecodeError) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+/// How many bytes of the input are done with, and what they mean to the application.
+pub(super) type Taken<'i> = (usize, Option<Event<'i>>);
+
+/// The packet is not whole.
+pub(super) const INCOMPLETE: Taken<'static> = (0, None);
 
 impl Machine {
     pub(super) const fn new(config: Config) -> Self {
@@ -80,8 +104,9 @@ impl Machine {
             topic_alias_maximum: 0,
             authenticates: false,
             wants_problem_information: true,
-            asked_expiry: 0,
-            session_expiry: None,
+            asked_to_keep: false,
+            session_expiry: 0,
+            is_established: false,
             client_id: None,
             has_spoken: false,
             session_lost: false,
@@ -119,6 +144,7 @@ impl Machine {
         Ok(())
     }
 
+    #[inline(never)]
     pub(super) fn handle_input<'i, V: Store>(
         &mut self,
         store: &mut V,
@@ -130,50 +156,51 @@ impl Machine {
             // Nothing the server says matters any more.
             Phase::Idle | Phase::Closing { .. } | Phase::Ended => return Ok(Progress::consumed(input.len(), None)),
         }
-        let progress = match self.stream {
+        let taken = match self.stream {
             Some(_) => Ok(self.continue_stream(store, input)),
             None => self.take_packet(store, input),
         };
-        // A stalled packet comes again and again, which says nothing of the peer.
-        if !input.is_empty() && progress.is_ok_and(|progress| progress.stalled.is_none()) {
-            self.timers.has_received(now);
+        match taken {
+            Ok((consumed, event)) => {
+                if !input.is_empty() {
+                    self.timers.has_received(now);
+                }
+                Ok(Progress::consumed(consumed, event))
+            }
+            // A stalled packet comes again and again, which says nothing of the peer.
+            Err(Halt::Stalled(stall)) => Ok(Progress::stalled(stall)),
+            Err(Halt::Fault(error)) => {
+                self.fail(error);
+                Err(error)
+            }
         }
-        progress.inspect_err(|error| self.fail(*error))
     }
 
     /// Takes the packet at the start of the input.
-    fn take_packet<'i, V: Store>(&mut self, store: &mut V, input: &'i [u8]) -> Result<Progress<'i>, PeerError> {
-        let Some(header) = FixedHeader::decode(input, self.version())? else { return Ok(Progress::INCOMPLETE) };
+    #[inline(never)]
+    fn take_packet<'i, V: Store>(&mut self, store: &mut V, input: &'i [u8]) -> Result<Taken<'i>, Halt> {
+        let Some(header) = FixedHeader::decode(input, self.version())? else { return Ok(INCOMPLETE) };
         self.check_expected(header.packet_type)?;
+        check_sender(header.packet_type, self.version(), Role::Server)?;
         let len = header.packet_len();
-        if self.config.receive_limit > 0 && len > usize::try_from(self.config.receive_limit).unwrap_or(usize::MAX) {
-            return self.take_oversize(store, header, input);
+        let limit = self.config.receive_limit;
+        let is_oversize = limit > 0 && len > usize::try_from(limit).unwrap_or(usize::MAX);
+        if is_oversize && (header.packet_type != PacketType::Publish || self.config.oversize == Oversize::Refuse) {
+            return Err(self.too_large(header).into());
         }
-        let Some((packet, consumed)) = Packet::decode(input, self.version(), Role::Server)? else {
-            return Ok(Progress::INCOMPLETE);
-        };
-        self.check_problem_information(header.packet_type, &packet)?;
-        Ok(match self.route(store, packet)? {
-            Handled::Done(event) => Progress::consumed(consumed, event),
-            Handled::Stalled(stall) => Progress::stalled(stall),
-        })
+        if !is_oversize && input.len() < len {
+            return Ok(INCOMPLETE);
+        }
+        if header.packet_type == PacketType::Publish {
+            return self.take_publish(store, header, input, is_oversize);
+        }
+        let body = input.get(usize::from(header.header_len)..len).unwrap_or_default();
+        Ok((len, self.route(store, header.packet_type, body)?))
     }
 
-    fn take_oversize<'i, V: Store>(
-        &mut self,
-        store: &mut V,
-        header: FixedHeader,
-        input: &'i [u8],
-    ) -> Result<Progress<'i>, PeerError> {
-        let len = header.remaining_length.saturating_add(u32::from(header.header_len));
-        let too_large = PeerError::PacketTooLarge { len, limit: self.config.receive_limit };
-        if header.packet_type != PacketType::Publish || self.config.oversize == Oversize::Refuse {
-            return Err(too_large);
-        }
-        let progress = self.begin_stream(store, input)?;
-        let buffer_is_full = u32::try_from(input.len()).is_ok_and(|len| len >= self.config.receive_limit);
-        // Topic and properties alone fill the buffer: they can never be seen whole.
-        if progress == Progress::INCOMPLETE && buffer_is_full { Err(too_large) } else { Ok(progress) }
+    pub(super) const fn too_large(&self, header: FixedHeader) -> PeerError {
+        let len = header.remaining_length.saturating_add(header.header_len as u32);
+        PeerError::PacketTooLarge { len, limit: self.config.receive_limit }
     }
 
     /// Before CONNACK only CONNACK and AUTH may come, afterwards no CONNACK `[MQTT-3.2.0-1]` `[MQTT-3.2.0-2]`.
@@ -189,65 +216,100 @@ impl Machine {
         if expected { Ok(()) } else { Err(PeerError::UnexpectedPacket(packet_type)) }
     }
 
-    /// Without Request Problem Information only PUBLISH, CONNACK and DISCONNECT may explain themselves `[MQTT-3.1.2-29]`.
-    fn check_problem_information(&self, packet_type: PacketType, packet: &Packet<'_>) -> Result<(), PeerError> {
-        let properties = match packet {
-            Packet::Ack(ack) => &ack.properties,
-            Packet::Suback(suback) => &suback.properties,
-            Packet::Unsuback(unsuback) => &unsuback.properties,
-            Packet::Auth(auth) => &auth.properties,
-            _ => return Ok(()),
+    /// Takes a whole packet other than PUBLISH.
+    #[inline(never)]
+    fn route<'i, V: Store>(
+        &mut self,
+        store: &mut V,
+        packet_type: PacketType,
+        body: &'i [u8],
+    ) -> Result<Option<Event<'i>>, Halt> {
+        let version = self.version();
+        let mut reader = Reader::new(body);
+        let kind = match packet_type {
+            PacketType::Puback => AckKind::Puback,
+            PacketType::Pubrec => AckKind::Pubrec,
+            PacketType::Pubrel => AckKind::Pubrel,
+            PacketType::Pubcomp => AckKind::Pubcomp,
+            PacketType::Connack => {
+                let connack = Connack::decode(&mut reader, version);
+                reader.finish()?;
+                return self.handle_connack(store, connack);
+            }
+            PacketType::Suback => {
+                let suback = Suback::decode(&mut reader, version);
+                reader.finish()?;
+                self.check_problem_information(packet_type, &suback.properties)?;
+                return self.handle_suback(store, suback);
+            }
+            PacketType::Unsuback => {
+                let unsuback = Unsuback::decode(&mut reader, version);
+                reader.finish()?;
+                self.check_problem_information(packet_type, &unsuback.properties)?;
+                return self.handle_unsuback(store, unsuback);
+            }
+            PacketType::Disconnect => {
+                let disconnect = Disconnect::decode(&mut reader, version, Role::Server);
+                reader.finish()?;
+                self.phase = Phase::Ended;
+                return Ok(Some(Event::Disconnected(disconnect)));
+            }
+            PacketType::Auth => {
+                let auth = Auth::decode(&mut reader, Role::Server);
+                reader.finish()?;
+                self.check_problem_information(packet_type, &auth.properties)?;
+                return Ok(Some(Event::Auth(auth)));
+            }
+            // Only PINGRESP is left of what a server sends.
+            _ => {
+                reader.finish()?;
+                self.timers.has_ponged();
+                return Ok(Some(Event::PingResponse));
+            }
         };
-        let explains = |property| matches!(property, Property::ReasonString(_) | Property::UserProperty(..));
-        if self.wants_problem_information || !properties.iter().any(explains) {
+        let ack = Ack::decode(kind, &mut reader, version, Role::Server);
+        reader.finish()?;
+        self.check_problem_information(packet_type, &ack.properties)?;
+        match kind {
+            AckKind::Puback => self.handle_puback(store, ack),
+            AckKind::Pubrec => self.handle_pubrec(store, ack),
+            AckKind::Pubrel => self.handle_pubrel(store, ack),
+            AckKind::Pubcomp => self.handle_pubcomp(store, ack),
+        }
+    }
+
+    /// Without Request Problem Information only PUBLISH, CONNACK and DISCONNECT may explain themselves `[MQTT-3.1.2-29]`.
+    fn check_problem_information(&self, packet_type: PacketType, properties: &Properties<'_>) -> Result<(), PeerError> {
+        let explains = || properties.has(PropertyId::ReasonString) || properties.has(PropertyId::UserProperty);
+        if self.wants_problem_information || !explains() {
             return Ok(());
         }
         Err(PeerError::UnrequestedProblemInformation(packet_type))
     }
 
-    fn route<'i, V: Store>(&mut self, store: &mut V, packet: Packet<'i>) -> Result<Handled<'i>, PeerError> {
-        match packet {
-            Packet::Connack(connack) => self.handle_connack(store, connack),
-            Packet::Publish(publish) => self.handle_publish(store, publish),
-            Packet::Ack(ack) => match ack.kind {
-                AckKind::Puback => self.handle_puback(store, ack),
-                AckKind::Pubrec => self.handle_pubrec(store, ack),
-                AckKind::Pubrel => Ok(self.handle_pubrel(store, ack)),
-                AckKind::Pubcomp => self.handle_pubcomp(store, ack),
-            },
-            Packet::Suback(suback) => self.handle_suback(store, suback),
-            Packet::Unsuback(unsuback) => self.handle_unsuback(store, unsuback),
-            Packet::Pingresp => {
-                self.timers.has_ponged();
-                Ok(Handled::Done(Some(Event::PingResponse)))
-            }
-            Packet::Auth(auth) => Ok(Handled::Done(Some(Event::Auth(auth)))),
-            Packet::Disconnect(disconnect) => {
-                self.phase = Phase::Ended;
-                Ok(Handled::Done(Some(Event::Disconnected(disconnect))))
-            }
-            Packet::Connect(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_) | Packet::Pingreq => {
-                // The decoder refuses what a server does not send.
-                Err(PeerError::Decode(DecodeError::PacketType(0)))
-            }
-        }
-    }
-
+    #[inline(never)]
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), PeerError> {
         let result = match self.phase {
-            Phase::Connecting { deadline, .. } if now.has_reached(deadline) => Err(PeerError::ConnackTimeout),
+            Phase::Connecting { .. } if now.has_reached(self.connack_deadline()) => Err(PeerError::ConnackTimeout),
             Phase::Connected => self.timers.handle_timeout(now, self.config.ping_timeout_ms),
             _ => Ok(()),
         };
-        result.inspect_err(|_| self.phase = Phase::Ended)
+        if result.is_err() {
+            self.phase = Phase::Ended;
+        }
+        result
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Connecting { deadline, .. } => Some(deadline),
+            Phase::Connecting { .. } => Some(self.connack_deadline()),
             Phase::Connected => self.timers.poll_timeout(self.config.ping_timeout_ms),
             _ => None,
         }
+    }
+
+    const fn connack_deadline(&self) -> Instant {
+        self.timers.awaited_since().after_millis(self.config.connect_timeout_ms)
     }
 
     /// The peer is at fault: v5.0 tells it why. v3.1.1 just closes, since a DISCONNECT would discard the will
@@ -263,11 +325,13 @@ impl Machine {
     }
 
     /// Fills the wire.
+    #[inline(never)]
     pub(super) fn prepare<V: Store>(&mut self, store: &mut V, now: Instant) {
         while store.has_wire_room() && self.load_next(store, now) {}
     }
 
     /// Puts the most urgent packet on the wire: PINGREQ, answers, acknowledgements, PUBRELs, then what was queued and held.
+    #[inline(never)]
     fn load_next<V: Store>(&mut self, store: &mut V, now: Instant) -> bool {
         match self.phase {
             Phase::Idle | Phase::Ended => false,
@@ -288,57 +352,47 @@ impl Machine {
         }
     }
 
+    #[inline(never)]
     fn load_urgent<V: Store>(&mut self, store: &mut V) -> bool {
         if self.timers.take_ping(store.waiting()) {
             store.load(&PINGREQ);
             return true;
         }
-        let ack = if let Some(answer) = store.pop_answer() {
+        let (kind, packet_id, code) = if let Some(answer) = store.pop_answer() {
             (answer.kind, answer.packet_id, answer.reason_code)
-        } else if let Some((packet_id, code)) = store.pop_acknowledged(QoS::AtLeastOnce) {
+        } else if let Some((packet_id, code)) = store.pop_acknowledged(Stage::AtLeastOnce) {
             (AckKind::Puback, packet_id, code)
-        } else if let Some((packet_id, code)) = store.pop_acknowledged(QoS::ExactlyOnce) {
+        } else if let Some((packet_id, code)) = store.pop_acknowledged(Stage::ExactlyOnce) {
             (AckKind::Pubrec, packet_id, code)
         } else if let Some(packet_id) = if self.session_lost { None } else { store.next_release() } {
             (AckKind::Pubrel, packet_id, ReasonCode::SUCCESS)
         } else {
             return false;
         };
-        self.load_ack(store, ack);
+        let mut buffer = [0; 5];
+        let mut writer = Writer::new(&mut buffer);
+        let encoded = Ack::new(kind, packet_id, code).encode(&mut writer, self.version(), Role::Client);
+        debug_assert!(encoded.is_ok(), "codes were checked when they were given");
+        let len = writer.written();
+        store.load(buffer.get(..len).unwrap_or_default());
         true
     }
 
-    fn load_ack<V: Store>(&self, store: &mut V, (kind, packet_id, code): (AckKind, PacketId, ReasonCode)) {
-        let mut buffer = [0; 5];
-        let mut writer = Writer::new(&mut buffer);
-        if Ack::new(kind, packet_id, code).encode(&mut writer, self.version(), Role::Client).is_ok() {
-            let len = writer.written();
-            store.load(buffer.get(..len).unwrap_or(&[]));
-        }
-    }
-
+    #[inline(never)]
     fn load_queued<V: Store>(&mut self, store: &mut V, now: Instant, publishes: bool) -> bool {
-        let limits = self.limits;
-        let version = self.version();
-        let loaded =
-            store.load_next(publishes, &mut |frame, held| super::outbound::admit(&limits, version, now, frame, held));
+        let (limits, version) = (&self.limits, self.config.version);
+        let mut refusal = Refusal::Expired;
+        let loaded = store.load_next(publishes, |frame, held| {
+            super::outbound::admit(limits, version, now, frame, held).map_err(|why| refusal = why).is_ok()
+        });
         match loaded {
-            Loaded::Nothing => false,
-            Loaded::Queued => true,
-            Loaded::Farewell => {
-                self.phase = Phase::Closing { orderly: false, farewell: None };
-                true
-            }
-            Loaded::Publish => {
-                self.in_flight = self.in_flight.saturating_add(1);
-                true
-            }
-            Loaded::Refused(packet_id, reason, frame) => {
-                drop(frame);
-                self.refused = Some((packet_id, reason));
-                true
-            }
+            Loaded::Nothing => return false,
+            Loaded::Queued => {}
+            Loaded::Farewell => self.phase = Phase::Closing { orderly: false, farewell: None },
+            Loaded::Publish => self.in_flight = self.in_flight.saturating_add(1),
+            Loaded::Refused(packet_id) => self.refused = Some((packet_id, refusal)),
         }
+        true
     }
 
     pub(super) fn consume_transmit<V: Store>(&mut self, store: &mut V, now: Instant, len: usize) {
@@ -351,8 +405,8 @@ impl Machine {
     }
 
     pub(super) fn poll_dropped<V: Store>(&mut self, store: &mut V) -> Option<Dropped<V::Frame>> {
-        if let Some((packet_id, reason)) = self.refused.take() {
-            return Some(Dropped { packet_id, reason, frame: None });
+        if let Some((packet_id, refusal)) = self.refused.take() {
+            return Some(Dropped { packet_id, reason: refusal.reason(&self.limits), frame: None });
         }
         if !self.session_lost {
             return None;

@@ -40,7 +40,7 @@ use core::num::NonZeroU16;
 
 use crate::codec::Property;
 use crate::macros::shows;
-use crate::packet::{Auth, Disconnect, Filters, Subscriptions};
+use crate::packet::{Auth, Disconnect, Subscription};
 use crate::time::Instant;
 use crate::types::{PacketId, ProtocolVersion, ReasonCode};
 use machine::Machine;
@@ -160,7 +160,7 @@ impl<S: Storage> Session<S> {
     pub fn subscribe(
         &mut self,
         now: Instant,
-        subscriptions: Subscriptions<'_>,
+        subscriptions: &[Subscription<'_>],
         properties: &[Property<'_>],
     ) -> Result<PacketId, Misuse> {
         let _ = now;
@@ -174,7 +174,7 @@ impl<S: Storage> Session<S> {
     pub fn unsubscribe(
         &mut self,
         now: Instant,
-        filters: Filters<'_>,
+        filters: &[&str],
         properties: &[Property<'_>],
     ) -> Result<PacketId, Misuse> {
         let _ = now;

@@ -1,46 +1,58 @@
 //! Messages to the server: quality of service as the sender (section 4.3) and flow control (section 4.9).
 
 use super::config::{ApplicationMessage, ServerLimits};
-use super::connection::{queue, queued_len};
+use super::connection::encode;
 use super::error::{Misuse, PeerError};
-use super::event::{DropReason, Event, Published, Stall};
-use super::frame::{self, Flags};
-use super::machine::{Handled, Machine, Phase};
-use super::storage::{Answer, Held, Queued, Store};
-use crate::codec::{PacketType, Property, Writer};
-use crate::packet::{Ack, AckKind, Publish};
+use super::event::{DropReason, Event, Published};
+use super::frame::{self, Expiry, Flags};
+use super::inbound::answer;
+use super::machine::{Halt, Machine, Phase};
+use super::storage::{Held, Queued, Store};
+use crate::codec::{PacketType, PropertyId};
+use crate::packet::{Ack, AckKind, Delivery, Publish};
 use crate::time::Instant;
-use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
+use crate::types::{PacketId, ProtocolVersion, QoS, Role};
+
+/// Why a held message ends when its turn comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Refusal {
+    Expired,
+    QoS,
+    Retain,
+    /// The server takes no packet of so many bytes.
+    PacketTooLarge(u32),
+}
 
 impl Machine {
+    #[inline(never)]
     pub(super) fn publish<V: Store>(
         &mut self,
         store: &mut V,
         now: Instant,
         message: &ApplicationMessage<'_>,
     ) -> Result<Option<PacketId>, Misuse> {
-        if message.properties.iter().any(|property| matches!(property, Property::TopicAlias(_))) {
+        if message.properties.has(PropertyId::TopicAlias) {
             return Err(Misuse::TopicAliasByHand);
         }
+        let has_id = message.qos != QoS::AtMostOnce;
+        let packet_id = if has_id { self.unused_packet_id(store)? } else { PacketId::MIN };
         let publish = Publish {
             topic: message.topic,
             payload: message.payload,
             retain: message.retain,
-            delivery: frame::unnumbered(message.qos),
+            delivery: Delivery::first(message.qos, packet_id),
             properties: message.properties,
         };
         let version = self.version();
-        let encode = |writer: &mut Writer<'_>| publish.encode(writer, version, Role::Client);
-        let len = queued_len(&encode)?;
+        let len = encode(store, |writer| publish.encode(writer, version, Role::Client))?;
         self.check_publish(Flags { qos: message.qos, retain: message.retain }, len)?;
-        if message.qos == QoS::AtMostOnce {
-            queue(store, Queued::Message, &encode)?;
+        if !has_id {
+            store.queue(Queued::Message, len)?;
             return Ok(None);
         }
-        let held = self.new_held(store, now, message.qos)?;
-        store.hold(held, len, &encode)?;
-        self.last_packet_id = held.packet_id;
-        Ok(Some(held.packet_id))
+        store.hold(Held { packet_id, qos: message.qos, since: now, begun: false }, len)?;
+        self.last_packet_id = packet_id;
+        Ok(Some(packet_id))
     }
 
     pub(super) fn publish_frame<V: Store>(
@@ -63,19 +75,19 @@ impl Machine {
         if flags.qos == QoS::AtMostOnce {
             return store.queue_frame(frame).map(|()| None).map_err(full);
         }
-        let held = match self.new_held(store, since, flags.qos) {
-            Ok(held) => held,
+        let packet_id = match self.unused_packet_id(store) {
+            Ok(packet_id) => packet_id,
             Err(misuse) => return Err((misuse, frame)),
         };
-        store.hold_frame(held, frame).map_err(full)?;
-        self.last_packet_id = held.packet_id;
-        Ok(Some(held.packet_id))
+        store.hold_frame(Held { packet_id, qos: flags.qos, since, begun: false }, frame).map_err(full)?;
+        self.last_packet_id = packet_id;
+        Ok(Some(packet_id))
     }
 
     /// Before CONNACK nobody knows the server's limits: then [`admit`] finds what breaks them.
     fn check_publish(&self, flags: Flags, len: usize) -> Result<(), Misuse> {
         if self.phase == Phase::Connected {
-            check_limits(&self.limits, flags, len)
+            check_limits(&self.limits, flags, len).map_err(|refusal| refusal.misuse(&self.limits))
         } else if flags.qos == QoS::AtMostOnce {
             Err(Misuse::NotConnected)
         } else {
@@ -83,12 +95,9 @@ impl Machine {
         }
     }
 
-    fn new_held<V: Store>(&self, store: &V, since: Instant, qos: QoS) -> Result<Held, Misuse> {
-        Ok(Held { packet_id: self.unused_packet_id(store)?, qos, since, begun: false })
-    }
-
     /// The next identifier that no message, PUBREL or request has `[MQTT-2.2.1-3]`.
-    pub(super) fn unused_packet_id<V: Store>(&self, store: &V) -> Result<PacketId, Misuse> {
+    #[inline(never)]
+    pub(super) fn unused_packet_id<V: Store>(&self, store: &mut V) -> Result<PacketId, Misuse> {
         let mut packet_id = self.last_packet_id.next();
         while store.is_in_use(packet_id) {
             if packet_id == self.last_packet_id {
@@ -99,74 +108,71 @@ impl Machine {
         Ok(packet_id)
     }
 
+    #[inline(never)]
     pub(super) fn handle_puback<'i, V: Store>(
         &mut self,
         store: &mut V,
         ack: Ack<'i>,
-    ) -> Result<Handled<'i>, PeerError> {
+    ) -> Result<Option<Event<'i>>, Halt> {
         match store.held(ack.packet_id) {
             Some((QoS::AtLeastOnce, true)) => Ok(self.complete(store, ack, QoS::AtLeastOnce)),
-            Some((_, true)) => Err(PeerError::WrongAcknowledgement(PacketType::Puback)),
-            Some((_, false)) | None => Ok(Handled::Done(None)),
+            Some((_, true)) => Err(PeerError::WrongAcknowledgement(PacketType::Puback).into()),
+            Some((_, false)) | None => Ok(None),
         }
     }
 
+    #[inline(never)]
     pub(super) fn handle_pubrec<'i, V: Store>(
         &mut self,
         store: &mut V,
         ack: Ack<'i>,
-    ) -> Result<Handled<'i>, PeerError> {
+    ) -> Result<Option<Event<'i>>, Halt> {
         let failed = ack.reason_code.is_error();
+        let has_release = store.has_release(ack.packet_id);
         match store.held(ack.packet_id) {
-            Some((QoS::ExactlyOnce, true)) if failed => return Ok(self.complete(store, ack, QoS::ExactlyOnce)),
-            Some((QoS::ExactlyOnce, true)) => {
+            Some((QoS::ExactlyOnce, true)) if !failed => {
                 // Its place in the window passes to the PUBREL: the quota stays as it is [MQTT-4.3.3-4].
                 store.unhold(ack.packet_id);
                 store.push_release(ack.packet_id);
-                return Ok(Handled::Done(None));
+                Ok(None)
             }
-            Some((_, true)) => return Err(PeerError::WrongAcknowledgement(PacketType::Pubrec)),
+            Some((QoS::ExactlyOnce, true)) => Ok(self.complete(store, ack, QoS::ExactlyOnce)),
+            Some((_, true)) => Err(PeerError::WrongAcknowledgement(PacketType::Pubrec).into()),
             // Its PUBLISH is about to be sent, and answered then.
-            Some((_, false)) => return Ok(Handled::Done(None)),
-            None => {}
+            Some((_, false)) => Ok(None),
+            None if failed && has_release => Ok(self.complete(store, ack, QoS::ExactlyOnce)),
+            None if failed => Ok(None),
+            None => answer(store, AckKind::Pubrel, ack.packet_id, has_release).map(|()| None),
         }
-        let known = store.has_release(ack.packet_id);
-        if known && failed {
-            return Ok(self.complete(store, ack, QoS::ExactlyOnce));
-        }
-        if failed {
-            return Ok(Handled::Done(None));
-        }
-        let reason_code = if known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_IDENTIFIER_NOT_FOUND };
-        let answer = Answer { kind: AckKind::Pubrel, packet_id: ack.packet_id, reason_code };
-        Ok(if store.push_answer(answer) { Handled::Done(None) } else { Handled::Stalled(Stall::TransmitFirst) })
     }
 
+    #[inline(never)]
     pub(super) fn handle_pubcomp<'i, V: Store>(
         &mut self,
         store: &mut V,
         ack: Ack<'i>,
-    ) -> Result<Handled<'i>, PeerError> {
+    ) -> Result<Option<Event<'i>>, Halt> {
         if store.has_release(ack.packet_id) {
             return Ok(self.complete(store, ack, QoS::ExactlyOnce));
         }
         match store.held(ack.packet_id) {
-            Some((_, true)) => Err(PeerError::WrongAcknowledgement(PacketType::Pubcomp)),
-            Some((_, false)) | None => Ok(Handled::Done(None)),
+            Some((_, true)) => Err(PeerError::WrongAcknowledgement(PacketType::Pubcomp).into()),
+            Some((_, false)) | None => Ok(None),
         }
     }
 
     /// The exchange ends here, which frees its place in the server's window `[MQTT-4.9.0-2]`.
-    fn complete<'i, V: Store>(&mut self, store: &mut V, ack: Ack<'i>, qos: QoS) -> Handled<'i> {
+    #[inline(never)]
+    fn complete<'i, V: Store>(&mut self, store: &mut V, ack: Ack<'i>, qos: QoS) -> Option<Event<'i>> {
         store.unhold(ack.packet_id);
         store.remove_release(ack.packet_id);
         self.in_flight = self.in_flight.saturating_sub(1);
-        Handled::Done(Some(Event::Published(Published {
+        Some(Event::Published(Published {
             packet_id: ack.packet_id,
             qos,
             reason_code: ack.reason_code,
             properties: ack.properties,
-        })))
+        }))
     }
 }
 
@@ -178,33 +184,50 @@ pub(super) fn admit(
     now: Instant,
     bytes: &mut [u8],
     held: &mut Held,
-) -> Result<(), DropReason> {
+) -> Result<(), Refusal> {
     if let Some(flags) = Flags::of(bytes) {
-        check_limits(limits, flags, bytes.len()).map_err(DropReason::Refused)?;
+        check_limits(limits, flags, bytes.len())?;
     }
     if held.begun {
         frame::set_dup(bytes);
     }
     let waited = now.millis_since(held.since) / 1000;
     if waited > 0
-        && let Some(seconds) = frame::expiry(bytes, version)
+        && let Some(expiry) = Expiry::of(bytes, version)
     {
         // A message that was sent before is sent again whatever its age [MQTT-4.3.3-7].
-        if waited >= seconds && !held.begun {
-            return Err(DropReason::Expired);
+        if waited >= expiry.seconds && !held.begun {
+            return Err(Refusal::Expired);
         }
-        frame::set_expiry(bytes, version, seconds.saturating_sub(waited));
+        expiry.set(bytes, expiry.seconds.saturating_sub(waited));
         held.since = held.since.after_millis(waited * 1000);
     }
     Ok(())
 }
 
-fn check_limits(limits: &ServerLimits, flags: Flags, len: usize) -> Result<(), Misuse> {
+fn check_limits(limits: &ServerLimits, flags: Flags, len: usize) -> Result<(), Refusal> {
     if flags.qos > limits.maximum_qos {
-        return Err(Misuse::QoSNotSupported(limits.maximum_qos));
+        return Err(Refusal::QoS);
     }
     if flags.retain && !limits.retain_available {
-        return Err(Misuse::RetainNotSupported);
+        return Err(Refusal::Retain);
     }
-    limits.check_packet_size(len)
+    limits.packet_size(len).map_err(Refusal::PacketTooLarge)
+}
+
+impl Refusal {
+    pub(super) const fn reason(self, limits: &ServerLimits) -> DropReason {
+        match self {
+            Self::Expired => DropReason::Expired,
+            other => DropReason::Refused(other.misuse(limits)),
+        }
+    }
+
+    const fn misuse(self, limits: &ServerLimits) -> Misuse {
+        match self {
+            Self::QoS => Misuse::QoSNotSupported(limits.maximum_qos),
+            Self::PacketTooLarge(len) => Misuse::PacketTooLarge { len, limit: limits.maximum_packet_size },
+            Self::Retain | Self::Expired => Misuse::RetainNotSupported,
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod version;
 
 pub use packet_id::PacketId;
 pub use qos::QoS;
+pub(crate) use reason::CodeContext;
 pub use reason::ReasonCode;
 pub use topic::{TopicError, TopicFilter, TopicName};
 pub use version::{ProtocolVersion, Role};

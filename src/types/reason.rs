@@ -1,104 +1,181 @@
+use core::cmp::Ordering;
+use core::num::NonZeroU8;
+
 use super::{ProtocolVersion, QoS};
 
 /// A Reason Code of MQTT 5.0 (section 2.4). Return codes of v3.1.1 are carried as the v5 code of the same meaning.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(transparent)]
-pub struct ReasonCode(u8);
+pub struct ReasonCode {
+    /// The byte with its bits turned over: 0xFF is no code, so an `Option` of a code takes one byte too.
+    complement: NonZeroU8,
+}
+
+/// Where a reason code stands: the packet, and the side that sends it where that makes a difference.
+#[derive(Clone, Copy)]
+#[repr(u16)]
+pub(crate) enum CodeContext {
+    Connack = 1 << 0,
+    /// PUBACK or PUBREC `[MQTT-3.4.2-1]` `[MQTT-3.5.2-1]`. That nobody subscribes only a server can say.
+    AckFromClient = 1 << 1,
+    AckFromServer = 1 << 2,
+    /// PUBREL or PUBCOMP `[MQTT-3.6.2-1]` `[MQTT-3.7.2-1]`.
+    Release = 1 << 3,
+    Suback = 1 << 4,
+    /// That of v3.1.1 `[MQTT-3.9.3-2]`.
+    SubackV3 = 1 << 5,
+    Unsuback = 1 << 6,
+    DisconnectFromClient = 1 << 7,
+    DisconnectFromServer = 1 << 8,
+    AuthFromClient = 1 << 9,
+    AuthFromServer = 1 << 10,
+}
+
+const CONNACK: u16 = CodeContext::Connack as u16;
+const SERVER_ACK: u16 = CodeContext::AckFromServer as u16;
+const ACK: u16 = CodeContext::AckFromClient as u16 | SERVER_ACK;
+const RELEASE: u16 = CodeContext::Release as u16;
+const SUBACK: u16 = CodeContext::Suback as u16;
+const SUBACK_V3: u16 = CodeContext::SubackV3 as u16;
+const UNSUBACK: u16 = CodeContext::Unsuback as u16;
+const SUBACKS: u16 = SUBACK | UNSUBACK;
+const CLIENT_BYE: u16 = CodeContext::DisconnectFromClient as u16;
+const SERVER_BYE: u16 = CodeContext::DisconnectFromServer as u16;
+const BYE: u16 = CLIENT_BYE | SERVER_BYE;
+const CLIENT_AUTH: u16 = CodeContext::AuthFromClient as u16;
+const SERVER_AUTH: u16 = CodeContext::AuthFromServer as u16;
+const AUTH: u16 = CLIENT_AUTH | SERVER_AUTH;
 
 macro_rules! reason_codes {
-    ($( $name:ident = $code:literal, $text:literal; )*) => {
+    ($( $name:ident = $code:literal, $text:literal, in $contexts:expr; )*) => {
         impl ReasonCode {
             $(
                 #[doc = concat!("`", stringify!($code), "` ", $text, ".")]
-                pub const $name: Self = Self($code);
+                pub const $name: Self = Self::new($code);
             )*
 
-            /// The code of a byte; `None` where MQTT 5.0 defines none.
-            pub const fn from_byte(byte: u8) -> Option<Self> {
-                match byte {
-                    $( $code => Some(Self($code)), )*
-                    _ => None,
-                }
-            }
-
-            #[cfg(feature = "defmt")]
-            fn format_text(self, f: defmt::Formatter<'_>) {
-                match self.0 {
-                    $( $code => defmt::write!(f, $text), )*
-                    _ => defmt::write!(f, "Unknown reason code"),
-                }
-            }
-
             const fn text(self) -> &'static str {
-                match self.0 {
+                match self.byte() {
                     $( $code => $text, )*
                     _ => "Unknown reason code",
                 }
             }
         }
+
+        #[cfg(feature = "defmt")]
+        impl ReasonCode {
+            fn format_text(self, f: defmt::Formatter<'_>) {
+                match self.byte() {
+                    $( $code => defmt::write!(f, $text), )*
+                    _ => defmt::write!(f, "Unknown reason code"),
+                }
+            }
+        }
+
+        /// The contexts of each code, by its [`index`].
+        static CONTEXTS: [u16; 0x43] = {
+            let mut contexts = [0; 0x43];
+            $( contexts[index($code)] = $contexts; )*
+            contexts
+        };
     };
 }
 
+/// The codes lie in two ranges: from 0x00 to 0x1F, and from 0x80 on.
+const fn index(code: u8) -> usize {
+    (match code {
+        0..=0x1F => code,
+        0x20..=0x7F => u8::MAX,
+        0x80.. => code - 0x60,
+    }) as usize
+}
+
 reason_codes! {
-    SUCCESS = 0x00, "Success";
-    GRANTED_QOS_1 = 0x01, "Granted QoS 1";
-    GRANTED_QOS_2 = 0x02, "Granted QoS 2";
-    DISCONNECT_WITH_WILL = 0x04, "Disconnect with Will Message";
-    NO_MATCHING_SUBSCRIBERS = 0x10, "No matching subscribers";
-    NO_SUBSCRIPTION_EXISTED = 0x11, "No subscription existed";
-    CONTINUE_AUTHENTICATION = 0x18, "Continue authentication";
-    REAUTHENTICATE = 0x19, "Re-authenticate";
-    UNSPECIFIED_ERROR = 0x80, "Unspecified error";
-    MALFORMED_PACKET = 0x81, "Malformed Packet";
-    PROTOCOL_ERROR = 0x82, "Protocol Error";
-    IMPLEMENTATION_SPECIFIC_ERROR = 0x83, "Implementation specific error";
-    UNSUPPORTED_PROTOCOL_VERSION = 0x84, "Unsupported Protocol Version";
-    CLIENT_IDENTIFIER_NOT_VALID = 0x85, "Client Identifier not valid";
-    BAD_USER_NAME_OR_PASSWORD = 0x86, "Bad User Name or Password";
-    NOT_AUTHORIZED = 0x87, "Not authorized";
-    SERVER_UNAVAILABLE = 0x88, "Server unavailable";
-    SERVER_BUSY = 0x89, "Server busy";
-    BANNED = 0x8A, "Banned";
-    SERVER_SHUTTING_DOWN = 0x8B, "Server shutting down";
-    BAD_AUTHENTICATION_METHOD = 0x8C, "Bad authentication method";
-    KEEP_ALIVE_TIMEOUT = 0x8D, "Keep Alive timeout";
-    SESSION_TAKEN_OVER = 0x8E, "Session taken over";
-    TOPIC_FILTER_INVALID = 0x8F, "Topic Filter invalid";
-    TOPIC_NAME_INVALID = 0x90, "Topic Name invalid";
-    PACKET_IDENTIFIER_IN_USE = 0x91, "Packet Identifier in use";
-    PACKET_IDENTIFIER_NOT_FOUND = 0x92, "Packet Identifier not found";
-    RECEIVE_MAXIMUM_EXCEEDED = 0x93, "Receive Maximum exceeded";
-    TOPIC_ALIAS_INVALID = 0x94, "Topic Alias invalid";
-    PACKET_TOO_LARGE = 0x95, "Packet too large";
-    MESSAGE_RATE_TOO_HIGH = 0x96, "Message rate too high";
-    QUOTA_EXCEEDED = 0x97, "Quota exceeded";
-    ADMINISTRATIVE_ACTION = 0x98, "Administrative action";
-    PAYLOAD_FORMAT_INVALID = 0x99, "Payload format invalid";
-    RETAIN_NOT_SUPPORTED = 0x9A, "Retain not supported";
-    QOS_NOT_SUPPORTED = 0x9B, "QoS not supported";
-    USE_ANOTHER_SERVER = 0x9C, "Use another server";
-    SERVER_MOVED = 0x9D, "Server moved";
-    SHARED_SUBSCRIPTIONS_NOT_SUPPORTED = 0x9E, "Shared Subscriptions not supported";
-    CONNECTION_RATE_EXCEEDED = 0x9F, "Connection rate exceeded";
-    MAXIMUM_CONNECT_TIME = 0xA0, "Maximum connect time";
-    SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED = 0xA1, "Subscription Identifiers not supported";
-    WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED = 0xA2, "Wildcard Subscriptions not supported";
+    SUCCESS = 0x00, "Success", in CONNACK | ACK | RELEASE | SUBACKS | SUBACK_V3 | BYE | SERVER_AUTH;
+    GRANTED_QOS_1 = 0x01, "Granted QoS 1", in SUBACK | SUBACK_V3;
+    GRANTED_QOS_2 = 0x02, "Granted QoS 2", in SUBACK | SUBACK_V3;
+    DISCONNECT_WITH_WILL = 0x04, "Disconnect with Will Message", in CLIENT_BYE;
+    NO_MATCHING_SUBSCRIBERS = 0x10, "No matching subscribers", in SERVER_ACK;
+    NO_SUBSCRIPTION_EXISTED = 0x11, "No subscription existed", in UNSUBACK;
+    CONTINUE_AUTHENTICATION = 0x18, "Continue authentication", in AUTH;
+    REAUTHENTICATE = 0x19, "Re-authenticate", in CLIENT_AUTH;
+    UNSPECIFIED_ERROR = 0x80, "Unspecified error", in CONNACK | ACK | SUBACKS | SUBACK_V3 | BYE;
+    MALFORMED_PACKET = 0x81, "Malformed Packet", in CONNACK | BYE;
+    PROTOCOL_ERROR = 0x82, "Protocol Error", in CONNACK | BYE;
+    IMPLEMENTATION_SPECIFIC_ERROR = 0x83, "Implementation specific error", in CONNACK | ACK | SUBACKS | BYE;
+    UNSUPPORTED_PROTOCOL_VERSION = 0x84, "Unsupported Protocol Version", in CONNACK;
+    CLIENT_IDENTIFIER_NOT_VALID = 0x85, "Client Identifier not valid", in CONNACK;
+    BAD_USER_NAME_OR_PASSWORD = 0x86, "Bad User Name or Password", in CONNACK;
+    NOT_AUTHORIZED = 0x87, "Not authorized", in CONNACK | ACK | SUBACKS | SERVER_BYE;
+    SERVER_UNAVAILABLE = 0x88, "Server unavailable", in CONNACK;
+    SERVER_BUSY = 0x89, "Server busy", in CONNACK | SERVER_BYE;
+    BANNED = 0x8A, "Banned", in CONNACK;
+    SERVER_SHUTTING_DOWN = 0x8B, "Server shutting down", in SERVER_BYE;
+    BAD_AUTHENTICATION_METHOD = 0x8C, "Bad authentication method", in CONNACK | SERVER_BYE;
+    KEEP_ALIVE_TIMEOUT = 0x8D, "Keep Alive timeout", in SERVER_BYE;
+    SESSION_TAKEN_OVER = 0x8E, "Session taken over", in SERVER_BYE;
+    TOPIC_FILTER_INVALID = 0x8F, "Topic Filter invalid", in SUBACKS | SERVER_BYE;
+    TOPIC_NAME_INVALID = 0x90, "Topic Name invalid", in CONNACK | ACK | BYE;
+    PACKET_IDENTIFIER_IN_USE = 0x91, "Packet Identifier in use", in ACK | SUBACKS;
+    PACKET_IDENTIFIER_NOT_FOUND = 0x92, "Packet Identifier not found", in RELEASE;
+    RECEIVE_MAXIMUM_EXCEEDED = 0x93, "Receive Maximum exceeded", in BYE;
+    TOPIC_ALIAS_INVALID = 0x94, "Topic Alias invalid", in BYE;
+    PACKET_TOO_LARGE = 0x95, "Packet too large", in CONNACK | BYE;
+    MESSAGE_RATE_TOO_HIGH = 0x96, "Message rate too high", in BYE;
+    QUOTA_EXCEEDED = 0x97, "Quota exceeded", in CONNACK | ACK | SUBACK | BYE;
+    ADMINISTRATIVE_ACTION = 0x98, "Administrative action", in BYE;
+    PAYLOAD_FORMAT_INVALID = 0x99, "Payload format invalid", in CONNACK | ACK | BYE;
+    RETAIN_NOT_SUPPORTED = 0x9A, "Retain not supported", in CONNACK | SERVER_BYE;
+    QOS_NOT_SUPPORTED = 0x9B, "QoS not supported", in CONNACK | SERVER_BYE;
+    USE_ANOTHER_SERVER = 0x9C, "Use another server", in CONNACK | SERVER_BYE;
+    SERVER_MOVED = 0x9D, "Server moved", in CONNACK | SERVER_BYE;
+    SHARED_SUBSCRIPTIONS_NOT_SUPPORTED = 0x9E, "Shared Subscriptions not supported", in SUBACK | SERVER_BYE;
+    CONNECTION_RATE_EXCEEDED = 0x9F, "Connection rate exceeded", in CONNACK | SERVER_BYE;
+    MAXIMUM_CONNECT_TIME = 0xA0, "Maximum connect time", in SERVER_BYE;
+    SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED = 0xA1, "Subscription Identifiers not supported", in SUBACK | SERVER_BYE;
+    WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED = 0xA2, "Wildcard Subscriptions not supported", in SUBACK | SERVER_BYE;
 }
 
 impl ReasonCode {
+    /// The code of a byte; `None` where MQTT 5.0 defines none.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Some(Self::new(byte)).filter(|code| code.contexts() != 0)
+    }
+
+    /// The code of a byte, if it may stand there.
+    pub(crate) fn decode(byte: u8, context: CodeContext) -> Option<Self> {
+        Some(Self::new(byte)).filter(|code| code.is_allowed_in(context))
+    }
+
+    pub(crate) fn is_allowed_in(self, context: CodeContext) -> bool {
+        self.contexts() & context as u16 != 0
+    }
+
+    fn contexts(self) -> u16 {
+        CONTEXTS.get(index(self.byte())).copied().unwrap_or(0)
+    }
+
     /// The byte on the wire of v5.0.
     pub const fn byte(self) -> u8 {
-        self.0
+        !self.complement.get()
+    }
+
+    /// 0xFF becomes 0xFE, which is no code either.
+    const fn new(byte: u8) -> Self {
+        match NonZeroU8::new(!byte) {
+            Some(complement) => Self { complement },
+            None => Self { complement: NonZeroU8::MIN },
+        }
     }
 
     /// Whether the code reports a failure: 0x80 or above.
     pub const fn is_error(self) -> bool {
-        self.0 >= 0x80
+        self.byte() >= 0x80
     }
 
     /// The SUBACK code that grants this QoS.
     pub const fn granted(qos: QoS) -> Self {
-        Self(qos.bits())
+        Self::new(qos.bits())
     }
 
     /// The v5 code of a CONNACK return code of v3.1.1 (its section 3.2.2.3); `None` above 5.
@@ -148,9 +225,21 @@ impl ReasonCode {
     }
 }
 
+impl Ord for ReasonCode {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.byte().cmp(&other.byte())
+    }
+}
+
+impl PartialOrd for ReasonCode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl core::fmt::Debug for ReasonCode {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{:#04x} {}", self.0, self.text())
+        write!(f, "{:#04x} {}", self.byte(), self.text())
     }
 }
 
@@ -158,13 +247,13 @@ impl core::fmt::Debug for ReasonCode {
 #[cfg(feature = "defmt")]
 impl defmt::Format for ReasonCode {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "{=u8:#04x} ", self.0);
+        defmt::write!(f, "{=u8:#04x} ", self.byte());
         self.format_text(f);
     }
 }
 
 impl core::fmt::Display for ReasonCode {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{} ({:#04x})", self.text(), self.0)
+        write!(f, "{} ({:#04x})", self.text(), self.byte())
     }
 }

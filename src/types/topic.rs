@@ -72,12 +72,12 @@ impl<'a> TopicFilter<'a> {
     /// [`TopicError`] says which rule the string breaks.
     pub fn new(filter: &'a str) -> Result<Self, TopicError> {
         let this = Self::plain(filter)?;
-        if let Some(shared) = filter.strip_prefix("$share/") {
-            let (name, rest) = shared.split_once('/').unwrap_or((shared, ""));
-            if name.is_empty() || name.bytes().any(|byte| matches!(byte, b'+' | b'#')) {
+        if this.is_shared() {
+            let (name, behind) = this.share();
+            if name.is_empty() || has_wildcard(name) {
                 return Err(TopicError::ShareName);
             }
-            if rest.is_empty() {
+            if behind.is_empty() {
                 return Err(TopicError::ShareFilter);
             }
         }
@@ -90,19 +90,17 @@ impl<'a> TopicFilter<'a> {
     /// [`TopicError`] says which rule the string breaks.
     pub fn plain(filter: &'a str) -> Result<Self, TopicError> {
         check_length(filter)?;
-        let mut ended = false;
-        for level in filter.split('/') {
-            if ended {
-                return Err(TopicError::MultiLevelWildcard);
-            }
-            for byte in level.bytes() {
-                match byte {
-                    0 => return Err(TopicError::Nul),
-                    b'#' if level.len() > 1 => return Err(TopicError::MultiLevelWildcard),
-                    b'#' => ended = true,
-                    b'+' if level.len() > 1 => return Err(TopicError::SingleLevelWildcard),
-                    _ => {}
+        let bytes = filter.as_bytes();
+        let mut before = b'/';
+        for (at, &byte) in bytes.iter().enumerate() {
+            let behind = bytes.get(at + 1).copied();
+            match byte {
+                0 => return Err(TopicError::Nul),
+                b'#' if before != b'/' || behind.is_some() => return Err(TopicError::MultiLevelWildcard),
+                b'+' if before != b'/' || behind.unwrap_or(b'/') != b'/' => {
+                    return Err(TopicError::SingleLevelWildcard);
                 }
+                _ => before = byte,
             }
         }
         Ok(Self(filter))
@@ -115,7 +113,19 @@ impl<'a> TopicFilter<'a> {
 
     /// Whether this is a shared subscription (v5.0 section 4.8.2).
     pub fn is_shared(self) -> bool {
-        self.0.starts_with("$share/")
+        self.0.as_bytes().starts_with(SHARE)
+    }
+
+    /// Whether a level is a wildcard.
+    pub fn has_wildcard(self) -> bool {
+        has_wildcard(self.0.as_bytes())
+    }
+
+    /// Share name and filter of a shared subscription.
+    fn share(self) -> (&'a [u8], &'a [u8]) {
+        let shared = self.0.as_bytes().get(SHARE.len()..).unwrap_or_default();
+        let name = shared.iter().position(|byte| *byte == b'/').and_then(|at| shared.split_at_checked(at));
+        name.map_or((shared, &[]), |(name, rest)| (name, rest.get(1..).unwrap_or_default()))
     }
 
     /// Whether a message published to `topic` matches (section 4.7). Of a shared subscription the part behind the
@@ -151,6 +161,12 @@ impl<'a> TopicFilter<'a> {
         }
         levels.next().is_none()
     }
+}
+
+const SHARE: &[u8] = b"$share/";
+
+fn has_wildcard(topic: &[u8]) -> bool {
+    topic.iter().any(|byte| matches!(byte, b'+' | b'#'))
 }
 
 fn check_length(topic: &str) -> Result<(), TopicError> {

@@ -1,6 +1,6 @@
 //! What a string may hold, in every field that is one.
 
-use flowsdk::codec::{DecodeError, EncodeError, Property};
+use flowsdk::codec::{DecodeError, EncodeError, Property, PropertyId};
 use flowsdk::packet::{Connect, Packet, Publish, Subscribe, Subscription, Unsubscribe, Will};
 use flowsdk::types::{
     ProtocolVersion,
@@ -227,8 +227,9 @@ fn u_0000_is_never_written() {
         let frame = FRAMES.iter().find(|frame| property.id().is_allowed_in(frame.context)).expect("a place for it");
         refuses_to_write(V5, frame.from, &frame.with(&[property]), EncodeError::Nul);
     }
+    let error = EncodeError::PropertyValue(PropertyId::ResponseTopic);
     let publish = FRAMES.iter().find(|frame| frame.from == Server && frame.with(&[]).is_publish()).expect("a PUBLISH");
-    refuses_to_write(V5, Server, &publish.with(&[Property::ResponseTopic("\0")]), TopicError::Nul.into());
+    refuses_to_write(V5, Server, &publish.with(&[Property::ResponseTopic("\0")]), error);
 }
 
 trait IsPublish {

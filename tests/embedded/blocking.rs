@@ -2,7 +2,7 @@
 
 use flowsdk::codec::{Property, PropertyId};
 use flowsdk::embedded::Error;
-use flowsdk::packet::{AckKind, Auth, Connack, Disconnect, Filters, Packet, Publish, Suback, Unsuback};
+use flowsdk::packet::{AckKind, Auth, Connack, Disconnect, Packet, Publish, Suback, Unsuback};
 use flowsdk::session::{
     Acknowledgement, ApplicationMessage, Config, ConnectOptions, Event, Fixed, Message, Misuse, PeerError, Session,
     Stall,
@@ -36,7 +36,7 @@ fn messages_go_both_ways_at_each_quality_of_service() {
             assert_eq!(link.sent(), ["PUBLISH q0 t bye", "PUBLISH 2 q1 t bye", "PUBLISH 3 q2 t bye", "PUBREL 3"]);
 
             client.ping(START).expect("ping");
-            client.unsubscribe(START, Filters::new(&["s"]), &[]).expect("unsubscribe");
+            client.unsubscribe(START, &["s"], &[]).expect("unsubscribe");
             let unsubscribed = if version.is_v5() { "Unsubscribed 4 [00]" } else { "Unsubscribed 4 []" };
             assert_eq!(events(&mut client, START), ["PingResponse", unsubscribed]);
             assert_eq!(link.sent(), ["PINGREQ", "UNSUBSCRIBE 4 s"]);
@@ -387,8 +387,8 @@ fn an_event_is_what_the_session_has_reported() {
     let two = [one_subscription()[0], one_subscription()[0]];
     for session in [&mut session, client.session_mut()] {
         session.publish(START, &message(AtLeastOnce, "x")).expect("publish");
-        session.subscribe(START, flowsdk::packet::Subscriptions::new(&two), &[]).expect("subscribe");
-        session.unsubscribe(START, Filters::new(&["s"]), &[]).expect("unsubscribe");
+        session.subscribe(START, &two, &[]).expect("subscribe");
+        session.unsubscribe(START, &["s"], &[]).expect("unsubscribe");
     }
     assert_eq!(events(&mut client, START), NOTHING);
     while let Some(bytes) = session.poll_transmit(START) {

@@ -10,7 +10,7 @@ use embedded_io::{ErrorKind, ErrorType};
 use embedded_io_async::{Read, Write};
 use flowsdk::embedded::Error;
 use flowsdk::embedded::nonblocking::{Client, Clock};
-use flowsdk::packet::{Connack, Packet, Subscriptions};
+use flowsdk::packet::{Connack, Packet};
 use flowsdk::session::{
     Acknowledgement, ApplicationMessage, Config, ConnectOptions, Event, Misuse, Oversize, PeerError, Session, Stall,
 };
@@ -177,7 +177,7 @@ fn story(version: ProtocolVersion, drops: impl Fn(usize) -> bool) -> (Vec<u8>, V
         }
         match heard.last().expect("an event").as_str() {
             "Connected" => {
-                client.subscribe(Subscriptions::new(&one_subscription()), &[]).expect("subscribe");
+                client.subscribe(&one_subscription(), &[]).expect("subscribe");
             }
             "End" => {
                 for qos in [AtMostOnce, AtLeastOnce, ExactlyOnce] {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
 use flowsdk::embedded::{Error, blocking};
-use flowsdk::packet::{AckKind, Disconnect, Packet, Subscription, Subscriptions};
+use flowsdk::packet::{AckKind, Disconnect, Packet, Subscription};
 use flowsdk::session::{Config, ConnectOptions, Event, Fixed, Session, Topic};
 use flowsdk::time::Instant;
 use flowsdk::types::{ProtocolVersion, ReasonCode, Role};
@@ -82,7 +82,7 @@ pub(crate) fn one_subscription() -> [Subscription<'static>; 1] {
 }
 
 pub(crate) fn subscribe(client: &mut Client<'_>, now: Instant) {
-    client.subscribe(now, Subscriptions::new(&one_subscription()), &[]).expect("subscribe");
+    client.subscribe(now, &one_subscription(), &[]).expect("subscribe");
 }
 
 pub(crate) fn farewell() -> Disconnect<'static> {

@@ -106,7 +106,8 @@ fn authentication_data_is_shown_by_its_length() {
     let list = Properties::new(&AUTHENTICATION);
     let mut bytes = [0; 64];
     let mut writer = Writer::new(&mut bytes);
-    list.encode_block(&mut writer, PropertyContext::Auth).expect("room");
+    list.encode_block(&mut writer, PropertyContext::Auth);
+    writer.finish().expect("room");
     let len = writer.written();
     let block = Properties::from_block(&bytes[..len], PropertyContext::Auth).expect("a block");
     for properties in [list, block] {
@@ -162,7 +163,7 @@ fn bytes_on_their_way_are_shown_by_their_length() {
     hides_its_secret(&Reader::new(&bytes), false);
     let packet_id = PacketId::MIN;
     hides_its_secret(&Dropped { packet_id, reason: DropReason::Expired, frame: Some(SECRET.to_vec()) }, false);
-    hides_its_secret(&Loaded::Refused(packet_id, DropReason::Expired, Some(SECRET.to_vec())), false);
+    hides_its_secret(&Loaded::Refused(packet_id), false);
 }
 
 /// A session with a secret in each of its packets to send.

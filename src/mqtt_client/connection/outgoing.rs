@@ -15,7 +15,7 @@ use crate::mqtt_client::options::{SessionLossPolicy, TopicSubscription};
 use crate::mqtt_client::outbound_properties::subscribe_properties;
 use crate::mqtt_client::properties::PropertyBlock;
 use crate::mqtt_client::transport::MAX_SLICES;
-use crate::packet::{Filters, Packet, Subscription, Subscriptions};
+use crate::packet::{Packet, Subscription};
 use crate::session::{DropReason, Full, Misuse};
 use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
 
@@ -240,11 +240,11 @@ impl Connection {
             let sent = match &requesting.kind {
                 RequestingKind::Subscribe(topics, _) => {
                     let list: Vec<_> = topics.iter().map(subscription).collect();
-                    self.session.subscribe(now, Subscriptions::new(&list), &properties)
+                    self.session.subscribe(now, &list, &properties)
                 }
                 RequestingKind::Unsubscribe(filters, _) => {
                     let list: Vec<_> = filters.iter().map(String::as_str).collect();
-                    self.session.unsubscribe(now, Filters::new(&list), &properties)
+                    self.session.unsubscribe(now, &list, &properties)
                 }
             };
             match sent {

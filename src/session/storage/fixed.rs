@@ -1,23 +1,18 @@
-use heapless::deque::DequeView;
-use heapless::vec::VecView;
-use heapless::{Deque, Vec};
+use heapless::Vec;
 
-use super::{
-    Admit, Answer, Encode, Held, Loaded, QueueError, Queued, Received, Request, RequestKind, Stage, Storage, Store,
-    Terms,
-};
+use super::{Answer, Held, Loaded, Queued, Received, Request, RequestKind, Stage, Storage, Store, Terms};
 use crate::codec::Writer;
 use crate::macros::{Bytes, shows};
 use crate::session::error::Full;
 use crate::session::event::Stall;
-use crate::session::frame;
-use crate::time::Instant;
 use crate::types::{PacketId, QoS, ReasonCode};
 
 mod arena;
 mod received;
+mod table;
 
-use arena::{Arena, Position, Record};
+use arena::{Arena, Position};
+use table::{Table, remove, take};
 
 /// A storage of fixed size, without a heap: `TX` bytes for packets to send and messages to keep, and `WINDOW` messages
 /// in flight in each direction.
@@ -47,27 +42,28 @@ use arena::{Arena, Position, Record};
 ///     std::sync::Mutex::new(Session::new(Config::DEFAULT, Fixed::new()));
 /// ```
 pub struct Fixed<const TX: usize, const WINDOW: usize> {
-    bytes: [u8; TX],
     position: Position,
-    releases: Vec<Release, WINDOW>,
-    requests: Vec<Request, WINDOW>,
-    received: Vec<Received, WINDOW>,
-    answers: Deque<Answer, WINDOW>,
+    /// Those in front were sent on this connection.
+    releases: Vec<PacketId, WINDOW, u16>,
+    sent_releases: u16,
+    requests: Vec<Unanswered, WINDOW, u16>,
+    received: Vec<Received, WINDOW, u16>,
+    answers: Vec<Answer, WINDOW, u16>,
+    bytes: [u8; TX],
 }
 
+/// A request: its identifier, how many filters it has, and in the lowest bit its kind.
 #[derive(Clone, Copy, Debug)]
-struct Release {
-    packet_id: PacketId,
-    sent: bool,
-}
+struct Unanswered(PacketId, u16);
 
 /// The view of a [`Fixed`] that has no sizes in its type.
 pub struct FixedStore<'a> {
     arena: Arena<'a>,
-    releases: &'a mut VecView<Release>,
-    requests: &'a mut VecView<Request>,
-    received: &'a mut VecView<Received>,
-    answers: &'a mut DequeView<Answer>,
+    releases: &'a mut Table<PacketId>,
+    sent_releases: &'a mut u16,
+    requests: &'a mut Table<Unanswered>,
+    received: &'a mut Table<Received>,
+    answers: &'a mut Table<Answer>,
 }
 
 /// A [`Fixed`] encodes into its own memory: no frame is ever handed over.
@@ -79,12 +75,13 @@ impl<const TX: usize, const WINDOW: usize> Fixed<TX, WINDOW> {
     /// An empty storage. Positions are 16 bits wide: of more than 65,535 bytes the rest stays unused.
     pub const fn new() -> Self {
         Self {
-            bytes: [0; TX],
             position: Position::new(),
             releases: Vec::new(),
+            sent_releases: 0,
             requests: Vec::new(),
             received: Vec::new(),
-            answers: Deque::new(),
+            answers: Vec::new(),
+            bytes: [0; TX],
         }
     }
 }
@@ -130,10 +127,13 @@ impl<const TX: usize, const WINDOW: usize> Storage for Fixed<TX, WINDOW> {
     type Frame = NoFrame;
     type Store<'a> = FixedStore<'a>;
 
+    // One copy of this for all commands.
+    #[inline(never)]
     fn store(&mut self) -> FixedStore<'_> {
         FixedStore {
             arena: Arena { bytes: &mut self.bytes, position: &mut self.position },
             releases: &mut self.releases,
+            sent_releases: &mut self.sent_releases,
             requests: &mut self.requests,
             received: &mut self.received,
             answers: &mut self.answers,
@@ -158,9 +158,7 @@ impl Store for FixedStore<'_> {
 
     fn close(&mut self) {
         self.arena.rewind();
-        for release in self.releases.iter_mut() {
-            release.sent = false;
-        }
+        *self.sent_releases = 0;
         self.requests.clear();
         self.answers.clear();
         received::interrupt(self.received);
@@ -178,114 +176,92 @@ impl Store for FixedStore<'_> {
         self.arena.position.load_small(packet);
     }
 
-    fn load_next(&mut self, publishes: bool, admit: &mut Admit<'_>) -> Loaded<NoFrame> {
-        let mut at = 0;
-        while let Some(record) = self.arena.record(at) {
-            at = record.end();
-            let Some((packet_id, qos)) = record.identity else {
-                self.arena.load_record(&record);
-                return if record.farewell { Loaded::Farewell } else { Loaded::Queued };
-            };
-            if record.loaded || !publishes {
-                continue;
+    fn load_next(&mut self, publishes: bool, mut admit: impl FnMut(&mut [u8], &mut Held) -> bool) -> Loaded {
+        let Some((at, packet_id)) = self.arena.next(publishes) else { return Loaded::Nothing };
+        if let Some(packet_id) = packet_id
+            && let Some((mut held, bytes)) = self.arena.held_mut(at, packet_id)
+        {
+            if !admit(bytes, &mut held) {
+                self.arena.remove(at);
+                return Loaded::Refused(packet_id);
             }
-            let since = Instant::from_millis(record.since);
-            let mut held = Held { packet_id, qos, since, begun: record.begun };
-            let Some(bytes) = self.arena.frame_mut(&record) else { continue };
-            match admit(bytes, &mut held) {
-                Ok(()) => {
-                    let record = Record { since: held.since.as_millis(), loaded: true, ..record };
-                    self.arena.write_header(&record);
-                    self.arena.load_record(&record);
-                    return Loaded::Publish;
-                }
-                Err(reason) => {
-                    self.arena.remove(&record);
-                    return Loaded::Refused(packet_id, reason, None);
-                }
-            }
+            self.arena.set_since(at, held.since);
+            self.arena.load(at);
+            return Loaded::Publish;
         }
-        Loaded::Nothing
+        if self.arena.load(at) { Loaded::Farewell } else { Loaded::Queued }
     }
 
     fn consume(&mut self, len: usize) {
         self.arena.consume(len);
     }
 
-    fn queue(&mut self, kind: Queued, len: usize, encode: &Encode<'_>) -> Result<(), QueueError> {
-        self.arena.push(Record::queued(kind), len, 0, encode)?;
-        if kind == Queued::Connect {
-            self.arena.reserve(len);
-        }
-        Ok(())
+    fn writer(&mut self) -> Writer<'_> {
+        self.arena.writer()
+    }
+
+    fn queue(&mut self, kind: Queued, len: usize) -> Result<(), Full> {
+        self.arena.queue(kind, len)
     }
 
     fn queue_frame(&mut self, frame: NoFrame) -> Result<(), (Full, NoFrame)> {
         match frame {}
     }
 
-    fn hold(&mut self, held: Held, len: usize, encode: &Encode<'_>) -> Result<(), QueueError> {
-        if self.arena.held() + self.releases.len() >= self.window() {
-            return Err(Full::Window.into());
+    fn hold(&mut self, held: Held, len: usize) -> Result<(), Full> {
+        if self.arena.held_count() + self.releases.len() >= self.window() {
+            return Err(Full::Window);
         }
-        let record = Record::held(&held);
-        let reserved = self.arena.position.reserved();
-        self.arena.push(record, len, reserved, &|writer: &mut Writer<'_>| encode(writer))?;
-        if let Some(bytes) = self.arena.last_frame_mut() {
-            frame::renew(bytes, held.packet_id);
-        }
-        Ok(())
+        self.arena.hold(&held, len)
     }
 
     fn hold_frame(&mut self, _held: Held, frame: NoFrame) -> Result<(), (Full, NoFrame)> {
         match frame {}
     }
 
-    fn held(&self, packet_id: PacketId) -> Option<(QoS, bool)> {
-        let record = self.arena.find(packet_id)?;
-        let (_, qos) = record.identity?;
-        Some((qos, record.loaded && !self.arena.position.is_before(&record)))
+    fn held(&mut self, packet_id: PacketId) -> Option<(QoS, bool)> {
+        self.arena.held(packet_id)
     }
 
     fn unhold(&mut self, packet_id: PacketId) {
-        if let Some(record) = self.arena.find(packet_id) {
-            self.arena.let_go(&record);
+        if let Some(at) = self.arena.find_held(packet_id) {
+            self.arena.let_go(at);
         }
     }
 
-    fn has_lost(&self) -> bool {
+    fn has_lost(&mut self) -> bool {
         self.arena.find_begun().is_some() || !self.releases.is_empty()
     }
 
     fn pop_lost(&mut self) -> Option<(PacketId, Option<NoFrame>)> {
-        if let Some(record) = self.arena.find_begun() {
-            self.arena.remove(&record);
-            return record.identity.map(|(packet_id, _)| (packet_id, None));
+        if let Some((at, packet_id)) = self.arena.find_begun() {
+            self.arena.remove(at);
+            return Some((packet_id, None));
         }
-        let release = *self.releases.first()?;
-        self.releases.remove(0);
-        Some((release.packet_id, None))
+        remove(self.releases, 0).map(|packet_id| (packet_id, None))
     }
 
     fn push_release(&mut self, packet_id: PacketId) {
-        let pushed = self.releases.push(Release { packet_id, sent: false });
+        let pushed = self.releases.push(packet_id);
         debug_assert!(pushed.is_ok(), "a message and its PUBREL share one place in the window");
     }
 
     fn next_release(&mut self) -> Option<PacketId> {
-        let release = self.releases.iter_mut().find(|release| !release.sent)?;
-        release.sent = true;
-        Some(release.packet_id)
+        let packet_id = *self.releases.get(usize::from(*self.sent_releases))?;
+        *self.sent_releases += 1;
+        Some(packet_id)
     }
 
     fn remove_release(&mut self, packet_id: PacketId) -> bool {
-        let before = self.releases.len();
-        self.releases.retain(|release| release.packet_id != packet_id);
-        self.releases.len() != before
+        let Some(index) = self.releases.iter().position(|id| *id == packet_id) else { return false };
+        if index < usize::from(*self.sent_releases) {
+            *self.sent_releases -= 1;
+        }
+        remove(self.releases, index).is_some()
     }
 
     fn has_release(&self, packet_id: PacketId) -> bool {
-        self.releases.iter().any(|release| release.packet_id == packet_id)
+        self.releases.contains(&packet_id)
     }
 
     fn releases(&self) -> usize {
@@ -293,26 +269,30 @@ impl Store for FixedStore<'_> {
     }
 
     fn push_request(&mut self, request: Request) -> Result<(), Full> {
-        self.requests.push(request).map_err(|_| Full::Requests)
+        // So many filters have no room in the arena.
+        let filters = request.filters.checked_mul(2).ok_or(Full::Bytes)?;
+        let unanswered = Unanswered(request.packet_id, filters + request.kind.bit());
+        self.requests.push(unanswered).map_err(|_| Full::Requests)
     }
 
     fn take_request(&mut self, kind: RequestKind, packet_id: PacketId) -> Option<Request> {
-        let index = self.requests.iter().position(|request| request.kind == kind && request.packet_id == packet_id)?;
-        Some(self.requests.swap_remove(index))
+        let Unanswered(packet_id, filters) =
+            take(self.requests, |Unanswered(id, filters)| *id == packet_id && filters % 2 == kind.bit())?;
+        Some(Request { kind, packet_id, filters: filters / 2 })
     }
 
-    fn is_in_use(&self, packet_id: PacketId) -> bool {
-        self.arena.find(packet_id).is_some()
+    fn is_in_use(&mut self, packet_id: PacketId) -> bool {
+        self.arena.find_held(packet_id).is_some()
             || self.has_release(packet_id)
-            || self.requests.iter().any(|request| request.packet_id == packet_id)
+            || self.requests.iter().any(|Unanswered(id, _)| *id == packet_id)
     }
 
     fn push_answer(&mut self, answer: Answer) -> bool {
-        self.answers.push_back(answer).is_ok()
+        self.answers.push(answer).is_ok()
     }
 
     fn pop_answer(&mut self) -> Option<Answer> {
-        self.answers.pop_front()
+        remove(self.answers, 0)
     }
 
     fn receive_capacity(&self) -> u16 {
@@ -324,12 +304,11 @@ impl Store for FixedStore<'_> {
     }
 
     fn carried_count(&self) -> usize {
-        let carried = Stage::AwaitingRelease { counted: false };
-        self.received.iter().filter(|received| received.stage == carried).count()
+        self.received.iter().filter(|received| received.stage == Stage::Carried).count()
     }
 
     fn push_received(&mut self, received: Received) -> bool {
-        self.received.retain(|known| known.packet_id != received.packet_id);
+        take(self.received, |known| known.packet_id == received.packet_id);
         self.received.push(received).is_ok()
     }
 
@@ -337,16 +316,16 @@ impl Store for FixedStore<'_> {
         received::stall(self.received)
     }
 
-    fn received(&self, packet_id: PacketId) -> Option<Stage> {
-        self.received.iter().find(|received| received.packet_id == packet_id).map(|received| received.stage)
+    fn received(&self, packet_id: PacketId) -> Option<Received> {
+        self.received.iter().find(|received| received.packet_id == packet_id).copied()
     }
 
     fn acknowledge(&mut self, packet_id: PacketId, serial: u16, code: ReasonCode) -> bool {
         received::acknowledge(self.received, packet_id, serial, code)
     }
 
-    fn pop_acknowledged(&mut self, qos: QoS) -> Option<(PacketId, ReasonCode)> {
-        received::pop_acknowledged(self.received, qos)
+    fn pop_acknowledged(&mut self, stage: Stage) -> Option<(PacketId, ReasonCode)> {
+        received::pop_acknowledged(self.received, stage)
     }
 
     fn revive(&mut self, packet_id: PacketId) {
@@ -354,11 +333,11 @@ impl Store for FixedStore<'_> {
     }
 
     fn release(&mut self, packet_id: PacketId) -> bool {
-        received::release(self.received, packet_id)
+        take(self.received, |received| received.packet_id == packet_id && received.is_accepted()).is_some()
     }
 
     fn remove_received(&mut self, packet_id: PacketId) {
-        self.received.retain(|received| received.packet_id != packet_id);
+        take(self.received, |received| received.packet_id == packet_id);
     }
 
     fn clear_received(&mut self) {
@@ -375,5 +354,14 @@ impl Store for FixedStore<'_> {
 
     fn has_topic(&self, _alias: core::num::NonZeroU16) -> bool {
         false
+    }
+}
+
+impl RequestKind {
+    const fn bit(self) -> u16 {
+        match self {
+            Self::Subscribe => 0,
+            Self::Unsubscribe => 1,
+        }
     }
 }

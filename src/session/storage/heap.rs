@@ -2,10 +2,7 @@ use core::num::NonZeroU16;
 use std::collections::VecDeque;
 use std::vec::Vec;
 
-use super::{
-    Admit, Answer, Encode, Held, Loaded, QueueError, Queued, Received, Request, RequestKind, Stage, Storage, Store,
-    Terms,
-};
+use super::{Answer, Held, Loaded, Queued, Received, Request, RequestKind, Stage, Storage, Store, Terms};
 use crate::codec::Writer;
 use crate::session::error::Full;
 use crate::session::event::Stall;
@@ -44,6 +41,8 @@ pub struct Heap {
     /// The DISCONNECT that has to leave last.
     farewell: Vec<u8>,
     spent: Vec<Vec<u8>>,
+    /// The packet that is being written.
+    draft: Vec<u8>,
 }
 
 /// The bounds of a [`Heap`].
@@ -114,6 +113,7 @@ impl Heap {
             outbound_aliases: aliases::Outbound::default(),
             farewell: Vec::new(),
             spent: Vec::new(),
+            draft: Vec::new(),
         }
     }
 
@@ -247,7 +247,7 @@ impl Store for &mut Heap {
         self.wire.gather_bytes(packet);
     }
 
-    fn load_next(&mut self, publishes: bool, admit: &mut Admit<'_>) -> Loaded<Vec<u8>> {
+    fn load_next(&mut self, publishes: bool, mut admit: impl FnMut(&mut [u8], &mut Held) -> bool) -> Loaded {
         if !self.farewell.is_empty() {
             let farewell = core::mem::take(&mut self.farewell);
             self.wire.gather_bytes(&farewell);
@@ -263,9 +263,9 @@ impl Store for &mut Heap {
                 unsent.step();
                 continue;
             }
-            if let Err(reason) = admit(&mut item.frame, &mut item.held) {
-                let gone = self.drop_held(id);
-                return Loaded::Refused(id, reason, gone.map(|gone| gone.frame));
+            if !admit(&mut item.frame, &mut item.held) {
+                self.drop_held(id);
+                return Loaded::Refused(id);
             }
             item.state = FrameState::Loaded(wire.position());
             if let Some(offset) = put_on_wire(wire, outbound_aliases, &item.frame, *maximum_packet_size) {
@@ -293,23 +293,32 @@ impl Store for &mut Heap {
         }
     }
 
-    fn queue(&mut self, kind: Queued, len: usize, encode: &Encode<'_>) -> Result<(), QueueError> {
+    fn writer(&mut self) -> Writer<'_> {
+        if self.draft.capacity() == 0 {
+            self.draft = self.take_spent().unwrap_or_default();
+        }
+        self.draft.clear();
+        Writer::appending(&mut self.draft)
+    }
+
+    fn queue(&mut self, kind: Queued, len: usize) -> Result<(), Full> {
         match kind {
             Queued::Message => {
                 self.check_wire(len)?;
-                let mut frame = self.take_spent().unwrap_or_default();
-                encode(&mut Writer::appending(&mut frame))?;
-                return self.queue_frame(frame).map_err(|(full, _)| full.into());
+                let frame = core::mem::take(&mut self.draft);
+                self.queue_frame(frame).map_err(|(full, _)| full)
             }
             Queued::Farewell => {
-                self.farewell.clear();
-                return Ok(encode(&mut Writer::appending(&mut self.farewell))?);
+                core::mem::swap(&mut self.farewell, &mut self.draft);
+                Ok(())
             }
-            Queued::Connect | Queued::Control => {}
+            Queued::Connect | Queued::Control => {
+                self.check_wire(len)?;
+                let Heap { wire, draft, .. } = &mut **self;
+                wire.gather_bytes(draft);
+                Ok(())
+            }
         }
-        self.check_wire(len)?;
-        self.wire.gather(|buffer| encode(&mut Writer::appending(buffer)))?;
-        Ok(())
     }
 
     fn queue_frame(&mut self, frame: Vec<u8>) -> Result<(), (Full, Vec<u8>)> {
@@ -325,12 +334,9 @@ impl Store for &mut Heap {
         Ok(())
     }
 
-    fn hold(&mut self, held: Held, len: usize, encode: &Encode<'_>) -> Result<(), QueueError> {
-        self.check_hold(len)?;
-        let mut frame = self.take_spent().unwrap_or_default();
-        frame.reserve(len);
-        encode(&mut Writer::appending(&mut frame))?;
-        self.hold_frame(held, frame).map_err(|(full, _)| full.into())
+    fn hold(&mut self, held: Held, _len: usize) -> Result<(), Full> {
+        let frame = core::mem::take(&mut self.draft);
+        self.hold_frame(held, frame).map_err(|(full, _)| full)
     }
 
     fn hold_frame(&mut self, held: Held, mut frame: Vec<u8>) -> Result<(), (Full, Vec<u8>)> {
@@ -343,7 +349,7 @@ impl Store for &mut Heap {
         Ok(())
     }
 
-    fn held(&self, packet_id: PacketId) -> Option<(QoS, bool)> {
+    fn held(&mut self, packet_id: PacketId) -> Option<(QoS, bool)> {
         let held = self.held.get(packet_id)?;
         match held.state {
             FrameState::Unsent => Some((held.held.qos, false)),
@@ -362,7 +368,7 @@ impl Store for &mut Heap {
         }
     }
 
-    fn has_lost(&self) -> bool {
+    fn has_lost(&mut self) -> bool {
         // They are sent in their order, so those that were are in front.
         self.held.front().is_some_and(|(_, held)| held.held.begun) || self.releases.len() > 0
     }
@@ -417,7 +423,7 @@ impl Store for &mut Heap {
         self.requests.remove(packet_id)
     }
 
-    fn is_in_use(&self, packet_id: PacketId) -> bool {
+    fn is_in_use(&mut self, packet_id: PacketId) -> bool {
         self.held.contains(packet_id) || self.releases.contains(packet_id) || self.requests.contains(packet_id)
     }
 
@@ -453,16 +459,16 @@ impl Store for &mut Heap {
         self.received.stall()
     }
 
-    fn received(&self, packet_id: PacketId) -> Option<Stage> {
-        self.received.stage(packet_id)
+    fn received(&self, packet_id: PacketId) -> Option<Received> {
+        self.received.get(packet_id)
     }
 
     fn acknowledge(&mut self, packet_id: PacketId, serial: u16, code: ReasonCode) -> bool {
         self.received.acknowledge(packet_id, serial, code)
     }
 
-    fn pop_acknowledged(&mut self, qos: QoS) -> Option<(PacketId, ReasonCode)> {
-        self.received.pop_acknowledged(qos)
+    fn pop_acknowledged(&mut self, stage: Stage) -> Option<(PacketId, ReasonCode)> {
+        self.received.pop_acknowledged(stage)
     }
 
     fn revive(&mut self, packet_id: PacketId) {

@@ -15,8 +15,8 @@ pub use heap::{Heap, HeapLimits};
 use core::num::NonZeroU16;
 
 use super::error::Full;
-use super::event::{DropReason, Stall};
-use crate::codec::{EncodeError, Writer};
+use super::event::Stall;
+use crate::codec::Writer;
 use crate::packet::AckKind;
 use crate::time::Instant;
 use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode};
@@ -108,37 +108,39 @@ pub trait Store {
     /// Puts a packet of at most five bytes on the wire, which has room.
     fn load(&mut self, packet: &[u8]);
     /// Puts the next queued packet on the wire, or, if `publishes`, the next held one that was not sent on this connection.
-    /// `admit` may change bytes of a held one, or refuse it, which removes it.
-    fn load_next(&mut self, publishes: bool, admit: &mut Admit<'_>) -> Loaded<Self::Frame>;
+    /// `admit` may change bytes of a held one; where it says `false` the message is removed.
+    fn load_next(&mut self, publishes: bool, admit: impl FnMut(&mut [u8], &mut Held) -> bool) -> Loaded;
     /// The transport has taken that many bytes.
     fn consume(&mut self, len: usize);
 
-    /// Queues a packet of `len` bytes.
+    /// Where the next packet is encoded. It is kept by [`Store::queue`] or [`Store::hold`], or else forgotten.
+    fn writer(&mut self) -> Writer<'_>;
+    /// Queues the packet that was written last.
     ///
     /// # Errors
     /// The storage is [`Full`], here as in the other methods.
-    fn queue(&mut self, kind: Queued, len: usize, encode: &Encode<'_>) -> Result<(), QueueError>;
+    fn queue(&mut self, kind: Queued, len: usize) -> Result<(), Full>;
     /// Queues an encoded QoS 0 PUBLISH.
     ///
     /// # Errors
     /// The frame comes back.
     fn queue_frame(&mut self, frame: Self::Frame) -> Result<(), (Full, Self::Frame)>;
-    /// Holds a PUBLISH of `len` bytes, encoded with any identifier; [`Held::packet_id`] is put in.
+    /// Holds the PUBLISH that was written last.
     ///
     /// # Errors
-    /// [`QueueError`].
-    fn hold(&mut self, held: Held, len: usize, encode: &Encode<'_>) -> Result<(), QueueError>;
-    /// Holds an encoded PUBLISH.
+    /// [`Full`].
+    fn hold(&mut self, held: Held, len: usize) -> Result<(), Full>;
+    /// Holds a PUBLISH that was encoded with any identifier; [`Held::packet_id`] is put in.
     ///
     /// # Errors
     /// The frame comes back.
     fn hold_frame(&mut self, held: Held, frame: Self::Frame) -> Result<(), (Full, Self::Frame)>;
     /// The QoS of a held PUBLISH, and whether bytes of it have gone out on this connection.
-    fn held(&self, packet_id: PacketId) -> Option<(QoS, bool)>;
+    fn held(&mut self, packet_id: PacketId) -> Option<(QoS, bool)>;
     /// Lets go of a held PUBLISH; its bytes stay for as long as a part of them is on the wire.
     fn unhold(&mut self, packet_id: PacketId);
     /// Whether [`Store::pop_lost`] has something.
-    fn has_lost(&self) -> bool;
+    fn has_lost(&mut self) -> bool;
     /// Removes a message that was sent in a session that is gone, oldest first.
     fn pop_lost(&mut self) -> Option<(PacketId, Option<Self::Frame>)>;
 
@@ -161,7 +163,7 @@ pub trait Store {
     /// Removes the request of that kind and identifier.
     fn take_request(&mut self, kind: RequestKind, packet_id: PacketId) -> Option<Request>;
     /// Whether a message, a PUBREL or a request of ours has this identifier.
-    fn is_in_use(&self, packet_id: PacketId) -> bool;
+    fn is_in_use(&mut self, packet_id: PacketId) -> bool;
 
     /// Notes an answer to be sent; `false` if there is no room.
     fn push_answer(&mut self, answer: Answer) -> bool;
@@ -178,13 +180,13 @@ pub trait Store {
     fn push_received(&mut self, received: Received) -> bool;
     /// What has to happen before another message can be noted; `None` if only the server can make room.
     fn stall(&self) -> Option<Stall>;
-    /// Where a received message stands.
-    fn received(&self, packet_id: PacketId) -> Option<Stage>;
+    /// A received message that is not complete.
+    fn received(&self, packet_id: PacketId) -> Option<Received>;
     /// Marks a message to be acknowledged with a code; `false` if this receipt does not await it.
     fn acknowledge(&mut self, packet_id: PacketId, serial: u16, code: ReasonCode) -> bool;
-    /// The oldest message of that QoS not yet answered, if its answer is known. It is answered then: one of QoS 1 is
+    /// The oldest message at that stage of its QoS, if its answer is known. It is answered then: one of QoS 1 is
     /// complete, one of QoS 2 is if its code is an error, and else awaits PUBREL.
-    fn pop_acknowledged(&mut self, qos: QoS) -> Option<(PacketId, ReasonCode)>;
+    fn pop_acknowledged(&mut self, stage: Stage) -> Option<(PacketId, ReasonCode)>;
     /// A QoS 2 message has been repeated: it counts on this connection, and is last in the order of receipt. One that
     /// awaited its PUBREL is to be answered again, with success.
     fn revive(&mut self, packet_id: PacketId);
@@ -203,12 +205,6 @@ pub trait Store {
     fn has_topic(&self, alias: NonZeroU16) -> bool;
 }
 
-/// Writes a packet.
-pub type Encode<'e> = dyn Fn(&mut Writer<'_>) -> Result<(), EncodeError> + 'e;
-
-/// Prepares a held PUBLISH for the wire, or refuses it.
-pub type Admit<'e> = dyn FnMut(&mut [u8], &mut Held) -> Result<(), DropReason> + 'e;
-
 /// What is queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -221,28 +217,6 @@ pub enum Queued {
     Control,
     /// The DISCONNECT behind which nothing is queued any more.
     Farewell,
-}
-
-/// Why a packet was not queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum QueueError {
-    /// There is no room.
-    Full(Full),
-    /// It cannot be encoded.
-    Encode(EncodeError),
-}
-
-impl From<Full> for QueueError {
-    fn from(full: Full) -> Self {
-        Self::Full(full)
-    }
-}
-
-impl From<EncodeError> for QueueError {
-    fn from(error: EncodeError) -> Self {
-        Self::Encode(error)
-    }
 }
 
 /// What a storage has to know of a connection.
@@ -274,8 +248,9 @@ pub struct Held {
 }
 
 /// What [`Store::load_next`] has done.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Loaded<F> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Loaded {
     /// There was nothing.
     Nothing,
     /// A queued packet is on the wire.
@@ -284,33 +259,8 @@ pub enum Loaded<F> {
     Farewell,
     /// A held PUBLISH is on the wire.
     Publish,
-    /// A held PUBLISH was refused.
-    Refused(PacketId, DropReason, Option<F>),
-}
-
-impl<F> core::fmt::Debug for Loaded<F> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Nothing => f.write_str("Nothing"),
-            Self::Queued => f.write_str("Queued"),
-            Self::Farewell => f.write_str("Farewell"),
-            Self::Publish => f.write_str("Publish"),
-            Self::Refused(packet_id, reason, _) => f.debug_tuple("Refused").field(packet_id).field(reason).finish(),
-        }
-    }
-}
-
-#[cfg(feature = "defmt")]
-impl<F> defmt::Format for Loaded<F> {
-    fn format(&self, f: defmt::Formatter<'_>) {
-        match self {
-            Self::Nothing => defmt::write!(f, "Nothing"),
-            Self::Queued => defmt::write!(f, "Queued"),
-            Self::Farewell => defmt::write!(f, "Farewell"),
-            Self::Publish => defmt::write!(f, "Publish"),
-            Self::Refused(packet_id, reason, _) => defmt::write!(f, "Refused({}, {})", packet_id, reason),
-        }
-    }
+    /// A held PUBLISH was refused and is gone.
+    Refused(PacketId),
 }
 
 /// A SUBSCRIBE or UNSUBSCRIBE without its answer.
@@ -357,35 +307,53 @@ pub struct Received {
     pub serial: u16,
     /// How far its exchange has come.
     pub stage: Stage,
+    /// The code it is acknowledged with, once that is known.
+    pub code: Option<ReasonCode>,
 }
 
 /// How far the exchange of a received message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Stage {
-    /// The application has it and has not acknowledged it, or did so with that code.
-    Unanswered(QoS, Option<ReasonCode>),
-    /// As above, at QoS 2, but on an earlier connection: the server will repeat it.
-    Interrupted(Option<ReasonCode>),
+    /// QoS 1, and PUBACK was not sent.
+    AtLeastOnce,
+    /// QoS 2, and PUBREC has to be sent.
+    ExactlyOnce,
+    /// As above, but its PUBLISH came on an earlier connection: the server will repeat it.
+    Interrupted,
     /// PUBREC was sent, PUBREL has not come.
-    AwaitingRelease {
-        /// Whether its PUBLISH came on this connection, and so takes a place in the Receive Maximum.
-        counted: bool,
-    },
+    AwaitingRelease,
+    /// As above, but its PUBLISH came on an earlier connection: it takes no place in the Receive Maximum.
+    Carried,
 }
 
 impl Stage {
-    /// Whether its PUBLISH came on this connection.
-    pub(super) const fn is_counted(&self) -> bool {
-        matches!(self, Self::Unanswered(..) | Self::AwaitingRelease { counted: true })
+    /// Where a message of this QoS begins.
+    pub(super) const fn of(qos: QoS) -> Self {
+        match qos {
+            QoS::ExactlyOnce => Self::ExactlyOnce,
+            QoS::AtLeastOnce | QoS::AtMostOnce => Self::AtLeastOnce,
+        }
     }
 
+    /// Whether its PUBLISH came on this connection.
+    pub(super) const fn is_counted(self) -> bool {
+        !matches!(self, Self::Interrupted | Self::Carried)
+    }
+
+    /// Whether PUBREC was sent.
+    pub(super) const fn awaits_release(self) -> bool {
+        matches!(self, Self::AwaitingRelease | Self::Carried)
+    }
+}
+
+impl Received {
     /// Whether PUBREL completes it: its PUBREC was sent, or is about to be sent once more.
-    pub(super) const fn is_accepted(&self) -> bool {
-        match self {
-            Self::Unanswered(QoS::ExactlyOnce, Some(code)) | Self::Interrupted(Some(code)) => !code.is_error(),
-            Self::AwaitingRelease { .. } => true,
-            Self::Unanswered(..) | Self::Interrupted(None) => false,
+    pub(super) fn is_accepted(&self) -> bool {
+        match self.stage {
+            Stage::AtLeastOnce => false,
+            Stage::ExactlyOnce | Stage::Interrupted => self.code.is_some_and(|code| !code.is_error()),
+            Stage::AwaitingRelease | Stage::Carried => true,
         }
     }
 }

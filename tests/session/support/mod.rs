@@ -6,7 +6,7 @@
 use std::any::Any;
 
 use flowsdk::codec::Property;
-use flowsdk::packet::{Disconnect, Filters, Packet, Subscription, Subscriptions};
+use flowsdk::packet::{Disconnect, Packet, Subscription};
 use flowsdk::session::{
     ApplicationMessage, Config, ConnectOptions, DropReason, Event, Fixed, Heap, HeapLimits, Message, Misuse, PeerError,
     Progress, Receipt, Session, Storage, Topic,
@@ -43,8 +43,9 @@ pub(crate) trait Endpoint {
         now: Instant,
         message: &ApplicationMessage<'_>,
     ) -> Option<Result<Option<PacketId>, Misuse>>;
-    fn subscribe(&mut self, now: Instant, list: Subscriptions<'_>, with: &[Property<'_>]) -> Result<PacketId, Misuse>;
-    fn unsubscribe(&mut self, now: Instant, list: Filters<'_>, with: &[Property<'_>]) -> Result<PacketId, Misuse>;
+    fn subscribe(&mut self, now: Instant, list: &[Subscription<'_>], with: &[Property<'_>])
+    -> Result<PacketId, Misuse>;
+    fn unsubscribe(&mut self, now: Instant, list: &[&str], with: &[Property<'_>]) -> Result<PacketId, Misuse>;
     fn acknowledge(&mut self, now: Instant, receipt: Receipt, code: ReasonCode) -> Result<(), Misuse>;
     fn authenticate(&mut self, now: Instant, auth: &flowsdk::packet::Auth<'_>) -> Result<(), Misuse>;
     fn ping(&mut self, now: Instant) -> Result<(), Misuse>;
@@ -77,8 +78,8 @@ impl<S: Storage + std::fmt::Debug + 'static> Endpoint for Session<S> {
     forward! {
         fn connect(now: Instant, options: &ConnectOptions<'_>) -> Result<(), Misuse>;
         fn publish(now: Instant, message: &ApplicationMessage<'_>) -> Result<Option<PacketId>, Misuse>;
-        fn subscribe(now: Instant, list: Subscriptions<'_>, with: &[Property<'_>]) -> Result<PacketId, Misuse>;
-        fn unsubscribe(now: Instant, list: Filters<'_>, with: &[Property<'_>]) -> Result<PacketId, Misuse>;
+        fn subscribe(now: Instant, list: &[Subscription<'_>], with: &[Property<'_>]) -> Result<PacketId, Misuse>;
+        fn unsubscribe(now: Instant, list: &[&str], with: &[Property<'_>]) -> Result<PacketId, Misuse>;
         fn acknowledge(now: Instant, receipt: Receipt, code: ReasonCode) -> Result<(), Misuse>;
         fn authenticate(now: Instant, auth: &flowsdk::packet::Auth<'_>) -> Result<(), Misuse>;
         fn ping(now: Instant) -> Result<(), Misuse>;
@@ -417,7 +418,7 @@ impl Rig {
 
     pub(crate) fn try_subscribe(&mut self, filters: &[&str], properties: &[Property<'_>]) -> Result<u16, Misuse> {
         let list: Vec<_> = filters.iter().map(|filter| Subscription::new(filter, AtLeastOnce)).collect();
-        self.session.subscribe(self.now, Subscriptions::new(&list), properties).map(PacketId::value)
+        self.session.subscribe(self.now, &list, properties).map(PacketId::value)
     }
 
     #[track_caller]
@@ -426,7 +427,7 @@ impl Rig {
     }
 
     pub(crate) fn try_unsubscribe(&mut self, filters: &[&str]) -> Result<u16, Misuse> {
-        self.session.unsubscribe(self.now, Filters::new(filters), &[]).map(PacketId::value)
+        self.session.unsubscribe(self.now, filters, &[]).map(PacketId::value)
     }
 
     /// Acknowledges the message that was reported so many before with success.

@@ -3,48 +3,36 @@
 //! Records stand in the order they were made. Those that are queued go away once sent, those that are held once they
 //! are acknowledged; the bytes behind move up. Nothing is ever split.
 
-use super::super::{Encode, Held, QueueError, Queued};
-use crate::codec::Writer;
+use super::super::{Held, Queued};
+use crate::codec::{Writer, copy, shift_down};
 use crate::session::error::Full;
+use crate::time::Instant;
 use crate::types::{PacketId, QoS};
+
+/// Length and Packet Identifier, two bytes each; flags; four bytes of time since when the message expires.
+type Header = [u8; HEADER];
 
 const HEADER: usize = 9;
 const SMALL: usize = 5;
 
+/// The QoS of a held PUBLISH; 0 for a packet that is queued.
 const QOS: u8 = 0x03;
+/// It is on the wire or was sent on this connection.
 const LOADED: u8 = 0x04;
+/// Bytes of it have gone to a transport.
 const BEGUN: u8 = 0x08;
+/// The DISCONNECT.
 const FAREWELL: u8 = 0x10;
 
-/// A packet in the arena.
+/// Where a record begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) at: usize,
-    pub(super) len: usize,
-    /// Identifier and QoS of a held PUBLISH; a queued packet has none.
-    pub(super) identity: Option<(PacketId, QoS)>,
-    /// It is on the wire or was sent on this connection.
-    pub(super) loaded: bool,
-    /// Bytes of it have gone to a transport.
-    pub(super) begun: bool,
-    /// The DISCONNECT.
-    pub(super) farewell: bool,
-    pub(super) since: u32,
-}
+pub(super) struct At(u16);
 
-impl Record {
-    pub(super) fn queued(kind: Queued) -> Self {
-        let farewell = kind == Queued::Farewell;
-        Self { at: 0, len: 0, identity: None, loaded: false, begun: false, farewell, since: 0 }
-    }
+impl At {
+    const NOWHERE: Self = Self(u16::MAX);
 
-    pub(super) fn held(held: &Held) -> Self {
-        let identity = Some((held.packet_id, held.qos));
-        Self { identity, since: held.since.as_millis(), ..Self::queued(Queued::Message) }
-    }
-
-    pub(super) const fn end(&self) -> usize {
-        self.at + HEADER + self.len
+    fn index(self) -> usize {
+        self.0.into()
     }
 }
 
@@ -53,57 +41,36 @@ impl Record {
 pub(super) struct Position {
     used: u16,
     reserved: u16,
-    sending: Sending,
+    /// The record on the wire.
+    sending: At,
+    /// How many bytes of what is on the wire have gone.
     sent: u16,
+    /// A short packet on the wire.
     small: [u8; SMALL],
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sending {
-    Nothing,
-    Small(u8),
-    Record { at: u16, len: u16 },
+    small_len: u8,
 }
 
 impl Position {
     pub(super) const fn new() -> Self {
-        Self { used: 0, reserved: 0, sending: Sending::Nothing, sent: 0, small: [0; SMALL] }
+        Self { used: 0, reserved: 0, sending: At::NOWHERE, sent: 0, small: [0; SMALL], small_len: 0 }
     }
 
-    pub(super) const fn is_idle(&self) -> bool {
-        matches!(self.sending, Sending::Nothing)
-    }
-
-    /// Whether this record is on the wire and no byte of it has gone.
-    pub(super) fn is_before(&self, record: &Record) -> bool {
-        self.sent == 0 && matches!(self.sending, Sending::Record { at, .. } if usize::from(at) == record.at)
-    }
-
-    pub(super) fn reserved(&self) -> usize {
-        usize::from(self.reserved)
+    pub(super) fn is_idle(&self) -> bool {
+        self.small_len == 0 && self.sending == At::NOWHERE
     }
 
     pub(super) fn transmit<'b>(&'b self, bytes: &'b [u8]) -> &'b [u8] {
-        let sent = usize::from(self.sent);
-        match self.sending {
-            Sending::Nothing => &[],
-            Sending::Small(len) => self.small.get(sent..usize::from(len)).unwrap_or(&[]),
-            Sending::Record { at, len } => {
-                let start = usize::from(at) + HEADER;
-                bytes.get(start + sent..start + usize::from(len)).unwrap_or(&[])
-            }
-        }
+        let packet = match bytes.get(self.sending.index()..self.used.into()).and_then(<[u8]>::split_first_chunk) {
+            Some((header, packet)) => packet.get(..len(header)),
+            None => self.small.get(..self.small_len.into()),
+        };
+        packet.and_then(|packet| packet.get(self.sent.into()..)).unwrap_or(&[])
     }
 
     pub(super) fn load_small(&mut self, packet: &[u8]) {
-        let len = packet.len().min(SMALL);
-        if let (Some(target), Some(packet), Ok(count)) =
-            (self.small.get_mut(..len), packet.get(..len), u8::try_from(len))
-        {
-            target.copy_from_slice(packet);
-            self.sending = Sending::Small(count);
-            self.sent = 0;
-        }
+        copy(&mut self.small, packet);
+        self.small_len = u8::try_from(packet.len().min(SMALL)).unwrap_or(0);
+        self.sent = 0;
     }
 }
 
@@ -114,177 +81,193 @@ pub(super) struct Arena<'a> {
 }
 
 impl Arena<'_> {
-    /// The record that begins at `at`.
-    pub(super) fn record(&self, at: usize) -> Option<Record> {
-        let used = self.bytes.get(..usize::from(self.position.used))?;
-        let (&[l0, l1, i0, i1, flags, s0, s1, s2, s3], _) = used.get(at..)?.split_first_chunk::<HEADER>()?;
-        let identity = PacketId::new(u16::from_be_bytes([i0, i1])).zip(QoS::from_bits(flags & QOS));
-        Some(Record {
-            at,
-            len: usize::from(u16::from_be_bytes([l0, l1])),
-            identity,
-            loaded: flags & LOADED != 0,
-            begun: flags & BEGUN != 0,
-            farewell: flags & FAREWELL != 0,
-            since: u32::from_be_bytes([s0, s1, s2, s3]),
-        })
+    /// Where the next packet is encoded. Positions are 16 bits wide.
+    pub(super) fn writer(&mut self) -> Writer<'_> {
+        let end = self.bytes.len().min(At::NOWHERE.index());
+        Writer::new(self.bytes.get_mut(usize::from(self.position.used) + HEADER..end).unwrap_or_default())
     }
 
-    pub(super) fn write_header(&mut self, record: &Record) {
-        let [l0, l1] = u16::try_from(record.len).unwrap_or(0).to_be_bytes();
-        let (id, qos) = record.identity.map_or((0, 0), |(id, qos)| (id.value(), qos.bits()));
-        let [i0, i1] = id.to_be_bytes();
-        let [s0, s1, s2, s3] = record.since.to_be_bytes();
-        let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
-        let flags = qos | flag(record.loaded, LOADED) | flag(record.begun, BEGUN) | flag(record.farewell, FAREWELL);
-        if let Some(target) = self.bytes.get_mut(record.at..record.at + HEADER) {
-            target.copy_from_slice(&[l0, l1, i0, i1, flags, s0, s1, s2, s3]);
+    /// Keeps a packet that was written to be sent in its turn. That of a CONNECT keeps its room for the next connection.
+    pub(super) fn queue(&mut self, kind: Queued, len: usize) -> Result<(), Full> {
+        let flags = if kind == Queued::Farewell { FAREWELL } else { 0 };
+        self.push(len, 0, flags, 0)?;
+        if kind == Queued::Connect {
+            self.position.reserved = self.position.reserved.max(low_half(len + HEADER));
         }
-    }
-
-    pub(super) fn find(&self, packet_id: PacketId) -> Option<Record> {
-        self.first(|record| record.identity.is_some_and(|(id, _)| id == packet_id))
-    }
-
-    pub(super) fn find_begun(&self) -> Option<Record> {
-        self.first(|record| record.identity.is_some() && record.begun)
-    }
-
-    /// How many messages are held.
-    pub(super) fn held(&self) -> usize {
-        let mut count = 0;
-        let mut at = 0;
-        while let Some(record) = self.record(at) {
-            count += usize::from(record.identity.is_some());
-            at = record.end();
-        }
-        count
-    }
-
-    pub(super) fn frame_mut(&mut self, record: &Record) -> Option<&mut [u8]> {
-        self.bytes.get_mut(record.at + HEADER..record.end())
-    }
-
-    pub(super) fn last_frame_mut(&mut self) -> Option<&mut [u8]> {
-        let mut last = None;
-        let mut at = 0;
-        while let Some(record) = self.record(at) {
-            at = record.end();
-            last = Some(record);
-        }
-        self.frame_mut(&last?)
-    }
-
-    /// Keeps room for a packet of this length when messages are held.
-    pub(super) fn reserve(&mut self, len: usize) {
-        if let Ok(len) = u16::try_from(len + HEADER) {
-            self.position.reserved = self.position.reserved.max(len);
-        }
-    }
-
-    /// Encodes a packet behind the last one and leaves `spare` bytes free.
-    pub(super) fn push(
-        &mut self,
-        record: Record,
-        len: usize,
-        spare: usize,
-        encode: &Encode<'_>,
-    ) -> Result<(), QueueError> {
-        let record = Record { at: usize::from(self.position.used), len, ..record };
-        let capacity = self.bytes.len().min(usize::from(u16::MAX));
-        let needed = record.end().checked_add(spare).filter(|needed| *needed <= capacity);
-        let (Some(_), Ok(end)) = (needed, u16::try_from(record.end())) else { return Err(Full::Bytes.into()) };
-        let Some(target) = self.frame_mut(&record) else { return Err(Full::Bytes.into()) };
-        encode(&mut Writer::new(target))?;
-        self.write_header(&record);
-        self.position.used = end;
         Ok(())
     }
 
-    pub(super) fn remove(&mut self, record: &Record) {
-        let used = usize::from(self.position.used);
-        let gap = record.end() - record.at;
-        // A byte loop: `copy_within` links memmove, 1.5 KB of flash.
-        for (to, from) in (record.at..).zip(record.end()..used) {
-            let Some(byte) = self.bytes.get(from).copied() else { break };
-            if let Some(target) = self.bytes.get_mut(to) {
-                *target = byte;
-            }
+    /// Keeps a PUBLISH that was written until the server has it, unless that takes the room of a CONNECT.
+    pub(super) fn hold(&mut self, held: &Held, len: usize) -> Result<(), Full> {
+        let end = usize::from(self.position.used) + HEADER + len + usize::from(self.position.reserved);
+        if end > self.bytes.len() {
+            return Err(Full::Bytes);
         }
-        self.position.used = u16::try_from(used.saturating_sub(gap)).unwrap_or(0);
-        if let Sending::Record { at, len } = self.position.sending
-            && usize::from(at) > record.at
-        {
-            let at = at.saturating_sub(u16::try_from(gap).unwrap_or(at));
-            self.position.sending = Sending::Record { at, len };
+        self.push(len, held.packet_id.value(), held.qos.bits(), held.since.as_millis())
+    }
+
+    fn push(&mut self, len: usize, id: u16, flags: u8, since: u32) -> Result<(), Full> {
+        let at = usize::from(self.position.used);
+        let header = self.bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<HEADER>).ok_or(Full::Bytes)?;
+        let ([l0, l1], [i0, i1], [s0, s1, s2, s3]) =
+            (low_half(len).to_be_bytes(), id.to_be_bytes(), since.to_be_bytes());
+        *header = [l0, l1, i0, i1, flags, s0, s1, s2, s3];
+        self.position.used = low_half(at + HEADER + len);
+        Ok(())
+    }
+
+    /// The record that is next to be put on the wire, and its identifier if it is held.
+    pub(super) fn next(&mut self, publishes: bool) -> Option<(At, Option<PacketId>)> {
+        let wanted = |flags| flags & QOS == 0 || (publishes && flags & LOADED == 0);
+        let at = self.find(|header| wanted(flags(header)))?;
+        let header = self.header(at)?;
+        Some((at, if flags(header) & QOS == 0 { None } else { id(header) }))
+    }
+
+    /// Puts a queued packet on the wire; whether it is the farewell.
+    pub(super) fn load(&mut self, at: At) -> bool {
+        self.position.sending = at;
+        self.position.sent = 0;
+        self.set(at, LOADED).is_some_and(|flags| flags & FAREWELL != 0)
+    }
+
+    /// What belongs to a held message, and its bytes.
+    pub(super) fn held_mut(&mut self, at: At, packet_id: PacketId) -> Option<(Held, &mut [u8])> {
+        let (header, bytes) = self.bytes.get_mut(at.index()..)?.split_first_chunk_mut::<HEADER>()?;
+        let flags = flags(header);
+        let [_, _, _, _, _, since @ ..] = *header;
+        let since = Instant::from_millis(u32::from_be_bytes(since));
+        let held = Held { packet_id, qos: QoS::from_bits(flags & QOS)?, since, begun: flags & BEGUN != 0 };
+        Some((held, bytes.get_mut(..len(header))?))
+    }
+
+    pub(super) fn set_since(&mut self, at: At, since: Instant) {
+        if let Some([_, _, _, _, _, place @ ..]) = self.header(at) {
+            *place = since.as_millis().to_be_bytes();
+        }
+    }
+
+    pub(super) fn find_held(&mut self, packet_id: PacketId) -> Option<At> {
+        self.find(|header| flags(header) & QOS != 0 && id(header) == Some(packet_id))
+    }
+
+    /// The QoS of a held message, and whether bytes of it have gone out on this connection.
+    pub(super) fn held(&mut self, packet_id: PacketId) -> Option<(QoS, bool)> {
+        let at = self.find_held(packet_id)?;
+        let flags = flags(self.header(at)?);
+        let is_before_first_byte = self.position.sending == at && self.position.sent == 0;
+        Some((QoS::from_bits(flags & QOS)?, flags & LOADED != 0 && !is_before_first_byte))
+    }
+
+    pub(super) fn find_begun(&mut self) -> Option<(At, PacketId)> {
+        let at = self.find(|header| flags(header) & BEGUN != 0 && flags(header) & QOS != 0)?;
+        Some((at, id(self.header(at)?)?))
+    }
+
+    /// How many messages are held.
+    pub(super) fn held_count(&mut self) -> usize {
+        let mut count = 0;
+        self.find(|header| {
+            count += usize::from(flags(header) & QOS != 0);
+            false
+        });
+        count
+    }
+
+    pub(super) fn remove(&mut self, at: At) {
+        let Some(header) = self.header(at) else { return };
+        let gap = HEADER + len(header);
+        let used = usize::from(self.position.used);
+        shift_down(self.bytes.get_mut(at.index()..used).unwrap_or_default(), gap);
+        self.position.used = low_half(used.saturating_sub(gap));
+        let sending = self.position.sending;
+        if sending != At::NOWHERE && sending.0 > at.0 {
+            self.position.sending = At(low_half(sending.index().saturating_sub(gap)));
         }
     }
 
     /// Removes a held record, or makes it a queued one where it is being sent: then it goes away behind its last byte.
-    pub(super) fn let_go(&mut self, record: &Record) {
-        match self.position.sending {
-            Sending::Record { at, .. } if usize::from(at) == record.at => {
-                self.write_header(&Record { identity: None, ..*record });
-            }
-            _ => self.remove(record),
-        }
-    }
-
-    pub(super) fn load_record(&mut self, record: &Record) {
-        if let (Ok(at), Ok(len)) = (u16::try_from(record.at), u16::try_from(record.len)) {
-            self.position.sending = Sending::Record { at, len };
-            self.position.sent = 0;
+    pub(super) fn let_go(&mut self, at: At) {
+        if self.position.sending != at {
+            self.remove(at);
+        } else if let Some([_, _, _, _, flags, ..]) = self.header(at) {
+            *flags &= !QOS;
         }
     }
 
     pub(super) fn consume(&mut self, len: usize) {
-        let sent = self.position.sent.saturating_add(u16::try_from(len).unwrap_or(u16::MAX));
-        self.position.sent = sent;
-        let (at, whole) = match self.position.sending {
-            Sending::Nothing => return,
-            Sending::Small(whole) => {
-                if sent >= u16::from(whole) {
-                    self.position.sending = Sending::Nothing;
-                }
-                return;
-            }
-            Sending::Record { at, len } => (at, len),
-        };
-        let Some(record) = self.record(usize::from(at)) else { return };
-        if sent >= whole {
-            self.position.sending = Sending::Nothing;
+        let position = &mut *self.position;
+        let is_whole = len >= position.transmit(self.bytes).len();
+        position.sent = position.sent.saturating_add(low_half(len));
+        let at = position.sending;
+        if is_whole {
+            position.small_len = 0;
+            position.sending = At::NOWHERE;
         }
-        if record.identity.is_some() {
-            if len > 0 && !record.begun {
-                self.write_header(&Record { begun: true, ..record });
-            }
-        } else if sent >= whole {
-            self.remove(&record);
+        if at != At::NOWHERE
+            && let Some(flags) = self.set(at, BEGUN)
+            && flags & QOS == 0
+            && is_whole
+        {
+            self.remove(at);
         }
     }
 
     /// The connection is gone: queued records go, held ones have to be sent again.
     pub(super) fn rewind(&mut self) {
-        self.position.sending = Sending::Nothing;
-        let mut at = 0;
-        while let Some(record) = self.record(at) {
-            if record.identity.is_some() {
-                self.write_header(&Record { loaded: false, ..record });
-                at = record.end();
-            } else {
-                self.remove(&record);
-            }
+        self.position.sending = At::NOWHERE;
+        self.position.small_len = 0;
+        while let Some(at) = self.find(|header| flags(header) & QOS == 0) {
+            self.remove(at);
         }
+        self.find(|header| {
+            let [_, _, _, _, flags, ..] = header;
+            *flags &= !LOADED;
+            false
+        });
     }
 
-    fn first(&self, wanted: impl Fn(&Record) -> bool) -> Option<Record> {
-        let mut at = 0;
-        while let Some(record) = self.record(at) {
-            if wanted(&record) {
-                return Some(record);
-            }
-            at = record.end();
-        }
-        None
+    /// Sets a flag and gives all of them.
+    fn set(&mut self, at: At, flag: u8) -> Option<u8> {
+        let [_, _, _, _, flags, ..] = self.header(at)?;
+        *flags |= flag;
+        Some(*flags)
     }
+
+    fn header(&mut self, at: At) -> Option<&mut Header> {
+        self.bytes.get_mut(at.index()..self.position.used.into())?.first_chunk_mut()
+    }
+
+    /// The first record that is wanted.
+    fn find(&mut self, mut wanted: impl FnMut(&mut Header) -> bool) -> Option<At> {
+        let mut at = At(0);
+        loop {
+            let header = self.header(at)?;
+            if wanted(header) {
+                return Some(at);
+            }
+            at = At(low_half(at.index() + HEADER + len(header)));
+        }
+    }
+}
+
+fn len(header: &Header) -> usize {
+    let [l0, l1, ..] = *header;
+    u16::from_be_bytes([l0, l1]).into()
+}
+
+fn id(header: &Header) -> Option<PacketId> {
+    let [_, _, i0, i1, ..] = *header;
+    PacketId::new(u16::from_be_bytes([i0, i1]))
+}
+
+const fn flags(header: &Header) -> u8 {
+    let [_, _, _, _, flags, ..] = *header;
+    flags
+}
+
+/// Positions and lengths never pass the 16 bits of the arena.
+const fn low_half(number: usize) -> u16 {
+    let [b0, b1, ..] = number.to_le_bytes();
+    u16::from_le_bytes([b0, b1])
 }

@@ -5,7 +5,7 @@ use std::boxed::Box;
 use std::collections::HashMap;
 use std::vec::Vec;
 
-use crate::codec::{EncodeError, MAX_REMAINING_LENGTH, Properties, Property, PropertyContext, Writer};
+use crate::codec::{MAX_REMAINING_LENGTH, Properties, Property, PropertyContext, Writer};
 use crate::session::frame::{self, Flags};
 use crate::types::{ProtocolVersion, QoS};
 
@@ -72,35 +72,33 @@ impl Outbound {
     /// where it is better sent as it is.
     pub(super) fn write_head(&mut self, frame: &[u8], room: u32, buffer: &mut Vec<u8>) -> Option<usize> {
         let parts = frame::parts(frame, ProtocolVersion::V5)?;
-        let known = self.aliases.get(parts.topic).copied();
-        let saved = if known.is_some() { parts.topic.len() } else { 0 };
+        let name = core::str::from_utf8(parts.topic).ok()?;
+        let known = self.aliases.get(name).copied();
+        let saved = if known.is_some() { name.len() } else { 0 };
         // An alias makes the packet longer by the property and maybe by a longer length before each block.
         let len = frame.len() + ALIAS_LEN - saved;
-        if parts.topic.len() <= PROPERTY_LEN || u32::try_from(len).ok()? > room.min(MAX_REMAINING_LENGTH) {
+        if name.len() <= PROPERTY_LEN || u32::try_from(len).ok()? > room.min(MAX_REMAINING_LENGTH) {
             return None;
         }
         let (index, alias) = known.map_or_else(|| self.next_place(), |alias| Some((0, alias)))?;
-        let topic = if known.is_some() { "" } else { parts.topic };
+        let topic = if known.is_some() { "" } else { name };
         let payload = frame.get(parts.behind_properties..)?;
         let id = match Flags::of(frame)?.qos {
             QoS::AtMostOnce => &[][..],
             _ => frame.get(parts.behind_topic..parts.behind_topic + 2)?,
         };
+        let own = [Property::TopicAlias(alias)];
         let properties = Properties::from_checked_block(parts.properties);
         let mut writer = Writer::appending(buffer);
-        let body = |writer: &mut Writer<'_>| -> Result<(), EncodeError> {
-            writer.string(topic)?;
-            writer.bytes(id)?;
-            writer.prefixed(|writer| {
-                Properties::new(&[Property::TopicAlias(alias)])
-                    .encode_block(writer, PropertyContext::PublishFromClient)?;
-                writer.bytes(properties.as_block().unwrap_or(&[]))
-            })
-        };
-        writer.u8(*frame.first()?).ok()?;
-        writer.prefixed_before(payload.len(), body).ok()?;
+        writer.u8(*frame.first()?);
+        writer.prefixed_before(payload.len(), &|writer| {
+            writer.string(topic);
+            writer.bytes(id);
+            writer.prefixed(&|writer| properties.encode_behind(&own, writer, PropertyContext::PublishFromClient));
+        });
+        writer.finish().ok()?;
         if known.is_none() {
-            self.assign(index, alias, parts.topic);
+            self.assign(index, alias, name);
         }
         Some(parts.behind_properties)
     }

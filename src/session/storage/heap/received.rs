@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use super::super::{Received, Stage};
 use super::fifo::{BuildIdHasher, Fifo};
 use crate::session::event::Stall;
-use crate::types::{PacketId, QoS, ReasonCode};
+use crate::types::{PacketId, ReasonCode};
 
 /// Received messages that are not complete, each kind in the order of receipt.
 #[derive(Debug)]
@@ -58,13 +58,12 @@ impl ReceivedTable {
     }
 
     pub(super) fn push(&mut self, received: Received, window: usize) -> bool {
-        let Stage::Unanswered(qos, code) = received.stage else { return false };
-        let id = received.packet_id;
-        let is_known = self.unanswered(qos).contains(id) || self.interrupted.remove(id).is_some();
+        let Received { packet_id: id, stage, .. } = received;
+        let is_known = self.unanswered(stage).contains(id) || self.interrupted.remove(id).is_some();
         if !is_known && self.len() + self.interrupted.len() + self.carried.len() >= window {
             return false;
         }
-        self.unanswered(qos).push(id, Unanswered { serial: received.serial, code });
+        self.unanswered(stage).push(id, Unanswered { serial: received.serial, code: received.code });
         true
     }
 
@@ -74,17 +73,22 @@ impl ReceivedTable {
         Some(if oldest.code.is_some() { Stall::TransmitFirst } else { Stall::AcknowledgeFirst })
     }
 
-    pub(super) fn stage(&self, id: PacketId) -> Option<Stage> {
+    pub(super) fn get(&self, id: PacketId) -> Option<Received> {
+        let received = |stage, serial, code| Some(Received { packet_id: id, serial, stage, code });
+        for (stage, table) in [
+            (Stage::AtLeastOnce, &self.at_least_once),
+            (Stage::ExactlyOnce, &self.exactly_once),
+            (Stage::Interrupted, &self.interrupted),
+        ] {
+            if let Some(message) = table.get(id) {
+                return received(stage, message.serial, message.code);
+            }
+        }
+        let answered = |stage| received(stage, 0, Some(ReasonCode::SUCCESS));
         if self.awaiting_release.contains(&id) {
-            return Some(Stage::AwaitingRelease { counted: true });
+            return answered(Stage::AwaitingRelease);
         }
-        if self.carried.contains(&id) {
-            return Some(Stage::AwaitingRelease { counted: false });
-        }
-        let unanswered = |qos| move |message: &Unanswered| Stage::Unanswered(qos, message.code);
-        (self.at_least_once.get(id).map(unanswered(QoS::AtLeastOnce)))
-            .or_else(|| self.exactly_once.get(id).map(unanswered(QoS::ExactlyOnce)))
-            .or_else(|| self.interrupted.get(id).map(|message| Stage::Interrupted(message.code)))
+        if self.carried.contains(&id) { answered(Stage::Carried) } else { None }
     }
 
     pub(super) fn acknowledge(&mut self, id: PacketId, serial: u16, code: ReasonCode) -> bool {
@@ -100,11 +104,11 @@ impl ReceivedTable {
         false
     }
 
-    pub(super) fn pop_acknowledged(&mut self, qos: QoS) -> Option<(PacketId, ReasonCode)> {
-        let (id, message) = self.unanswered(qos).front()?;
+    pub(super) fn pop_acknowledged(&mut self, stage: Stage) -> Option<(PacketId, ReasonCode)> {
+        let (id, message) = self.unanswered(stage).front()?;
         let code = message.code?;
-        self.unanswered(qos).remove(id);
-        if qos == QoS::ExactlyOnce && !code.is_error() {
+        self.unanswered(stage).remove(id);
+        if stage == Stage::ExactlyOnce && !code.is_error() {
             self.awaiting_release.insert(id);
         }
         Some((id, code))
@@ -122,7 +126,7 @@ impl ReceivedTable {
         if self.awaiting_release.remove(&id) || self.carried.remove(&id) {
             return true;
         }
-        let is_accepted = self.stage(id).is_some_and(|stage| stage.is_accepted());
+        let is_accepted = self.get(id).is_some_and(|received| received.is_accepted());
         if is_accepted {
             self.exactly_once.remove(id);
             self.interrupted.remove(id);
@@ -135,7 +139,7 @@ impl ReceivedTable {
         self.exactly_once.remove(id);
     }
 
-    fn unanswered(&mut self, qos: QoS) -> &mut Fifo<Unanswered> {
-        if qos == QoS::ExactlyOnce { &mut self.exactly_once } else { &mut self.at_least_once }
+    fn unanswered(&mut self, stage: Stage) -> &mut Fifo<Unanswered> {
+        if stage == Stage::ExactlyOnce { &mut self.exactly_once } else { &mut self.at_least_once }
     }
 }
