@@ -300,7 +300,7 @@ fn properties<'a>(
 }
 
 fn property<'a>(u: &mut Unstructured<'a>) -> Result<Property<'a>> {
-    let ids: Vec<_> = (0..=u8::MAX).filter_map(|number| PropertyId::from_number(number.into())).collect();
+    let ids: Vec<_> = (0..=u8::MAX).filter_map(|number| PropertyId::from_number(number)).collect();
     Ok(match *u.choose(&ids)? {
         PropertyId::PayloadFormatIndicator => Property::PayloadFormatIndicator(u.arbitrary()?),
         PropertyId::MessageExpiryInterval => Property::MessageExpiryInterval(u.arbitrary()?),
@@ -378,7 +378,7 @@ fn longest_valid<'a, T: Entry<'a>>(u: &mut Unstructured<'a>, is_valid: impl Fn(&
     let bytes = bytes.get(..LONGEST_BLOCK).unwrap_or(bytes);
     let mut reader = Reader::new(bytes);
     let mut ends = Vec::new();
-    while !reader.is_empty() && T::decode_entry(&mut reader).is_ok() {
+    while !reader.is_empty() && T::decode_entry(&mut reader).is_some() && reader.error().is_none() {
         ends.push(bytes.len() - reader.remaining());
     }
     let beginnings = ends.iter().rev().filter_map(|end| bytes.get(..*end));

@@ -52,8 +52,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes all that is left.
-    pub const fn rest(&mut self) -> &'a [u8] {
-        core::mem::replace(&mut self.bytes, &[])
+    pub fn rest(&mut self) -> &'a [u8] {
+        core::mem::take(&mut self.bytes)
     }
 
     /// Takes `len` bytes. Fails with [`DecodeError::Truncated`] if fewer are left, as every other read does.

@@ -123,9 +123,8 @@ impl<'a> TopicFilter<'a> {
 
     /// Share name and filter of a shared subscription.
     fn share(self) -> (&'a [u8], &'a [u8]) {
-        let shared = self.0.as_bytes().get(SHARE.len()..).unwrap_or_default();
-        let name = shared.iter().position(|byte| *byte == b'/').and_then(|at| shared.split_at_checked(at));
-        name.map_or((shared, &[]), |(name, rest)| (name, rest.get(1..).unwrap_or_default()))
+        let (name, filter) = split_level(self.0.as_bytes().get(SHARE.len()..).unwrap_or_default());
+        (name, filter.unwrap_or_default())
     }
 
     /// Whether a message published to `topic` matches (section 4.7). Of a shared subscription the part behind the
@@ -143,24 +142,32 @@ impl<'a> TopicFilter<'a> {
     /// # }
     /// ```
     pub fn matches(self, topic: TopicName<'_>) -> bool {
-        let filter = match self.0.strip_prefix("$share/") {
-            Some(shared) => shared.split_once('/').map_or("", |(_, filter)| filter),
-            None => self.0,
-        };
-        let mut levels = topic.0.split('/');
-        if topic.0.starts_with('$') && filter.starts_with(['+', '#']) {
+        let mut filter = Some(if self.is_shared() { self.share().1 } else { self.0.as_bytes() });
+        let mut topic = Some(topic.0.as_bytes());
+        if matches!((filter, topic), (Some([b'+' | b'#', ..]), Some([b'$', ..]))) {
             return false;
         }
-        for wanted in filter.split('/') {
-            match (wanted, levels.next()) {
-                ("#", _) => return true,
-                ("+", Some(_)) => {}
-                (wanted, Some(level)) if wanted == level => {}
-                _ => return false,
+        while let Some(rest) = filter {
+            let (wanted, behind) = split_level(rest);
+            filter = behind;
+            if wanted == b"#" {
+                return true;
+            }
+            let Some((level, behind)) = topic.map(split_level) else { return false };
+            topic = behind;
+            if wanted != b"+" && wanted != level {
+                return false;
             }
         }
-        levels.next().is_none()
+        topic.is_none()
     }
+}
+
+/// The first level, and what is behind it if there is another.
+fn split_level(topic: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let end = topic.iter().position(|byte| *byte == b'/').unwrap_or(topic.len());
+    let (level, behind) = topic.split_at_checked(end).unwrap_or((topic, &[]));
+    (level, behind.split_first().map(|(_, behind)| behind))
 }
 
 const SHARE: &[u8] = b"$share/";

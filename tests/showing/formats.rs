@@ -79,7 +79,7 @@ every_one_has_a_format! {
     session::storage::Queued,
     session::storage::Terms,
     session::storage::Held,
-    session::storage::Loaded>,
+    session::storage::Loaded,
     session::storage::Request,
     session::storage::RequestKind,
     session::storage::Answer,

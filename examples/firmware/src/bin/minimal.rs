@@ -9,7 +9,7 @@ use core::hint::black_box;
 use cortex_m_rt::entry;
 use firmware::{board, fact};
 use flowsdk::embedded::blocking::Client;
-use flowsdk::packet::{Subscription, Subscriptions};
+use flowsdk::packet::{Subscription};
 use flowsdk::session::{ApplicationMessage, Config, ConnectOptions, Event, Fixed, Session, Storage};
 use flowsdk::types::QoS;
 
@@ -38,7 +38,7 @@ fn on_event<S: Storage>(event: Event<'_>, session: &mut Session<S>) {
     match event {
         Event::Connected(_) => {
             let subscription = [Subscription::new(TOPIC, QoS::AtLeastOnce)];
-            let _ = session.subscribe(board::now(), Subscriptions::new(&subscription), &[]);
+            let _ = session.subscribe(board::now(), &subscription, &[]);
         }
         Event::Subscribed(_) => {
             let message =

@@ -3,6 +3,8 @@
 //! Records stand in the order they were made. Those that are queued go away once sent, those that are held once they
 //! are acknowledged; the bytes behind move up. Nothing is ever split.
 
+use core::num::NonZeroU16;
+
 use super::super::{Held, Queued};
 use crate::codec::{Writer, copy, shift_down};
 use crate::session::error::Full;
@@ -24,15 +26,26 @@ const BEGUN: u8 = 0x08;
 /// The DISCONNECT.
 const FAREWELL: u8 = 0x10;
 
-/// Where a record begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct At(u16);
+/// Where a record begins, plus one: an empty arena is all zeros, and costs a `static` no flash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct At(NonZeroU16);
 
 impl At {
-    const NOWHERE: Self = Self(u16::MAX);
+    const START: Self = Self(NonZeroU16::MIN);
 
     fn index(self) -> usize {
-        self.0.into()
+        usize::from(self.0.get()) - 1
+    }
+
+    const fn plus(self, len: usize) -> Self {
+        Self(self.0.saturating_add(low_half(len)))
+    }
+
+    const fn minus(self, len: usize) -> Self {
+        match NonZeroU16::new(self.0.get().saturating_sub(low_half(len))) {
+            Some(at) => Self(at),
+            None => Self::START,
+        }
     }
 }
 
@@ -42,7 +55,7 @@ pub(super) struct Position {
     used: u16,
     reserved: u16,
     /// The record on the wire.
-    sending: At,
+    sending: Option<At>,
     /// How many bytes of what is on the wire have gone.
     sent: u16,
     /// A short packet on the wire.
@@ -52,16 +65,16 @@ pub(super) struct Position {
 
 impl Position {
     pub(super) const fn new() -> Self {
-        Self { used: 0, reserved: 0, sending: At::NOWHERE, sent: 0, small: [0; SMALL], small_len: 0 }
+        Self { used: 0, reserved: 0, sending: None, sent: 0, small: [0; SMALL], small_len: 0 }
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.small_len == 0 && self.sending == At::NOWHERE
+        self.small_len == 0 && self.sending.is_none()
     }
 
     pub(super) fn transmit<'b>(&'b self, bytes: &'b [u8]) -> &'b [u8] {
-        let packet = match bytes.get(self.sending.index()..self.used.into()).and_then(<[u8]>::split_first_chunk) {
-            Some((header, packet)) => packet.get(..len(header)),
+        let packet = match self.sending {
+            Some(at) => bytes.get(at.index()..self.used.into()).and_then(packet),
             None => self.small.get(..self.small_len.into()),
         };
         packet.and_then(|packet| packet.get(self.sent.into()..)).unwrap_or(&[])
@@ -83,7 +96,7 @@ pub(super) struct Arena<'a> {
 impl Arena<'_> {
     /// Where the next packet is encoded. Positions are 16 bits wide.
     pub(super) fn writer(&mut self) -> Writer<'_> {
-        let end = self.bytes.len().min(At::NOWHERE.index());
+        let end = self.bytes.len().min(u16::MAX.into());
         Writer::new(self.bytes.get_mut(usize::from(self.position.used) + HEADER..end).unwrap_or_default())
     }
 
@@ -126,7 +139,7 @@ impl Arena<'_> {
 
     /// Puts a queued packet on the wire; whether it is the farewell.
     pub(super) fn load(&mut self, at: At) -> bool {
-        self.position.sending = at;
+        self.position.sending = Some(at);
         self.position.sent = 0;
         self.set(at, LOADED).is_some_and(|flags| flags & FAREWELL != 0)
     }
@@ -155,7 +168,7 @@ impl Arena<'_> {
     pub(super) fn held(&mut self, packet_id: PacketId) -> Option<(QoS, bool)> {
         let at = self.find_held(packet_id)?;
         let flags = flags(self.header(at)?);
-        let is_before_first_byte = self.position.sending == at && self.position.sent == 0;
+        let is_before_first_byte = self.position.sending == Some(at) && self.position.sent == 0;
         Some((QoS::from_bits(flags & QOS)?, flags & LOADED != 0 && !is_before_first_byte))
     }
 
@@ -180,15 +193,16 @@ impl Arena<'_> {
         let used = usize::from(self.position.used);
         shift_down(self.bytes.get_mut(at.index()..used).unwrap_or_default(), gap);
         self.position.used = low_half(used.saturating_sub(gap));
-        let sending = self.position.sending;
-        if sending != At::NOWHERE && sending.0 > at.0 {
-            self.position.sending = At(low_half(sending.index().saturating_sub(gap)));
+        if let Some(sending) = self.position.sending
+            && sending > at
+        {
+            self.position.sending = Some(sending.minus(gap));
         }
     }
 
     /// Removes a held record, or makes it a queued one where it is being sent: then it goes away behind its last byte.
     pub(super) fn let_go(&mut self, at: At) {
-        if self.position.sending != at {
+        if self.position.sending != Some(at) {
             self.remove(at);
         } else if let Some([_, _, _, _, flags, ..]) = self.header(at) {
             *flags &= !QOS;
@@ -199,12 +213,12 @@ impl Arena<'_> {
         let position = &mut *self.position;
         let is_whole = len >= position.transmit(self.bytes).len();
         position.sent = position.sent.saturating_add(low_half(len));
-        let at = position.sending;
+        let sending = position.sending;
         if is_whole {
             position.small_len = 0;
-            position.sending = At::NOWHERE;
+            position.sending = None;
         }
-        if at != At::NOWHERE
+        if let Some(at) = sending
             && let Some(flags) = self.set(at, BEGUN)
             && flags & QOS == 0
             && is_whole
@@ -215,7 +229,7 @@ impl Arena<'_> {
 
     /// The connection is gone: queued records go, held ones have to be sent again.
     pub(super) fn rewind(&mut self) {
-        self.position.sending = At::NOWHERE;
+        self.position.sending = None;
         self.position.small_len = 0;
         while let Some(at) = self.find(|header| flags(header) & QOS == 0) {
             self.remove(at);
@@ -240,15 +254,21 @@ impl Arena<'_> {
 
     /// The first record that is wanted.
     fn find(&mut self, mut wanted: impl FnMut(&mut Header) -> bool) -> Option<At> {
-        let mut at = At(0);
+        let mut at = At::START;
         loop {
             let header = self.header(at)?;
             if wanted(header) {
                 return Some(at);
             }
-            at = At(low_half(at.index() + HEADER + len(header)));
+            at = at.plus(HEADER + len(header));
         }
     }
+}
+
+/// The packet behind a header.
+fn packet(record: &[u8]) -> Option<&[u8]> {
+    let (header, behind) = record.split_first_chunk()?;
+    behind.get(..len(header))
 }
 
 fn len(header: &Header) -> usize {

@@ -7,7 +7,7 @@ use firmware::board;
 use flowsdk::codec::Properties;
 use flowsdk::embedded::Error;
 use flowsdk::embedded::blocking::Client;
-use flowsdk::packet::{Auth, Disconnect, Filters, Subscriptions};
+use flowsdk::packet::{Auth, Disconnect};
 use flowsdk::session::{Event, Fixed, Session, Storage};
 
 use crate::codec::every_property;
@@ -68,8 +68,8 @@ fn commands<S: Storage>(input: &Input, client: &mut Client<'_, Anything, S>) -> 
     let (reason_code, properties) = (code(input), Properties::new(list));
     with_options(input, |options| any(client).connect(now, options))?;
     used(with_message(input, |message| any(client).publish(now, message))?);
-    used(any(client).subscribe(now, Subscriptions::new(&[subscription(input)]), list)?);
-    used(any(client).unsubscribe(now, Filters::new(&[input.text]), list)?);
+    used(any(client).subscribe(now, &[subscription(input)], list)?);
+    used(any(client).unsubscribe(now, &[input.text], list)?);
     any(client).authenticate(now, &Auth { reason_code, properties })?;
     any(client).ping(now)?;
     any(client).disconnect(now, &Disconnect { reason_code, properties })?;

@@ -71,27 +71,27 @@ pub(crate) fn every_property<'a>(input: &Input) -> [Property<'a>; 27] {
 fn reader(input: &Input) -> Result<(), DecodeError> {
     let mut reader = Reader::new(input.bytes);
     used((reader.is_empty(), reader.remaining()));
-    used((reader.u8()?, reader.u16()?, reader.u32()?, reader.var_int()?));
-    used((reader.binary()?, reader.string()?, reader.take(input.number() as usize)?));
-    let mut sub = reader.sub(input.number() as usize)?;
-    used(sub.rest());
-    sub.finish()?;
+    used((reader.u8(), reader.u16(), reader.u32(), reader.var_int()));
+    used((reader.binary(), reader.string(), reader.take(input.number() as usize), reader.rest()));
+    reader.fail(DecodeError::Nul);
+    used(reader.error());
     reader.finish()
 }
 
 fn writer(input: &Input, buffer: &mut [u8]) -> Result<(), EncodeError> {
     for mut writer in [Writer::counting(), Writer::new(buffer)] {
         let number = input.number();
-        writer.u8(number as u8)?;
-        writer.u16(number as u16)?;
-        writer.u32(number)?;
-        writer.var_int(number)?;
-        writer.bytes(input.bytes)?;
-        writer.binary(input.bytes)?;
-        writer.string(input.text)?;
-        writer.prefixed(|writer| writer.bytes(input.bytes))?;
-        writer.prefixed_before(number as usize, |writer| writer.bytes(input.bytes))?;
-        used((writer.written(), writer.is_counting()));
+        writer.u8(number as u8);
+        writer.u16(number as u16);
+        writer.u32(number);
+        writer.var_int(number);
+        writer.bytes(input.bytes);
+        writer.binary(input.bytes);
+        writer.string(input.text);
+        writer.prefixed(&|writer| writer.bytes(input.bytes));
+        writer.prefixed_before(number as usize, &|writer| writer.bytes(input.bytes));
+        writer.fail(EncodeError::Nul);
+        used((writer.written(), writer.is_counting(), writer.finish()));
     }
     Ok(())
 }
@@ -107,20 +107,22 @@ fn header(input: &Input) -> Result<(), DecodeError> {
         used((number.value(), number.len(), number.is_minimal()));
     }
     used(VarInt::len_of(input.number()));
-    used(PropertyId::from_number(input.number()).map(|id| id.is_allowed_in(context(input))));
+    used(PropertyId::from_number(input.number() as u8).map(|id| id.is_allowed_in(context(input))));
     Ok(())
 }
 
 fn properties(input: &Input, buffer: &mut [u8]) -> Result<(), EncodeError> {
     let list = every_property(input);
     let (list, context) = (black_box(&list[..]), context(input));
-    let decoded = Properties::decode(&mut Reader::new(input.bytes), context);
+    used(Properties::decode(&mut Reader::new(input.bytes), context));
     let block = Properties::from_block(input.bytes, context);
-    used(decoded.map_err(DecodeError::reason_code));
-    let all = [Properties::new(list), Properties::joined(list, list), block.unwrap_or_default()];
+    used(block.map_err(DecodeError::reason_code));
+    let all = [Properties::new(list), block.unwrap_or_default()];
     for properties in all {
-        properties.encode(&mut Writer::new(buffer), context)?;
-        properties.encode_block(&mut Writer::new(buffer), context)?;
+        let mut writer = Writer::new(buffer);
+        properties.encode(&mut writer, context);
+        properties.encode_block(&mut writer, context);
+        writer.finish()?;
         used((properties.as_block(), properties.is_empty(), properties.reason_string()));
         used(properties.find(|property| Some(property.id())));
         used(properties.iter().count());
@@ -130,8 +132,8 @@ fn properties(input: &Input, buffer: &mut [u8]) -> Result<(), EncodeError> {
 }
 
 fn entries<'a, T: Entry<'a> + PartialEq>(input: &'a Input, list: &'a [T]) {
-    used(T::decode_entry(&mut Reader::new(input.bytes)).is_ok());
-    for entries in [Entries::new(list), Entries::joined(list, list)] {
+    used(T::decode_entry(&mut Reader::new(input.bytes)).is_some());
+    for entries in [Entries::new(list), Entries::default()] {
         used((entries.as_block(), entries.is_empty()));
         used(entries.iter().count());
         used(entries == Entries::default());

@@ -3,7 +3,7 @@
 use core::hint::black_box;
 
 use flowsdk::codec::Properties;
-use flowsdk::packet::{Auth, Disconnect, Filters, Subscriptions};
+use flowsdk::packet::{Auth, Disconnect};
 use flowsdk::session::{
     Acknowledgement, ApplicationMessage, Config, ConnectOptions, Event, Fixed, Misuse, Oversize, PeerError, Session,
 };
@@ -66,8 +66,8 @@ fn commands(input: &Input, session: &mut Session<Fixed<512, 4>>) -> Result<(), M
     let (reason_code, properties) = (code(input), Properties::new(list));
     with_options(input, |options| any(session).connect(now, options))?;
     used(with_message(input, |message| any(session).publish(now, message))?);
-    used(any(session).subscribe(now, Subscriptions::new(&[subscription(input)]), list)?);
-    used(any(session).unsubscribe(now, Filters::new(&[input.text]), list)?);
+    used(any(session).subscribe(now, &[subscription(input)], list)?);
+    used(any(session).unsubscribe(now, &[input.text], list)?);
     any(session).authenticate(now, &Auth { reason_code, properties })?;
     any(session).ping(now)?;
     any(session).disconnect(now, &Disconnect { reason_code, properties })

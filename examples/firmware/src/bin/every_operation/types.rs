@@ -49,7 +49,7 @@ fn reason_code(input: &Input) {
 fn topic(input: &Input) {
     let name = TopicName::new(input.text);
     for filter in [TopicFilter::new(input.text), TopicFilter::plain(input.text)].into_iter().flatten() {
-        used((filter.as_str(), filter.is_shared()));
+        used((filter.as_str(), filter.is_shared(), filter.has_wildcard()));
         used(name.map(|name| filter.matches(name)));
     }
     used(name.map(TopicName::as_str));
@@ -57,5 +57,5 @@ fn topic(input: &Input) {
 
 fn instant(input: &Input) {
     let (one, other) = (now(input), now(input).after_millis(input.number()));
-    used((one.millis_since(other), one.has_reached(other), one.earlier_of(other).as_millis()));
+    used((one.millis_since(other), one.has_reached(other), one.earlier_of(other).as_millis(), one.later_of(other).as_millis()));
 }
