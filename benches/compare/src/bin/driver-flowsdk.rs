@@ -1,0 +1,142 @@
+//! flowsdk: default callbacks on its callback thread, automatic acknowledgement.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread;
+
+use compare_support::Error;
+use compare_support::meter::{Meter, now_ns, wait_for_release};
+use compare_support::plan::{FILTER, Mode, Plan, TOPIC};
+use flowsdk::mqtt_client::client::{ConnectionResult, PublishResult, SubscribeResult};
+use flowsdk::mqtt_client::{
+    AsyncClientConfig, AsyncMqttClient, ClientError, Limits, MqttClientOptions, MqttEventHandler, MqttPublish,
+    ProtocolOptions,
+};
+
+/// What the main thread waits for.
+enum Signal {
+    Connected,
+    Subscribed,
+    /// Everything is done, at this time.
+    Done(u64, Vec<u64>),
+}
+
+struct Handler {
+    plan: Plan,
+    client: Arc<OnceLock<Weak<AsyncMqttClient>>>,
+    /// Publishes that ended well.
+    published: Arc<AtomicUsize>,
+    received: usize,
+    payload: Vec<u8>,
+    begun: u64,
+    round_trips: Vec<u64>,
+    signals: Sender<Signal>,
+}
+
+impl Handler {
+    fn done(&mut self) {
+        let end = now_ns().expect("the clock");
+        let _ = self.signals.send(Signal::Done(end, std::mem::take(&mut self.round_trips)));
+    }
+
+    fn send_one(&mut self) {
+        let client = self.client.get().and_then(Weak::upgrade).expect("the client lives while it is measured");
+        self.begun = now_ns().expect("the clock");
+        client.publish(TOPIC, &self.payload, 0, false).expect("room for one message");
+    }
+}
+
+impl MqttEventHandler for Handler {
+    fn on_connected(&mut self, result: &ConnectionResult) {
+        assert!(result.is_success(), "{}", result.reason_description());
+        let _ = self.signals.send(Signal::Connected);
+    }
+
+    fn on_subscribed(&mut self, result: &SubscribeResult) {
+        assert!(result.is_success(), "{result:?}");
+        let _ = self.signals.send(Signal::Subscribed);
+        if self.plan.mode == Mode::Echo {
+            self.send_one();
+        }
+    }
+
+    fn on_published(&mut self, result: &PublishResult) {
+        assert!(result.is_success(), "{result:?}");
+        let published = self.published.load(Ordering::Relaxed) + 1;
+        self.published.store(published, Ordering::Relaxed);
+        if self.plan.mode == Mode::Publish && published == self.plan.messages {
+            self.done();
+        }
+    }
+
+    fn on_message_received(&mut self, publish: &MqttPublish<'_>) {
+        assert_eq!(publish.payload.len(), self.plan.size);
+        self.received += 1;
+        if self.plan.mode == Mode::Echo {
+            self.round_trips.push(now_ns().expect("the clock") - self.begun);
+            if self.received < self.plan.messages {
+                return self.send_one();
+            }
+        }
+        if self.received == self.plan.messages {
+            self.done();
+        }
+    }
+}
+
+fn main() -> Result<(), Error> {
+    let plan = Plan::from_args()?;
+    let options = MqttClientOptions {
+        peer: plan.address(),
+        reconnect: false,
+        protocol: ProtocolOptions { receive_maximum: plan.window, ..Default::default() },
+        limits: Limits { in_flight: plan.window, ..Default::default() },
+        ..Default::default()
+    };
+    let config = AsyncClientConfig { command_queue_size: 1024, ..Default::default() };
+    let (sender, signals) = mpsc::channel();
+    let place = Arc::new(OnceLock::new());
+    let published = Arc::new(AtomicUsize::new(0));
+    let handler = Handler {
+        plan: plan.clone(),
+        client: Arc::clone(&place),
+        published: Arc::clone(&published),
+        received: 0,
+        payload: plan.payload(),
+        begun: 0,
+        round_trips: Vec::with_capacity(if plan.mode == Mode::Echo { plan.messages } else { 0 }),
+        signals: sender,
+    };
+    let client = Arc::new(AsyncMqttClient::new(options, Box::new(handler), config)?);
+    place.set(Arc::downgrade(&client)).map_err(|_| "set once")?;
+    client.connect()?;
+    let Signal::Connected = signals.recv()? else { return Err("no connection".into()) };
+
+    let meter = Meter::start()?;
+    if plan.mode == Mode::Publish {
+        publish(&client, &plan)?;
+    } else {
+        client.subscribe(FILTER, plan.qos)?;
+        let Signal::Subscribed = signals.recv()? else { return Err("no subscription".into()) };
+    }
+    let Signal::Done(end, mut round_trips) = signals.recv()? else { return Err("a second connection".into()) };
+    wait_for_release()?;
+    let done = if plan.mode == Mode::Publish { published.load(Ordering::Relaxed) } else { plan.messages };
+    meter.finish(end, done, &mut round_trips)?;
+    client.shutdown()?;
+    Ok(())
+}
+
+fn publish(client: &AsyncMqttClient, plan: &Plan) -> Result<(), Error> {
+    let payload = plan.payload();
+    for _ in 0..plan.messages {
+        while let Err(error) = client.publish(TOPIC, &payload, plan.qos, false) {
+            if error != ClientError::QueueFull {
+                return Err(error.into());
+            }
+            thread::yield_now();
+        }
+    }
+    Ok(())
+}
