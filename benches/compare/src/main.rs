@@ -8,7 +8,6 @@ mod table;
 mod targets;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use compare_support::Error;
@@ -81,7 +80,6 @@ impl Args {
 struct Comparison {
     args: Args,
     runner: Runner,
-    directory: PathBuf,
     drivers: Vec<Driver>,
     /// How many messages a driver sends in a scenario.
     counts: HashMap<(&'static str, &'static str), usize>,
@@ -119,8 +117,8 @@ fn compare() -> Result<usize, Error> {
     if args.system_calls && !counting {
         println!("System calls are not counted: perf is not here, or may not.");
     }
-    let runner = Runner { processors, counts: counting.then(|| counts.clone()) };
-    let mut comparison = Comparison { args, runner, directory, drivers, counts: HashMap::new() };
+    let runner = Runner { directory, processors, counts: counting.then(|| counts.clone()) };
+    let mut comparison = Comparison { args, runner, drivers, counts: HashMap::new() };
     let outcome = comparison.run();
     let _ = std::fs::remove_file(counts);
     outcome
@@ -179,9 +177,8 @@ impl Comparison {
             }
         }
         for row in rows.iter_mut().filter(|row| row.failure.is_none() && self.runner.counts.is_some()) {
-            let program = row.driver.program(&self.directory);
             let plan = scenario.plan(self.messages(&row.driver, &scenario));
-            match self.runner.count_system_calls(&program, &plan, placement) {
+            match self.runner.count_system_calls(&row.driver, &plan, placement) {
                 Ok(count) => row.system_calls = Some(count),
                 Err(error) => row.failure = Some(error.to_string()),
             }
@@ -195,7 +192,7 @@ impl Comparison {
 
     fn round(&self, driver: &Driver, scenario: &Scenario, placement: Placement) -> Result<round::Measured, Error> {
         let plan = scenario.plan(self.messages(driver, scenario));
-        self.runner.run(&driver.program(&self.directory), &plan, placement)
+        self.runner.run(driver, &plan, placement)
     }
 
     /// Finds how many messages make a round as long as asked for.
@@ -205,9 +202,8 @@ impl Comparison {
             return Ok(());
         }
         let mut messages = scenario.few;
-        let program = driver.program(&self.directory);
         for _ in 0..8 {
-            let seconds = self.runner.run(&program, &scenario.plan(messages), placement)?.seconds;
+            let seconds = self.runner.run(driver, &scenario.plan(messages), placement)?.seconds;
             let factor = (wanted / seconds).clamp(0.1, 20.0);
             messages = ((messages as f64 * factor) as usize).max(scenario.few / 2);
             if seconds > wanted / 4.0 {

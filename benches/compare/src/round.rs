@@ -16,7 +16,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::scenario::Placement;
+use crate::scenario::{Driver, Placement};
 use crate::sink;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -68,6 +68,8 @@ fn keep_to(processors: &[usize]) -> Result<(), Error> {
 }
 
 pub struct Runner {
+    /// Where the drivers' programs are.
+    pub directory: PathBuf,
     pub processors: Vec<usize>,
     /// Where the system calls are counted, if they can be.
     pub counts: Option<PathBuf>,
@@ -82,19 +84,25 @@ impl Runner {
     }
 
     /// Runs a driver under `perf`: system calls a message, connecting and all.
-    pub fn count_system_calls(&self, program: &Path, plan: &Plan, placement: Placement) -> Result<f64, Error> {
+    pub fn count_system_calls(&self, driver: &Driver, plan: &Plan, placement: Placement) -> Result<f64, Error> {
         let counts = self.counts.as_ref().ok_or("system calls cannot be counted here")?;
         let mut command = counting(counts);
-        command.arg(program);
-        self.play(command, plan, placement)?;
+        command.arg(driver.program(&self.directory));
+        self.play(command, driver, plan, placement)?;
         Ok(read_count(counts)? / plan.messages as f64)
     }
 
-    pub fn run(&self, program: &Path, plan: &Plan, placement: Placement) -> Result<Measured, Error> {
-        self.play(Command::new(program), plan, placement)
+    pub fn run(&self, driver: &Driver, plan: &Plan, placement: Placement) -> Result<Measured, Error> {
+        self.play(Command::new(driver.program(&self.directory)), driver, plan, placement)
     }
 
-    fn play(&self, mut command: Command, plan: &Plan, placement: Placement) -> Result<Measured, Error> {
+    fn play(
+        &self,
+        mut command: Command,
+        driver: &Driver,
+        plan: &Plan,
+        placement: Placement,
+    ) -> Result<Measured, Error> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let mut plan = plan.clone();
         plan.port = listener.local_addr()?.port();
@@ -103,6 +111,7 @@ impl Runner {
         let sink = thread::spawn(move || serve(listener, &served.0, &served.1, &served.2));
         // The child inherits the processors of the thread that starts it.
         keep_to(placement.of_driver(&self.processors))?;
+        command.envs(driver.setting);
         command.args(plan.to_args()).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut child = Running(command.spawn()?);
         let mut output = child.0.stdout.take().ok_or("no output")?;

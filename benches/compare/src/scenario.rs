@@ -68,11 +68,18 @@ pub struct Driver {
     /// The program's file name.
     file: &'static str,
     pub kind: Kind,
+    /// What the program is told besides its plan, in its environment.
+    pub setting: Option<(&'static str, &'static str)>,
 }
 
 impl Driver {
     const fn new(name: &'static str, file: &'static str, kind: Kind) -> Self {
-        Self { name, file, kind }
+        Self { name, file, kind, setting: None }
+    }
+
+    const fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.setting = Some((name, value));
+        self
     }
 
     pub fn program(&self, directory: &Path) -> PathBuf {
@@ -83,9 +90,10 @@ impl Driver {
 /// The name of the driver whose callbacks run on the worker.
 pub const WORKER: &str = "flowsdk, callbacks on the worker";
 
-pub const DRIVERS: [Driver; 7] = [
+pub const DRIVERS: [Driver; 8] = [
     Driver::new("plain TCP", "driver-tcp", Kind::Limit),
     Driver::new("flowsdk", "driver-flowsdk", Kind::Ours),
+    Driver::new(WORKER, "driver-flowsdk", Kind::Ours).with("COMPARE_CALLBACKS", "worker"),
     Driver::new("rumqttc 0.25", "driver-rumqttc", Kind::RustPeer),
     Driver::new("rumqttc-v5-next", "driver-rumqttc-v5-next", Kind::RustPeer),
     Driver::new("mqtt5", "driver-mqtt5", Kind::RustPeer),

@@ -39,6 +39,7 @@ pub fn serve(listener: &TcpListener, plan: &Plan, complete: impl FnOnce(u64)) ->
         subscribed: false,
     };
     sink.connect()?;
+    sink.handle()?;
     match plan.mode {
         Mode::Publish | Mode::Echo => sink.take_all()?,
         Mode::Receive if plan.qos == 0 => sink.pour()?,
@@ -160,6 +161,11 @@ impl Sink<'_> {
         if !self.fill()? {
             return Ok(false);
         }
+        self.handle()?;
+        Ok(true)
+    }
+
+    fn handle(&mut self) -> Result<(), Error> {
         let mut at = self.skip.min(self.filled);
         self.skip -= at;
         if self.skip == 0
@@ -190,8 +196,7 @@ impl Sink<'_> {
         }
         self.buffer.copy_within(at..self.filled, 0);
         self.filled -= at;
-        self.answer()?;
-        Ok(true)
+        Ok(self.answer()?)
     }
 
     fn fill(&mut self) -> io::Result<bool> {
@@ -306,5 +311,77 @@ impl Sink<'_> {
         }
         self.answers.clear();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::scenario::SCENARIOS;
+
+    /// What the sink says of a driver of v3.1.1 that sends these packets after CONNECT, and leaves.
+    fn verdict(scenario: &str, messages: usize, window: u16, packets: &[&[u8]]) -> String {
+        let scenario = SCENARIOS.iter().find(|known| known.name == scenario).expect("a known scenario");
+        let plan = Plan { size: 1, window, ..scenario.plan(messages) };
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let mut driver = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+        let sink = thread::spawn(move || serve(&listener, &plan, |_| {}));
+        let mut bytes = b"\x10\x0C\x00\x04MQTT\x04\x02\x00\x00\x00\x00".to_vec();
+        bytes.extend(packets.concat());
+        driver.write_all(&bytes).expect("a sink that reads");
+        driver.shutdown(std::net::Shutdown::Write).expect("a connection");
+        let outcome = sink.join().expect("a sink that does not panic");
+        outcome.map_or_else(|error| error.to_string(), |()| "well".to_string())
+    }
+
+    const FIRST: &[u8] = b"\x32\x06\x00\x01t\x00\x01x";
+    const SECOND: &[u8] = b"\x32\x06\x00\x01t\x00\x02x";
+
+    #[test]
+    fn all_messages_in_their_window_are_well() {
+        assert_eq!(verdict("publish-64B-qos1", 2, 2, &[FIRST, SECOND]), "well");
+        assert_eq!(verdict("publish-64B-qos0", 1, 2, &[b"\x30\x04\x00\x01tx"]), "well");
+    }
+
+    #[test]
+    fn a_lost_message_is_noticed() {
+        assert!(verdict("publish-64B-qos1", 2, 2, &[FIRST]).contains("after 1 of 2 messages"));
+        assert!(verdict("publish-64B-qos0", 2, 2, &[b"\x30\x04\x00\x01tx"]).contains("after 1 of 2 messages"));
+        // A PUBLISH of QoS 2 without its PUBREL.
+        assert!(verdict("publish-64B-qos2", 1, 2, &[b"\x34\x06\x00\x01t\x00\x01x"]).contains("after 0 of 1 messages"));
+    }
+
+    #[test]
+    fn a_message_too_many_is_noticed() {
+        assert_eq!(verdict("publish-64B-qos1", 1, 2, &[FIRST, SECOND]), "more than 1 messages");
+    }
+
+    #[test]
+    fn a_packet_identifier_in_flight_is_noticed() {
+        assert_eq!(verdict("publish-64B-qos1", 2, 2, &[FIRST, FIRST]), "packet identifier 1 is in flight already");
+    }
+
+    #[test]
+    fn more_messages_than_the_receive_maximum_are_noticed() {
+        let verdict = verdict("publish-64B-qos1", 2, 1, &[FIRST, SECOND]);
+        assert_eq!(verdict, "2 messages in flight, the receive maximum is exceeded");
+    }
+
+    #[test]
+    fn a_message_of_another_size_or_qos_is_noticed() {
+        assert_eq!(verdict("publish-64B-qos1", 1, 1, &[b"\x32\x05\x00\x01t\x00\x01"]), "a PUBLISH 0x32 of 5 bytes");
+        assert_eq!(verdict("publish-64B-qos0", 1, 1, &[FIRST]), "a PUBLISH 0x32 of 6 bytes");
+    }
+
+    #[test]
+    fn a_received_message_without_acknowledgement_is_noticed() {
+        let subscribe = b"\x82\x06\x00\x01\x00\x01t\x01";
+        assert!(verdict("receive-64B-qos1", 1, 1, &[subscribe]).contains("after 0 of 1 messages"));
+        assert_eq!(
+            verdict("receive-64B-qos1", 1, 1, &[subscribe, b"\x40\x02\x00\x07"]),
+            "packet 7 is acknowledged twice"
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! What flowsdk sets out to reach, and whether it does.
 
+use compare_support::plan::Mode;
+
 use crate::scenario::{Driver, Kind, Placement, WORKER};
 use crate::table::{Row, Table};
 
@@ -57,10 +59,14 @@ pub fn print(tables: &[Table]) {
 fn of_table(table: &Table) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for ours in table.whole().filter(|row| row.driver.kind == Kind::Ours) {
+        let on_worker = ours.driver.name == WORKER;
         let place = format!("{}, {}, {}", ours.driver.name, table.scenario.name, table.placement.name());
         let mut add = |wanted: String, value: f64, met: bool| {
             verdicts.push(Verdict { place: place.clone(), wanted, value, met });
         };
+        if on_worker && table.scenario.mode != Mode::Echo {
+            continue;
+        }
         if table.placement == Placement::OneCore {
             if let Some(limit) = table.limit() {
                 let value = table.ratio(ours, limit);

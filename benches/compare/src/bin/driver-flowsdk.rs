@@ -1,4 +1,5 @@
-//! flowsdk: default callbacks on its callback thread, automatic acknowledgement.
+//! flowsdk: automatic acknowledgement, callbacks on the callback thread as by default, or with COMPARE_CALLBACKS=worker
+//! on the worker.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -10,8 +11,8 @@ use compare_support::meter::{Meter, now_ns, wait_for_release};
 use compare_support::plan::{FILTER, Mode, Plan, TOPIC};
 use flowsdk::mqtt_client::client::{ConnectionResult, PublishResult, SubscribeResult};
 use flowsdk::mqtt_client::{
-    AsyncClientConfig, AsyncMqttClient, ClientError, Limits, MqttClientOptions, MqttEventHandler, MqttPublish,
-    ProtocolOptions,
+    AsyncClientConfig, AsyncMqttClient, CallbackMode, ClientError, Limits, MqttClientOptions, MqttEventHandler,
+    MqttPublish, ProtocolOptions, Threads,
 };
 
 /// What the main thread waits for.
@@ -87,7 +88,10 @@ impl MqttEventHandler for Handler {
 
 fn main() -> Result<(), Error> {
     let plan = Plan::from_args()?;
+    let on_worker = std::env::var("COMPARE_CALLBACKS").as_deref() == Ok("worker");
+    let callbacks = if on_worker { CallbackMode::Worker } else { CallbackMode::Thread };
     let options = MqttClientOptions {
+        threads: Threads { callbacks, ..Default::default() },
         peer: plan.address(),
         reconnect: false,
         protocol: ProtocolOptions { receive_maximum: plan.window, ..Default::default() },
