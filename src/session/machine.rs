@@ -162,9 +162,7 @@ impl Machine {
         };
         match taken {
             Ok((consumed, event)) => {
-                if !input.is_empty() {
-                    self.timers.has_received(now);
-                }
+                self.timers.has_received(now, input.len(), consumed);
                 Ok(Progress::consumed(consumed, event))
             }
             // A stalled packet comes again and again, which says nothing of the peer.

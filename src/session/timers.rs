@@ -14,6 +14,8 @@ pub(super) struct Timers {
     ahead: usize,
     /// In seconds; 0 while the mechanism is off.
     keep_alive: u16,
+    /// Bytes that have come and are not done with: the beginning of a packet.
+    partial: usize,
     ping: Ping,
     /// While an answer is awaited, the next PINGREQ that keeps the connection alive.
     another: Another,
@@ -52,6 +54,7 @@ impl Timers {
             awaited_since: now,
             ahead: 0,
             keep_alive: 0,
+            partial: 0,
             ping: Ping::Idle,
             another: Another::None,
             reading_paused: false,
@@ -66,8 +69,13 @@ impl Timers {
         self.keep_alive = seconds;
     }
 
-    pub(super) const fn has_received(&mut self, now: Instant) {
-        self.last_receive = now;
+    /// So many bytes of input were there, and so many of them are done with. The beginning of a packet comes again and
+    /// again; of the peer it says something only when it has grown.
+    pub(super) const fn has_received(&mut self, now: Instant, len: usize, consumed: usize) {
+        if consumed > 0 || len > self.partial {
+            self.last_receive = now;
+        }
+        self.partial = len.saturating_sub(consumed);
     }
 
     pub(super) const fn has_transmitted(&mut self, now: Instant, len: usize) {

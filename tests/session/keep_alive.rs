@@ -284,3 +284,20 @@ fn a_wire_that_is_never_empty_does_not_hide_a_dead_peer() {
         assert!(waited <= 20_000, "{waited}");
     });
 }
+
+/// A driver hands the beginning of a packet over with each of its turns. Only more of it is a sign of life.
+#[test]
+fn half_a_packet_does_not_hide_a_dead_peer() {
+    with_keep_alive(4, |rig| {
+        rig.session.ping(rig.now).expect("connected");
+        assert_eq!(rig.sent(), ["PINGREQ"]);
+        for (half, wait) in [(&b"\x30"[..], 6000), (b"\x30", 3000), (b"\x30\x09", 6000), (b"\x30\x09", 3000)] {
+            rig.wait(wait);
+            assert_eq!(rig.session.handle_input(rig.now, half).unwrap().consumed, 0);
+            assert_eq!(rig.session.handle_timeout(rig.now), Ok(()));
+        }
+        rig.wait(7000);
+        assert_eq!(rig.session.handle_input(rig.now, b"\x30\x09").unwrap().consumed, 0);
+        assert_eq!(rig.session.handle_timeout(rig.now), Err(PeerError::PingTimeout));
+    });
+}
