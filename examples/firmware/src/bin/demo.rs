@@ -18,7 +18,7 @@ use cortex_m_semihosting::hprintln;
 use firmware::board::{self, Uart};
 use flowsdk::embedded::Error;
 use flowsdk::embedded::blocking::Client;
-use flowsdk::packet::{Disconnect, Subscription, Subscriptions};
+use flowsdk::packet::{Disconnect, Subscription};
 use flowsdk::session::{ApplicationMessage, Config, ConnectOptions, Event, Fixed, Misuse, Session};
 use flowsdk::types::{ProtocolVersion, QoS, ReasonCode};
 
@@ -116,7 +116,7 @@ impl Diary {
                 }
                 if !self.subscribed {
                     let subscription = [Subscription::new(TOPIC, QoS::ExactlyOnce)];
-                    session.subscribe(board::now(), Subscriptions::new(&subscription), &[])?;
+                    session.subscribe(board::now(), &subscription, &[])?;
                 }
             }
             Event::Subscribed(suback) => {

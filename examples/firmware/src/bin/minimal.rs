@@ -9,7 +9,7 @@ use core::hint::black_box;
 use cortex_m_rt::entry;
 use firmware::{board, fact};
 use flowsdk::embedded::blocking::Client;
-use flowsdk::packet::{Subscription};
+use flowsdk::packet::Subscription;
 use flowsdk::session::{ApplicationMessage, Config, ConnectOptions, Event, Fixed, Session, Storage};
 use flowsdk::types::QoS;
 

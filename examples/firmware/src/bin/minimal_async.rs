@@ -11,7 +11,7 @@ use cortex_m_rt::entry;
 use firmware::board::{self, Millis, Uart};
 use firmware::fact;
 use flowsdk::embedded::nonblocking::Client;
-use flowsdk::packet::{Subscription};
+use flowsdk::packet::Subscription;
 use flowsdk::session::{ApplicationMessage, Config, ConnectOptions, Event, Fixed, Session, Storage};
 use flowsdk::types::QoS;
 

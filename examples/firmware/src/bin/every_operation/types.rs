@@ -57,5 +57,10 @@ fn topic(input: &Input) {
 
 fn instant(input: &Input) {
     let (one, other) = (now(input), now(input).after_millis(input.number()));
-    used((one.millis_since(other), one.has_reached(other), one.earlier_of(other).as_millis(), one.later_of(other).as_millis()));
+    used((
+        one.millis_since(other),
+        one.has_reached(other),
+        one.earlier_of(other).as_millis(),
+        one.later_of(other).as_millis(),
+    ));
 }
