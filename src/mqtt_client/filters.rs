@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::str::Split;
 
 /// Values by topic filter, found by topic name (section 4.7): a tree of levels, so that a search does not grow with the
 /// number of filters that have nothing to do with the topic.
@@ -56,15 +57,13 @@ impl<T> FilterTree<T> {
     /// Calls `found` with every value whose filter matches. Wildcards at the start do not match a topic that begins with
     /// `$` `[MQTT-4.7.2-1]`.
     pub(super) fn matches(&self, topic: &str, found: &mut impl FnMut(&T)) {
-        let levels: Vec<&str> = topic.split('/').collect();
+        let mut levels = topic.split('/');
         if topic.starts_with('$') {
-            if let Some((first, rest)) = levels.split_first()
-                && let Some(node) = self.root.levels.get(*first)
-            {
-                node.matches(rest, found);
+            if let Some(node) = levels.next().and_then(|first| self.root.levels.get(first)) {
+                node.matches(levels, found);
             }
         } else {
-            self.root.matches(&levels, found);
+            self.root.matches(levels, found);
         }
     }
 }
@@ -74,16 +73,16 @@ impl<T> Node<T> {
         self.levels.is_empty() && self.any.is_none() && self.here.is_empty() && self.rest.is_empty()
     }
 
-    fn matches(&self, levels: &[&str], found: &mut impl FnMut(&T)) {
+    fn matches(&self, mut levels: Split<'_, char>, found: &mut impl FnMut(&T)) {
         self.rest.iter().for_each(&mut *found);
-        let Some((first, rest)) = levels.split_first() else {
+        let Some(first) = levels.next() else {
             return self.here.iter().for_each(found);
         };
-        if let Some(node) = self.levels.get(*first) {
-            node.matches(rest, found);
+        if let Some(node) = self.levels.get(first) {
+            node.matches(levels.clone(), found);
         }
         if let Some(node) = &self.any {
-            node.matches(rest, found);
+            node.matches(levels, found);
         }
     }
 

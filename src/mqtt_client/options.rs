@@ -222,9 +222,14 @@ pub struct Threads {
     /// Where callbacks run. [`with_receiver`](super::AsyncMqttClient::with_receiver) makes no use of it.
     pub callbacks: CallbackMode,
     /// How long the worker looks for an answer again and again before it sleeps (default: zero, which turns that off). It
-    /// saves the time to fall asleep and to wake, and pays where answers come within some ten microseconds and
-    /// a core is free: 50 µs suits a broker on the same machine or rack. It spins only when something was just sent or is not
-    /// acknowledged, gives way to other threads, and gives up for a while when it was in vain.
+    /// saves the time to fall asleep and to wake, which pays where answers come within some ten microseconds and a core is
+    /// free: 50 µs suits a broker on the same machine or rack. It spins only when something was just sent or is not
+    /// acknowledged, and gives way to other threads.
+    ///
+    /// Answers in time cost no more CPU time than sleeping: 15 µs a round trip over loopback instead of 16 with callbacks on
+    /// the worker, 20 instead of 22 on their thread, with a median 2 to 3 µs shorter, by `cargo bench --bench scale` on a busy
+    /// machine of two cores. Answers that come later cost up to `spin` each, but only for the first few: after four in vain
+    /// it tries once in 32 times, until that pays again.
     pub spin: Duration,
 }
 

@@ -184,6 +184,8 @@ impl Connection {
         self.outlet.flush();
         self.outlet.run_callbacks();
         self.shared.give_back(&mut self.freed);
+        // Frames are encoded where they are published, so nobody takes these.
+        while self.session.storage_mut().take_spent().is_some() {}
         match (ended, std::mem::take(&mut self.again)) {
             (true, _) => Turn::Ended,
             (false, true) => Turn::Again,
