@@ -4,11 +4,11 @@
 #![no_main]
 
 use core::hint::black_box;
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::task::{Context, Waker};
 
 use cortex_m_rt::entry;
-use firmware::board::{self, Millis, Uart};
+use firmware::board::{self, Millis};
 use firmware::fact;
 use flowsdk::embedded::nonblocking::Client;
 use flowsdk::packet::Subscription;
@@ -17,21 +17,23 @@ use flowsdk::types::QoS;
 
 const TOPIC: &str = "flowsdk/minimal";
 
-type SmallClient = Client<'static, Uart, &'static mut Fixed<1024, 8>, Millis>;
+type Memory = Fixed<1024, 8>;
 
 fact!(FUTURE_SIZE = future_size(&run));
 
 #[entry]
 fn main() -> ! {
-    static mut STORAGE: Fixed<1024, 8> = Fixed::new();
+    static mut STORAGE: Memory = Fixed::new();
     static mut BUFFER: [u8; 1024] = [0; 1024];
 
-    let uart = board::set_up();
-    block_on(run(Client::new(Session::new(Config::DEFAULT, STORAGE), uart, Millis, BUFFER)));
+    // The future stays where it is made: moving it would take its room on the stack twice.
+    block_on(pin!(run(STORAGE, BUFFER)));
     board::exit(false)
 }
 
-async fn run(mut client: SmallClient) {
+async fn run(storage: &'static mut Memory, buffer: &'static mut [u8]) {
+    let uart = board::set_up();
+    let mut client = Client::new(Session::new(Config::DEFAULT, storage), uart, Millis, buffer);
     let options = ConnectOptions { client_id: "minimal", clean_start: true, keep_alive: 2, ..Default::default() };
     let _ = client.connect(&options);
     while client.poll_with(on_event).await.is_ok() {}
@@ -56,14 +58,13 @@ fn on_event<S: Storage>(event: Event<'_>, session: &mut Session<S>) {
 }
 
 /// Polls after each interrupt. The clock's comes every millisecond.
-fn block_on(future: impl Future<Output = ()>) {
-    let mut future = pin!(future);
+fn block_on(mut future: Pin<&mut impl Future>) {
     let mut context = Context::from_waker(Waker::noop());
     while future.as_mut().poll(&mut context).is_pending() {
         board::sleep();
     }
 }
 
-const fn future_size<F: Future>(_: &impl FnOnce(SmallClient) -> F) -> usize {
+const fn future_size<F: Future>(_: &impl FnOnce(&'static mut Memory, &'static mut [u8]) -> F) -> usize {
     size_of::<F>()
 }
