@@ -245,15 +245,18 @@ fn a_wait_for_a_client_whose_messages_wait_for_the_same_thread_is_told_that_it_n
 }
 
 #[test]
-fn a_client_under_a_flood_leaves_the_others_their_turns() {
+fn a_client_under_a_flood_leaves_the_others_their_turns_and_their_keep_alive() {
     both(|version| {
         let runtime = Runtime::new().unwrap();
-        let on_runtime = |callbacks| {
+        let on_runtime = |callbacks, keep_alive| {
             let mut scene = Scene::new(version);
             scene.options.threads = on(&runtime, callbacks);
+            scene.options.keep_alive = keep_alive;
             scene.connected()
         };
-        let (mut flooded, mut other) = (on_runtime(CallbackMode::Worker), on_runtime(CallbackMode::Thread));
+        let mut flooded = on_runtime(CallbackMode::Worker, 0);
+        let mut other = on_runtime(CallbackMode::Thread, 0);
+        let mut kept_alive = on_runtime(CallbackMode::Thread, 1);
         flooded.client.add_topic_handler("flood", |_| {}).unwrap();
         let (flood, stop) =
             (publish(version, 0, "flood", None, &[b'x'; 100]).repeat(1000), Arc::new(AtomicBool::new(false)));
@@ -269,6 +272,9 @@ fn a_client_under_a_flood_leaves_the_others_their_turns() {
             other.peer.send(&wire::ack(wire::PUBACK, wire::packet_id(&packet)));
             assert!(publishing.wait(PATIENCE).unwrap().is_success());
         }
+        kept_alive.peer.expect(&wire::PINGREQ);
+        kept_alive.peer.send(&wire::PINGRESP);
+        kept_alive.peer.expect(&wire::PINGREQ);
         stop.store(true, Ordering::SeqCst);
         pouring.join().unwrap();
         flooded.client.ping().unwrap();
