@@ -105,7 +105,7 @@ pub enum WaitError {
     #[error("no result within the time given")]
     TimedOut,
     /// The wait was made inside a callback, and the result can only come after that callback has returned: so many
-    /// messages wait for it that the client has stopped reading.
+    /// messages wait for it that the client has stopped reading, or callbacks run on the thread that would read it.
     #[error("waiting here would never end: the result comes only after this callback has returned")]
     WouldDeadlock,
 }

@@ -20,7 +20,7 @@ use super::validate;
 use crate::packet::AckKind;
 use crate::types::{QoS, ReasonCode, Role, TopicFilter};
 
-/// An MQTT client that works on a thread of its own and tells by callbacks.
+/// An MQTT client that works on a thread of its own, or on that of a [`Runtime`], and tells by callbacks.
 ///
 /// Every call may be made from any thread, callbacks included, and returns at once: it checks what it is given, hands it
 /// to the worker, and returns a [`Token`] that comes back in the result. Share a client by `Arc`.
@@ -293,7 +293,7 @@ impl AsyncMqttClient {
     }
 
     /// Ends the client: what was accepted before is delivered within [`Timeouts::drain`](super::Timeouts::drain), a
-    /// DISCONNECT is sent, what is left is told as cancelled, and the threads end. It may be called from any thread, also
+    /// DISCONNECT is sent, what is left is told as cancelled, and the threads end unless others use them. It may be called from any thread, also
     /// more than once; from a callback it starts the end and returns.
     ///
     /// # Errors

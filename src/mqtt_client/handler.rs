@@ -8,7 +8,8 @@ use super::event::{MqttEvent, MqttPublish};
 /// Callbacks, all on one thread, one at a time. Each does nothing unless it is implemented.
 ///
 /// A callback may call everything on the client, best by a `Weak` reference (the crate's first page shows how); none of those calls waits, but for a wait that is asked for. A callback
-/// that takes long delays the ones behind it, never the connection. A panic in a callback is reported by
+/// that takes long delays the ones behind it, never the connection (but see
+/// [`CallbackMode::Worker`](super::CallbackMode::Worker)). A panic in a callback is reported by
 /// [`MqttEventHandler::on_error`], and the next callbacks are called as ever.
 pub trait MqttEventHandler: Send {
     /// The server has answered CONNECT: look at [`ConnectionResult::is_success`].

@@ -16,6 +16,12 @@
 //! | false | false | 0 | resumed, ends with the connection | the same | resumed, kept | resumed |
 //! | false | false | above 0 | resumed, kept | resumed | | |
 //!
+//! # Threads
+//!
+//! A client has two: the worker, which waits for its socket, its commands and for time, and the callback thread. Short-lived ones
+//! resolve names and connect. [`Threads`] changes that: many clients share two threads by a [`Runtime`], and callbacks may run
+//! on the worker.
+//!
 //! # When the network fails
 //!
 //! A lost connection is opened again after a random part of a delay that doubles from
