@@ -226,14 +226,16 @@ fn a_wait_for_a_client_whose_messages_wait_for_the_same_thread_is_told_that_it_n
     let Live { client: full_client, log: full_log, peer: mut full_peer } = full;
     let full_client = Arc::new(full_client);
     let (sender, waits) = channel();
-    let (ready, is_ready) = channel::<()>();
+    let ((entered, has_entered), (ready, is_ready)) = (channel(), channel::<()>());
     let held = Arc::clone(&full_client);
     let handler = move |_: &MqttPublish<'_>| {
+        entered.send(()).unwrap();
         is_ready.recv_timeout(PATIENCE).unwrap();
         sender.send(held.publish_tracked("t", b"", &qos(1)).unwrap().wait(Duration::from_secs(600))).unwrap();
     };
     waiting.client.add_topic_handler("t", handler).unwrap();
     waiting.peer.send(&publish(V5, 0, "t", None, b""));
+    has_entered.recv_timeout(PATIENCE).unwrap();
     for _ in 0..2 {
         full_peer.send(&publish(V5, 0, "t", None, b"piles up"));
     }
