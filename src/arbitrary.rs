@@ -300,7 +300,7 @@ fn properties<'a>(
 }
 
 fn property<'a>(u: &mut Unstructured<'a>) -> Result<Property<'a>> {
-    let ids: Vec<_> = (0..=u8::MAX).filter_map(|number| PropertyId::from_number(number)).collect();
+    let ids: Vec<_> = (0..=u8::MAX).filter_map(PropertyId::from_number).collect();
     Ok(match *u.choose(&ids)? {
         PropertyId::PayloadFormatIndicator => Property::PayloadFormatIndicator(u.arbitrary()?),
         PropertyId::MessageExpiryInterval => Property::MessageExpiryInterval(u.arbitrary()?),

@@ -18,8 +18,7 @@ pub fn roundtrip(data: &[u8]) {
     // The same properties as a list of the caller's.
     let properties = properties_of(&packet);
     let list: Vec<_> = properties.iter().collect();
-    let (first, second) = list.split_at(list.len() / 2);
-    let listed = with_properties(packet, Properties::joined(first, second));
+    let listed = with_properties(packet, Properties::new(&list));
     assert_eq!(listed, packet);
     assert_eq!(encoded(version, from, &listed), bytes);
 
