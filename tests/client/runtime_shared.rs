@@ -236,13 +236,19 @@ fn a_wait_for_a_client_whose_messages_wait_for_the_same_thread_is_told_that_it_n
     waiting.client.add_topic_handler("t", handler).unwrap();
     waiting.peer.send(&publish(V5, 0, "t", None, b""));
     has_entered.recv_timeout(PATIENCE).unwrap();
-    for _ in 0..2 {
-        full_peer.send(&publish(V5, 0, "t", None, b"piles up"));
-    }
     ready.send(()).unwrap();
     full_peer.expect_type(3);
-    assert_eq!(waits.recv_timeout(PATIENCE).unwrap(), Err(WaitError::WouldDeadlock));
-    full_log.messages(2);
+    // The client stops to read when it finds that the messages before have not been taken.
+    let deadline = Instant::now() + PATIENCE;
+    let wait = loop {
+        full_peer.send(&publish(V5, 0, "t", None, b"piles up"));
+        match waits.recv_timeout(Duration::from_millis(1)) {
+            Ok(wait) => break wait,
+            Err(_) => assert!(Instant::now() < deadline, "the wait goes on"),
+        }
+    };
+    assert_eq!(wait, Err(WaitError::WouldDeadlock));
+    full_log.messages(1);
     waiting.client.remove_topic_handler("t");
 }
 
@@ -365,6 +371,7 @@ fn a_worker_that_spins_does_not_sleep_between_a_message_and_its_answer() {
         }
         sleeps(&format!("{name} worker")) - before
     };
+    // A machine that is busy lets a worker find the next thing without a sleep, so the two are compared.
     let (with, without) = (slept("spin", Duration::from_secs(1)), slept("calm", Duration::ZERO));
-    assert!(without >= EXCHANGES && with < EXCHANGES / 2, "{with} with, {without} without");
+    assert!(with < without / 2, "{with} with, {without} without");
 }
