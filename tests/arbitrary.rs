@@ -98,7 +98,7 @@ fn every_packet_type_property_and_reason_code_is_made() {
         codes.insert(Unstructured::new(&bytes).arbitrary::<ReasonCode>().expect("enough bytes").byte());
     }
     assert_eq!(types.len(), 14 + 15, "{types:?}");
-    let all_ids: BTreeSet<_> = (0..=u8::MAX).filter_map(|number| PropertyId::from_number(number.into())).collect();
+    let all_ids: BTreeSet<_> = (0..=u8::MAX).filter_map(PropertyId::from_number).collect();
     assert_eq!(properties, all_ids);
     let all_codes: BTreeSet<_> = (0..=u8::MAX).filter(|byte| ReasonCode::from_byte(*byte).is_some()).collect();
     assert_eq!(codes, all_codes);
