@@ -156,6 +156,7 @@ impl Comparison {
         let drivers = self.drivers.clone();
         let mut rows: Vec<Row> = drivers
             .into_iter()
+            .filter(|driver| (driver.takes)(&scenario))
             .map(|driver| Row { driver, rounds: Vec::new(), system_calls: None, failure: None })
             .collect();
         for row in &mut rows {

@@ -70,16 +70,18 @@ pub struct Driver {
     pub kind: Kind,
     /// What the program is told besides its plan, in its environment.
     pub setting: Option<(&'static str, &'static str)>,
+    /// The scenarios that it is there for.
+    pub takes: fn(&Scenario) -> bool,
 }
 
 impl Driver {
     const fn new(name: &'static str, file: &'static str, kind: Kind) -> Self {
-        Self { name, file, kind, setting: None }
+        Self { name, file, kind, setting: None, takes: |_| true }
     }
 
-    const fn with(mut self, name: &'static str, value: &'static str) -> Self {
-        self.setting = Some((name, value));
-        self
+    /// flowsdk in another of its modes.
+    const fn ours(name: &'static str, mode: &'static str, takes: fn(&Scenario) -> bool) -> Self {
+        Self { name, file: "driver-flowsdk", kind: Kind::Ours, setting: Some(("COMPARE_MODE", mode)), takes }
     }
 
     pub fn program(&self, directory: &Path) -> PathBuf {
@@ -88,12 +90,16 @@ impl Driver {
 }
 
 /// The name of the driver whose callbacks run on the worker.
-pub const WORKER: &str = "flowsdk, callbacks on the worker";
+pub const WORKER: &str = "flowsdk, on the worker";
 
-pub const DRIVERS: [Driver; 8] = [
+pub const DRIVERS: [Driver; 10] = [
     Driver::new("plain TCP", "driver-tcp", Kind::Limit),
     Driver::new("flowsdk", "driver-flowsdk", Kind::Ours),
-    Driver::new(WORKER, "driver-flowsdk", Kind::Ours).with("COMPARE_CALLBACKS", "worker"),
+    Driver::ours("flowsdk, publish_batch", "batch", |scenario| matches!(scenario.mode, Mode::Publish)),
+    Driver::ours(WORKER, "worker", |_| true),
+    Driver::ours("flowsdk, on the worker, spinning", "spin", |scenario| {
+        scenario.qos > 0 || matches!(scenario.mode, Mode::Echo)
+    }),
     Driver::new("rumqttc 0.25", "driver-rumqttc", Kind::RustPeer),
     Driver::new("rumqttc-v5-next", "driver-rumqttc-v5-next", Kind::RustPeer),
     Driver::new("mqtt5", "driver-mqtt5", Kind::RustPeer),

@@ -1,19 +1,25 @@
-//! flowsdk: automatic acknowledgement, callbacks on the callback thread as by default, or with COMPARE_CALLBACKS=worker
-//! on the worker.
+//! flowsdk with automatic acknowledgement: one message a call and callbacks on the callback thread, as by default, or as
+//! COMPARE_MODE says: `batch` (many messages a call), `worker` (callbacks there), `spin` (there, and looking again for
+//! answers before it sleeps).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, OnceLock, Weak};
-use std::thread;
+use std::time::Duration;
 
 use compare_support::Error;
 use compare_support::meter::{Meter, now_ns, wait_for_release};
 use compare_support::plan::{FILTER, Mode, Plan, TOPIC};
 use flowsdk::mqtt_client::client::{ConnectionResult, PublishResult, SubscribeResult};
 use flowsdk::mqtt_client::{
-    AsyncClientConfig, AsyncMqttClient, CallbackMode, ClientError, Limits, MqttClientOptions, MqttEventHandler,
-    MqttPublish, ProtocolOptions, Threads,
+    AsyncClientConfig, AsyncMqttClient, BatchMessage, CallbackMode, Limits, MqttClientOptions, MqttEventHandler,
+    MqttPublish, ProtocolOptions, PublishOptions, Threads,
 };
+
+/// For room in the queue.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Messages in a batch.
+const BATCH: usize = 128;
 
 /// What the main thread waits for.
 enum Signal {
@@ -88,10 +94,15 @@ impl MqttEventHandler for Handler {
 
 fn main() -> Result<(), Error> {
     let plan = Plan::from_args()?;
-    let on_worker = std::env::var("COMPARE_CALLBACKS").as_deref() == Ok("worker");
-    let callbacks = if on_worker { CallbackMode::Worker } else { CallbackMode::Thread };
+    let mode = std::env::var("COMPARE_MODE").unwrap_or_default();
+    let (callbacks, spin) = match mode.as_str() {
+        "" | "batch" => (CallbackMode::Thread, Duration::ZERO),
+        "worker" => (CallbackMode::Worker, Duration::ZERO),
+        "spin" => (CallbackMode::Worker, Duration::from_micros(50)),
+        other => return Err(format!("no mode {other:?}").into()),
+    };
     let options = MqttClientOptions {
-        threads: Threads { callbacks, ..Default::default() },
+        threads: Threads { callbacks, spin, ..Default::default() },
         peer: plan.address(),
         reconnect: false,
         protocol: ProtocolOptions { receive_maximum: plan.window, ..Default::default() },
@@ -119,7 +130,7 @@ fn main() -> Result<(), Error> {
 
     let meter = Meter::start()?;
     if plan.mode == Mode::Publish {
-        publish(&client, &plan)?;
+        if mode == "batch" { publish_batches(&client, &plan) } else { publish_each(&client, &plan) }?;
     } else {
         client.subscribe(FILTER, plan.qos)?;
         let Signal::Subscribed = signals.recv()? else { return Err("no subscription".into()) };
@@ -132,15 +143,24 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-fn publish(client: &AsyncMqttClient, plan: &Plan) -> Result<(), Error> {
-    let payload = plan.payload();
+fn publish_each(client: &AsyncMqttClient, plan: &Plan) -> Result<(), Error> {
+    let (payload, options) = (plan.payload(), PublishOptions { qos: plan.qos, ..Default::default() });
     for _ in 0..plan.messages {
-        while let Err(error) = client.publish(TOPIC, &payload, plan.qos, false) {
-            if error != ClientError::QueueFull {
-                return Err(error.into());
-            }
-            thread::yield_now();
+        client.publish_wait(TOPIC, &payload, &options, PATIENCE)?;
+    }
+    Ok(())
+}
+
+fn publish_batches(client: &AsyncMqttClient, plan: &Plan) -> Result<(), Error> {
+    let (payload, options) = (plan.payload(), PublishOptions { qos: plan.qos, ..Default::default() });
+    let batch = vec![BatchMessage { topic: TOPIC, payload: &payload, options: &options }; BATCH];
+    let mut left = plan.messages;
+    while left > 0 {
+        let count = left.min(BATCH);
+        if let Some(error) = client.publish_batch(&batch[..count], PATIENCE).error {
+            return Err(error.into());
         }
+        left -= count;
     }
     Ok(())
 }
