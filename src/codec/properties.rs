@@ -31,7 +31,8 @@ impl<'a> Properties<'a> {
     pub fn from_block(block: &'a [u8], context: PropertyContext) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(block);
         let mut seen = Seen::new(context);
-        while let Some((id, _)) = read(&mut reader) {
+        let mut value = Value::default();
+        while let Some(id) = read(&mut reader, &mut value) {
             if let Err(fault) = seen.note(id) {
                 reader.fail(fault.of_peer(context));
             }
@@ -88,28 +89,33 @@ impl<'a> Properties<'a> {
 
     /// The number that the property `wanted` has. A property that is no number has 0.
     pub(crate) fn number(&self, wanted: PropertyId) -> Option<u32> {
-        self.locate(wanted).map(|(value, _)| value.number)
-    }
-
-    /// The string that the property `wanted` has.
-    pub(crate) fn text(&self, wanted: PropertyId) -> Option<&'a str> {
-        self.locate(wanted).map(|(value, _)| value.text)
+        self.number_place(wanted).map(|(number, _)| number)
     }
 
     /// The number that the property `wanted` has, and how many bytes of the block are behind it.
     pub(crate) fn number_place(&self, wanted: PropertyId) -> Option<(u32, usize)> {
-        self.locate(wanted).map(|(value, behind)| (value.number, behind))
+        let mut value = Value::default();
+        let behind = self.locate(wanted, &mut value)?;
+        Some((value.number, behind))
     }
 
-    fn locate(&self, wanted: PropertyId) -> Option<(Value<'a>, usize)> {
-        let mut block = Reader::new(self.as_block().unwrap_or(&[]));
-        while let Some((id, value)) = read(&mut block) {
-            if id == wanted {
-                return Some((value, block.remaining()));
-            }
+    /// The string that the property `wanted` has.
+    pub(crate) fn text(&self, wanted: PropertyId) -> Option<&'a str> {
+        let mut value = Value::default();
+        self.locate(wanted, &mut value)?;
+        Some(value.text)
+    }
+
+    /// Reads the value of the property `wanted`, and says how many bytes of the block are behind it.
+    #[inline(never)]
+    fn locate(&self, wanted: PropertyId, value: &mut Value<'a>) -> Option<usize> {
+        if let Some(list) = self.0.as_list() {
+            list.iter().find(|property| property.id() == wanted)?.put_into(value);
+            return Some(0);
         }
-        let found = self.0.as_list()?.iter().find(|property| property.id() == wanted);
-        found.map(|property| (property.value(), 0))
+        let mut block = Reader::new(self.as_block().unwrap_or(&[]));
+        while read(&mut block, value)? != wanted {}
+        Some(block.remaining())
     }
 
     /// As [`Properties::number`], for a two byte integer.
@@ -147,16 +153,22 @@ impl<'a> Properties<'a> {
     }
 
     /// As [`Properties::encode_block`], with others before them.
-    pub(crate) fn encode_behind(&self, others: &[Property<'_>], writer: &mut Writer<'_>, context: PropertyContext) {
+    pub(crate) fn encode_behind(
+        &self,
+        others: &[Option<Property<'_>>],
+        writer: &mut Writer<'_>,
+        context: PropertyContext,
+    ) {
         let mut seen = Seen::new(context);
         let mut faults = Ok(());
-        for property in others.iter().chain(self.0.as_list().unwrap_or_default()) {
+        for property in others.iter().flatten().chain(self.0.as_list().unwrap_or_default()) {
             faults = faults.and(seen.note(property.id()));
             property.write(writer);
         }
         let block = self.as_block().unwrap_or(&[]);
         let mut reader = Reader::new(block);
-        while let Some((id, _)) = read(&mut reader) {
+        let mut value = Value::default();
+        while let Some(id) = read(&mut reader, &mut value) {
             faults = faults.and(seen.note(id));
         }
         writer.bytes(block);

@@ -125,10 +125,10 @@ macro_rules! property_table {
                 }
             }
 
-            pub(super) fn value(&self) -> Value<'a> {
-                let this = *self;
+            pub(super) fn put_into(&self, value: &mut Value<'a>) {
+                let this = self;
                 match this {
-                    $( Self::$name(..) => property_table!(@into this $name $form), )*
+                    $( Self::$name(..) => property_table!(@put this value $name $form), )*
                 }
             }
         }
@@ -178,11 +178,15 @@ macro_rules! property_table {
     };
     (@from $value:ident $name:ident Pair) => { Some(Self::$name($value.text, $value.second)) };
     (@from $value:ident $name:ident $form:ident) => { Field::from_value($value).map(Self::$name) };
-    (@into $this:ident $name:ident Pair) => {
-        if let Self::$name(text, second) = $this { Value { text, second, ..Value::default() } } else { Value::default() }
+    (@put $this:ident $value:ident $name:ident Pair) => {
+        if let Self::$name(text, second) = *$this {
+            ($value.text, $value.second) = (text, second);
+        }
     };
-    (@into $this:ident $name:ident $form:ident) => {
-        if let Self::$name(field) = $this { field.into_value() } else { Value::default() }
+    (@put $this:ident $value:ident $name:ident $form:ident) => {
+        if let Self::$name(field) = *$this {
+            field.put_into($value);
+        }
     };
 }
 
@@ -305,7 +309,7 @@ impl Seen {
 }
 
 /// Reads an identifier and its value; `None` at the end.
-pub(super) fn read<'a>(reader: &mut Reader<'a>) -> Option<(PropertyId, Value<'a>)> {
+pub(super) fn read<'a>(reader: &mut Reader<'a>, value: &mut Value<'a>) -> Option<PropertyId> {
     if reader.is_empty() {
         return None;
     }
@@ -314,17 +318,18 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>) -> Option<(PropertyId, Value<'a>
         reader.fail(DecodeError::UnknownProperty(number));
         return None;
     };
-    let value = Value::read(id.form(), reader);
+    value.read(id.form(), reader);
     if !value.is_in_range(id.form()) {
         let is_alias = id == PropertyId::TopicAlias;
         reader.fail(if is_alias { DecodeError::TopicAliasZero } else { DecodeError::PropertyValue(id) });
     }
-    Some((id, value))
+    Some(id)
 }
 
 impl<'a> Entry<'a> for Property<'a> {
     fn decode_entry(reader: &mut Reader<'a>) -> Option<Self> {
-        let (id, value) = read(reader)?;
+        let mut value = Value::default();
+        let id = read(reader, &mut value)?;
         Self::from_value(id, &value)
     }
 }
@@ -332,7 +337,8 @@ impl<'a> Entry<'a> for Property<'a> {
 impl Property<'_> {
     /// Writes the identifier and the value.
     pub(super) fn write(&self, writer: &mut Writer<'_>) {
-        let (id, value) = (self.id(), self.value());
+        let (id, mut value) = (self.id(), Value::default());
+        self.put_into(&mut value);
         if !value.is_in_range(id.form()) {
             writer.fail(EncodeError::PropertyValue(id));
         }

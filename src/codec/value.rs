@@ -37,21 +37,19 @@ pub(super) struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn read(form: Form, reader: &mut Reader<'a>) -> Self {
-        let mut value = Self::default();
+    pub(super) fn read(&mut self, form: Form, reader: &mut Reader<'a>) {
         match form {
-            Form::Flag => value.number = reader.u8().into(),
-            Form::U16 | Form::PositiveU16 => value.number = reader.u16().into(),
-            Form::U32 | Form::PositiveU32 => value.number = reader.u32(),
-            Form::PositiveVarInt => value.number = reader.var_int(),
-            Form::Text | Form::Topic => value.text = reader.string(),
-            Form::Binary => value.bytes = reader.binary(),
+            Form::Flag => self.number = reader.u8().into(),
+            Form::U16 | Form::PositiveU16 => self.number = reader.u16().into(),
+            Form::U32 | Form::PositiveU32 => self.number = reader.u32(),
+            Form::PositiveVarInt => self.number = reader.var_int(),
+            Form::Text | Form::Topic => self.text = reader.string(),
+            Form::Binary => self.bytes = reader.binary(),
             Form::Pair => {
-                value.text = reader.string();
-                value.second = reader.string();
+                self.text = reader.string();
+                self.second = reader.string();
             }
         }
-        value
     }
 
     pub(super) fn write(&self, form: Form, writer: &mut Writer<'_>) {
@@ -85,7 +83,7 @@ impl<'a> Value<'a> {
 pub(super) trait Field<'a>: Sized {
     /// `None` for a value that is out of its range.
     fn from_value(value: &Value<'a>) -> Option<Self>;
-    fn into_value(self) -> Value<'a>;
+    fn put_into(self, value: &mut Value<'a>);
 }
 
 impl<'a> Field<'a> for bool {
@@ -93,8 +91,8 @@ impl<'a> Field<'a> for bool {
         Some(value.number != 0)
     }
 
-    fn into_value(self) -> Value<'a> {
-        number(self.into())
+    fn put_into(self, value: &mut Value<'a>) {
+        value.number = self.into();
     }
 }
 
@@ -104,8 +102,8 @@ impl<'a> Field<'a> for QoS {
         Self::from_bits(low_byte(value.number))
     }
 
-    fn into_value(self) -> Value<'a> {
-        number(self.bits().into())
+    fn put_into(self, value: &mut Value<'a>) {
+        value.number = self.bits().into();
     }
 }
 
@@ -114,8 +112,8 @@ impl<'a> Field<'a> for u16 {
         Some(low_half(value.number))
     }
 
-    fn into_value(self) -> Value<'a> {
-        number(self.into())
+    fn put_into(self, value: &mut Value<'a>) {
+        value.number = self.into();
     }
 }
 
@@ -124,8 +122,8 @@ impl<'a> Field<'a> for NonZeroU16 {
         Self::new(low_half(value.number))
     }
 
-    fn into_value(self) -> Value<'a> {
-        number(self.get().into())
+    fn put_into(self, value: &mut Value<'a>) {
+        value.number = self.get().into();
     }
 }
 
@@ -134,8 +132,8 @@ impl<'a> Field<'a> for u32 {
         Some(value.number)
     }
 
-    fn into_value(self) -> Value<'a> {
-        number(self)
+    fn put_into(self, value: &mut Value<'a>) {
+        value.number = self;
     }
 }
 
@@ -144,8 +142,8 @@ impl<'a> Field<'a> for NonZeroU32 {
         Self::new(value.number)
     }
 
-    fn into_value(self) -> Value<'a> {
-        number(self.get())
+    fn put_into(self, value: &mut Value<'a>) {
+        value.number = self.get();
     }
 }
 
@@ -154,8 +152,8 @@ impl<'a> Field<'a> for &'a str {
         Some(value.text)
     }
 
-    fn into_value(self) -> Value<'a> {
-        Value { text: self, ..Value::default() }
+    fn put_into(self, value: &mut Value<'a>) {
+        value.text = self;
     }
 }
 
@@ -164,13 +162,9 @@ impl<'a> Field<'a> for &'a [u8] {
         Some(value.bytes)
     }
 
-    fn into_value(self) -> Value<'a> {
-        Value { bytes: self, ..Value::default() }
+    fn put_into(self, value: &mut Value<'a>) {
+        value.bytes = self;
     }
-}
-
-fn number<'a>(number: u32) -> Value<'a> {
-    Value { number, ..Value::default() }
 }
 
 const fn low_byte(number: u32) -> u8 {

@@ -1,5 +1,5 @@
-use super::{decode_packet_id, decode_result, encode_packet, encode_result};
-use crate::codec::{EncodeError, PacketType, Properties, PropertyContext, Reader, Writer};
+use super::{Body, encode_packet, encode_result};
+use crate::codec::{EncodeError, PacketType, Properties, PropertyContext, Writer};
 use crate::types::{CodeContext, PacketId, ProtocolVersion, ReasonCode, Role};
 
 /// PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7).
@@ -71,10 +71,8 @@ impl<'a> Ack<'a> {
         Self { kind, packet_id, reason_code, properties: Properties::EMPTY }
     }
 
-    pub(crate) fn decode(kind: AckKind, reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Self {
-        let packet_id = decode_packet_id(reader);
-        let (reason_code, properties) = decode_result(reader, version, kind.codes(from), kind.context());
-        Self { kind, packet_id, reason_code, properties }
+    pub(crate) const fn from_body(kind: AckKind, body: &Body<'a>) -> Self {
+        Self { kind, packet_id: body.packet_id, reason_code: body.reason_code, properties: body.properties }
     }
 
     /// Writes the packet as `from` sends it, in the shortest form that says it.

@@ -1,7 +1,5 @@
-use super::{decode_code, encode_packet};
-use crate::codec::{
-    DecodeError, EncodeError, PacketType, Properties, Property, PropertyContext, PropertyId, Reader, Writer,
-};
+use super::{Body, encode_packet};
+use crate::codec::{EncodeError, PacketType, Properties, Property, PropertyContext, PropertyId, Writer};
 use crate::types::{CodeContext, ProtocolVersion, ReasonCode, Role};
 
 /// AUTH: a step of enhanced authentication (section 3.15). v5.0 only.
@@ -15,20 +13,8 @@ pub struct Auth<'a> {
 }
 
 impl<'a> Auth<'a> {
-    pub(crate) fn decode(reader: &mut Reader<'a>, from: Role) -> Self {
-        // Code and properties may be left out for a bare success (section 3.15.2.1).
-        if reader.is_empty() {
-            if from == Role::Client {
-                reader.fail(DecodeError::ReasonCode(ReasonCode::SUCCESS.byte()));
-            }
-            return Self { reason_code: ReasonCode::SUCCESS, properties: Properties::EMPTY };
-        }
-        let reason_code = decode_code(reader, codes(from));
-        let properties = Properties::decode(reader, PropertyContext::Auth);
-        if !properties.has(PropertyId::AuthenticationMethod) {
-            reader.fail(DecodeError::AuthenticationMethod);
-        }
-        Self { reason_code, properties }
+    pub(crate) const fn from_body(body: &Body<'a>) -> Self {
+        Self { reason_code: body.reason_code, properties: body.properties }
     }
 
     /// The Authentication Method; a bare success has none.

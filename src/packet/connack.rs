@@ -1,5 +1,5 @@
-use super::{decode_code, decode_properties, encode_packet, encode_properties};
-use crate::codec::{DecodeError, EncodeError, PacketType, Properties, PropertyContext, Reader, Writer};
+use super::{Body, encode_packet, encode_properties};
+use crate::codec::{EncodeError, PacketType, Properties, PropertyContext, Writer};
 use crate::types::{CodeContext, ProtocolVersion, ReasonCode};
 
 /// CONNACK: the server's answer to CONNECT (section 3.2).
@@ -15,26 +15,8 @@ pub struct Connack<'a> {
 }
 
 impl<'a> Connack<'a> {
-    pub(crate) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Self {
-        let flags = reader.u8();
-        if flags > 1 {
-            reader.fail(DecodeError::ConnackFlags);
-        }
-        let reason_code = if version.is_v5() {
-            decode_code(reader, CodeContext::Connack)
-        } else {
-            let code = reader.u8();
-            ReasonCode::from_return_code(code).unwrap_or_else(|| {
-                reader.fail(DecodeError::ReasonCode(code));
-                ReasonCode::SUCCESS
-            })
-        };
-        let properties = decode_properties(reader, version, PropertyContext::Connack);
-        let session_present = flags == 1;
-        if session_present && reason_code != ReasonCode::SUCCESS {
-            reader.fail(DecodeError::SessionPresent);
-        }
-        Self { session_present, reason_code, properties }
+    pub(crate) const fn from_body(body: &Body<'a>) -> Self {
+        Self { session_present: body.session_present, reason_code: body.reason_code, properties: body.properties }
     }
 
     /// Writes the packet.

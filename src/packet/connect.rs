@@ -87,7 +87,11 @@ impl<'a> Connect<'a> {
     }
 
     /// As [`Connect::encode`], with more properties before its own.
-    pub(crate) fn encode_with(&self, more: &[Property<'_>], writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+    pub(crate) fn encode_with(
+        &self,
+        more: &[Option<Property<'_>>],
+        writer: &mut Writer<'_>,
+    ) -> Result<(), EncodeError> {
         if !self.version.is_v5() && self.password.is_some() && self.username.is_none() {
             return Err(EncodeError::PasswordWithoutUserName);
         }
@@ -101,7 +105,7 @@ impl<'a> Connect<'a> {
             writer.u16(self.keep_alive);
             if self.version.is_v5() {
                 writer.prefixed(&|writer| self.properties.encode_behind(more, writer, PropertyContext::Connect));
-            } else if !self.properties.is_empty() || !more.is_empty() {
+            } else if !self.properties.is_empty() {
                 writer.fail(EncodeError::NotInVersion);
             }
             writer.string(self.client_id);

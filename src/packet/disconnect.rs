@@ -1,5 +1,5 @@
-use super::{decode_result, encode_packet, encode_result};
-use crate::codec::{EncodeError, PacketType, Properties, PropertyContext, Reader, Writer};
+use super::{Body, encode_packet, encode_result};
+use crate::codec::{EncodeError, PacketType, Properties, PropertyContext, Writer};
 use crate::types::{CodeContext, ProtocolVersion, ReasonCode, Role};
 
 /// DISCONNECT: the last packet of a connection (section 3.14). In v3.1.1 only a client sends it, and it says nothing.
@@ -18,9 +18,8 @@ impl<'a> Disconnect<'a> {
         Self { reason_code, properties: Properties::EMPTY }
     }
 
-    pub(crate) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Self {
-        let (reason_code, properties) = decode_result(reader, version, codes(from), context(from));
-        Self { reason_code, properties }
+    pub(crate) const fn from_body(body: &Body<'a>) -> Self {
+        Self { reason_code: body.reason_code, properties: body.properties }
     }
 
     /// Writes the packet as `from` sends it, in the shortest form that says it.

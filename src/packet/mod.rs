@@ -24,6 +24,7 @@
 
 mod ack;
 mod auth;
+mod body;
 mod connack;
 mod connect;
 mod disconnect;
@@ -34,6 +35,7 @@ mod unsubscribe;
 
 pub use ack::{Ack, AckKind};
 pub use auth::Auth;
+pub(crate) use body::Body;
 pub use connack::Connack;
 pub use connect::{Connect, Will};
 pub use disconnect::Disconnect;
@@ -91,23 +93,29 @@ impl<'a> Packet<'a> {
         let mut reader = Reader::new(body);
         let packet = match header.packet_type {
             PacketType::Connect => Self::Connect(Connect::decode(header, &mut reader)),
-            PacketType::Connack => Self::Connack(Connack::decode(&mut reader, version)),
             PacketType::Publish => Self::Publish(Publish::decode(header.flags, &mut reader, version, from)),
-            PacketType::Puback => Self::Ack(Ack::decode(AckKind::Puback, &mut reader, version, from)),
-            PacketType::Pubrec => Self::Ack(Ack::decode(AckKind::Pubrec, &mut reader, version, from)),
-            PacketType::Pubrel => Self::Ack(Ack::decode(AckKind::Pubrel, &mut reader, version, from)),
-            PacketType::Pubcomp => Self::Ack(Ack::decode(AckKind::Pubcomp, &mut reader, version, from)),
             PacketType::Subscribe => Self::Subscribe(Subscribe::decode(&mut reader, version)),
-            PacketType::Suback => Self::Suback(Suback::decode(&mut reader, version)),
             PacketType::Unsubscribe => Self::Unsubscribe(Unsubscribe::decode(&mut reader, version)),
-            PacketType::Unsuback => Self::Unsuback(Unsuback::decode(&mut reader, version)),
             PacketType::Pingreq => Self::Pingreq,
             PacketType::Pingresp => Self::Pingresp,
-            PacketType::Disconnect => Self::Disconnect(Disconnect::decode(&mut reader, version, from)),
-            PacketType::Auth => Self::Auth(Auth::decode(&mut reader, from)),
+            other => Self::from_body(other, &Body::decode(other, &mut reader, version, from)),
         };
         reader.finish()?;
         Ok(packet)
+    }
+
+    const fn from_body(packet_type: PacketType, body: &Body<'a>) -> Self {
+        match packet_type {
+            PacketType::Puback => Self::Ack(Ack::from_body(AckKind::Puback, body)),
+            PacketType::Pubrec => Self::Ack(Ack::from_body(AckKind::Pubrec, body)),
+            PacketType::Pubrel => Self::Ack(Ack::from_body(AckKind::Pubrel, body)),
+            PacketType::Pubcomp => Self::Ack(Ack::from_body(AckKind::Pubcomp, body)),
+            PacketType::Suback => Self::Suback(Suback::from_body(body)),
+            PacketType::Unsuback => Self::Unsuback(Unsuback::from_body(body)),
+            PacketType::Disconnect => Self::Disconnect(Disconnect::from_body(body)),
+            PacketType::Auth => Self::Auth(Auth::from_body(body)),
+            _ => Self::Connack(Connack::from_body(body)),
+        }
     }
 
     /// Writes the packet as `from` sends it. A CONNECT is written in its own version.
@@ -181,20 +189,7 @@ fn decode_code(reader: &mut Reader<'_>, context: CodeContext) -> ReasonCode {
     })
 }
 
-/// The code and the properties at the end of a v5.0 packet, which may end before either (section 3.4.2.1).
-fn decode_result<'a>(
-    reader: &mut Reader<'a>,
-    version: ProtocolVersion,
-    code: CodeContext,
-    properties: PropertyContext,
-) -> (ReasonCode, Properties<'a>) {
-    let has = |reader: &Reader<'_>| version.is_v5() && !reader.is_empty();
-    let reason_code = if has(reader) { decode_code(reader, code) } else { ReasonCode::SUCCESS };
-    let properties = if has(reader) { Properties::decode(reader, properties) } else { Properties::EMPTY };
-    (reason_code, properties)
-}
-
-/// Writes what [`decode_result`] reads, in the shortest form that says it.
+/// Writes the code and the properties at the end of a v5.0 packet, in the shortest form that says them.
 fn encode_result(writer: &mut Writer<'_>, code: ReasonCode, properties: Properties<'_>, context: PropertyContext) {
     if !properties.is_empty() || code != ReasonCode::SUCCESS {
         writer.u8(code.byte());

@@ -80,7 +80,8 @@ impl<'a> Publish<'a> {
     }
 
     /// Decodes up to the payload.
-    fn decode_head(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Self {
+    #[inline(never)]
+    pub(crate) fn decode_head(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Self {
         let qos = QoS::from_bits(flags >> 1 & 3).unwrap_or_else(|| {
             reader.fail(DecodeError::QoS);
             QoS::AtMostOnce
@@ -181,16 +182,6 @@ impl<'a> PublishHead<'a> {
         if header.packet_type != PacketType::Publish {
             return Err(DecodeError::PacketType(header.packet_type.number()));
         }
-        Self::behind(header, input, version, from)
-    }
-
-    /// As [`PublishHead::decode`], where the fixed header of a PUBLISH was decoded before.
-    pub(crate) fn behind(
-        header: FixedHeader,
-        input: &'a [u8],
-        version: ProtocolVersion,
-        from: Role,
-    ) -> Result<Option<Self>, DecodeError> {
         let packet_len = header.packet_len();
         let available = input.get(..packet_len).unwrap_or(input);
         let mut reader = Reader::new(available);

@@ -1,5 +1,5 @@
-use super::{decode_packet_id, decode_properties, encode_packet, encode_properties};
-use crate::codec::{DecodeError, EncodeError, PacketType, Properties, PropertyContext, Reader, Writer};
+use super::{Body, encode_packet, encode_properties};
+use crate::codec::{EncodeError, PacketType, Properties, PropertyContext, Writer};
 use crate::types::{CodeContext, PacketId, ProtocolVersion, ReasonCode};
 
 /// SUBACK: a code for each filter of the SUBSCRIBE (section 3.9).
@@ -27,9 +27,8 @@ pub struct Unsuback<'a> {
 }
 
 impl<'a> Suback<'a> {
-    pub(crate) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Self {
-        let (packet_id, properties) = decode_head(reader, version, PropertyContext::Suback);
-        Self { packet_id, codes: decode_codes(reader, codes(version)), properties }
+    pub(crate) const fn from_body(body: &Body<'a>) -> Self {
+        Self { packet_id: body.packet_id, codes: body.codes, properties: body.properties }
     }
 
     /// The codes: a granted QoS or a failure for each filter.
@@ -52,10 +51,8 @@ impl<'a> Suback<'a> {
 }
 
 impl<'a> Unsuback<'a> {
-    pub(crate) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Self {
-        let (packet_id, properties) = decode_head(reader, version, PropertyContext::Unsuback);
-        let codes = if version.is_v5() { decode_codes(reader, CodeContext::Unsuback) } else { &[] };
-        Self { packet_id, codes, properties }
+    pub(crate) const fn from_body(body: &Body<'a>) -> Self {
+        Self { packet_id: body.packet_id, codes: body.codes, properties: body.properties }
     }
 
     /// The codes: a result for each filter.
@@ -93,27 +90,6 @@ impl Iterator for ReasonCodeIter<'_> {
     fn next(&mut self) -> Option<ReasonCode> {
         ReasonCode::from_byte(*self.0.next()?)
     }
-}
-
-fn decode_head<'a>(
-    reader: &mut Reader<'a>,
-    version: ProtocolVersion,
-    context: PropertyContext,
-) -> (PacketId, Properties<'a>) {
-    (decode_packet_id(reader), decode_properties(reader, version, context))
-}
-
-fn decode_codes<'a>(reader: &mut Reader<'a>, context: CodeContext) -> &'a [u8] {
-    let codes = reader.rest();
-    if codes.is_empty() {
-        reader.fail(DecodeError::EmptyList);
-    }
-    for code in codes {
-        if ReasonCode::decode(*code, context).is_none() {
-            reader.fail(DecodeError::ReasonCode(*code));
-        }
-    }
-    codes
 }
 
 fn check_codes(codes: &[u8], context: CodeContext) -> Result<(), EncodeError> {

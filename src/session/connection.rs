@@ -9,7 +9,7 @@ use super::machine::{Halt, Machine, Phase};
 use super::storage::{Queued, Store, Terms};
 use super::timers::Timers;
 use crate::codec::{EncodeError, PacketType, Properties, Property, PropertyId, Writer};
-use crate::packet::{Auth, Connack, Connect, Disconnect};
+use crate::packet::{Auth, Body, Connack, Connect, Disconnect};
 use crate::time::Instant;
 use crate::types::{ProtocolVersion, ReasonCode, Role};
 
@@ -36,15 +36,10 @@ impl Machine {
         let receive_maximum = self.receive_maximum(store, starts_anew);
         let topic_alias_maximum = self.config.topic_alias_maximum.min(store.topic_alias_capacity());
 
-        let mut own = heapless::Vec::<Property<'_>, 4>::new();
-        if version.is_v5() {
-            for property in self.announced(options.session_expiry_interval, receive_maximum, topic_alias_maximum) {
-                // There is a place for each.
-                let _ = property.map(|property| own.push(property));
-            }
-        } else if options.session_expiry_interval != 0 {
+        if !version.is_v5() && options.session_expiry_interval != 0 {
             return Err(EncodeError::NotInVersion.into());
         }
+        let own = self.announced(options.session_expiry_interval, receive_maximum, topic_alias_maximum);
         let connect = Connect {
             version,
             clean_start: options.clean_start,
@@ -99,13 +94,17 @@ impl Machine {
         }
     }
 
-    /// The properties by which CONNECT tells what this side can take; those with their default value are left out.
+    /// The properties by which CONNECT tells what this side can take; those with their default value are left out, and
+    /// v3.1.1 has none.
     fn announced(
         &self,
         session_expiry_interval: u32,
         receive_maximum: u16,
         topic_alias_maximum: u16,
     ) -> [Option<Property<'static>>; 4] {
+        if !self.version().is_v5() {
+            return [None; 4];
+        }
         let packet_size = match self.config.oversize {
             Oversize::Stream => None,
             Oversize::Refuse | Oversize::Skip => NonZeroU32::new(self.config.receive_limit),
@@ -122,7 +121,7 @@ impl Machine {
     pub(super) fn handle_connack<'i, V: Store>(
         &mut self,
         store: &mut V,
-        connack: Connack<'i>,
+        connack: &Body<'i>,
     ) -> Result<Option<Event<'i>>, Halt> {
         let Phase::Connecting { clean_start } = self.phase else {
             return Err(PeerError::UnexpectedPacket(PacketType::Connack).into());
@@ -133,7 +132,7 @@ impl Machine {
         }
         if connack.reason_code != ReasonCode::SUCCESS {
             self.phase = Phase::Ended; // [MQTT-4.13.2-1]
-            return Ok(Some(Event::Refused(connack)));
+            return Ok(Some(Event::Refused(Connack::from_body(connack))));
         }
         if connack.session_present && clean_start {
             return Err(PeerError::SessionPresent.into()); // [MQTT-3.2.2-4]
@@ -161,7 +160,7 @@ impl Machine {
         });
         self.is_established = true;
         self.phase = Phase::Connected;
-        Ok(Some(Event::Connected(connack)))
+        Ok(Some(Event::Connected(Connack::from_body(connack))))
     }
 
     pub(super) fn authenticate<V: Store>(&mut self, store: &mut V, auth: &Auth<'_>) -> Result<(), Misuse> {

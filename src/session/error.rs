@@ -91,6 +91,7 @@ pub enum Full {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
+#[repr(u32)]
 pub enum PeerError {
     /// Bytes that are no valid packet.
     #[error("invalid packet from the server: {0}")]
@@ -116,14 +117,9 @@ pub enum PeerError {
     /// A Reason String or User Property although CONNECT asked for none.
     #[error("a reason string or user property in {0:?} although none was requested [MQTT-3.1.2-29]")]
     UnrequestedProblemInformation(PacketType),
-    /// A packet longer than the Maximum Packet Size of CONNECT or than the receive buffer.
-    #[error("packet of {len} bytes, {limit} are allowed [MQTT-3.1.2-24]")]
-    PacketTooLarge {
-        /// Bytes of the packet.
-        len: u32,
-        /// The limit.
-        limit: u32,
-    },
+    /// A packet of so many bytes: more than the Maximum Packet Size of CONNECT, or than the receive buffer has.
+    #[error("a packet of {0} bytes is longer than the receive limit [MQTT-3.1.2-24]")]
+    PacketTooLarge(u32),
     /// A PUBLISH with the identifier of another message whose exchange is not complete.
     #[error("packet identifier {0} is in use by another message of the server [MQTT-2.2.1-4]")]
     PacketIdInUse(u16),
@@ -151,7 +147,7 @@ impl PeerError {
             Self::Decode(error) => error.reason_code(),
             Self::ReceiveMaximumExceeded | Self::InboundTableFull => ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
             Self::TopicAlias(_) => ReasonCode::TOPIC_ALIAS_INVALID,
-            Self::PacketTooLarge { .. } => ReasonCode::PACKET_TOO_LARGE,
+            Self::PacketTooLarge(_) => ReasonCode::PACKET_TOO_LARGE,
             Self::ConnackTimeout | Self::PingTimeout => ReasonCode::UNSPECIFIED_ERROR,
             _ => ReasonCode::PROTOCOL_ERROR,
         }

@@ -23,10 +23,6 @@ impl<'a> Progress<'a> {
         Self { consumed, event, stalled: None }
     }
 
-    pub(super) const fn stalled(stall: Stall) -> Self {
-        Self { consumed: 0, event: None, stalled: Some(stall) }
-    }
-
     /// Whether another call with the rest of the input may do something.
     pub const fn goes_on(&self) -> bool {
         self.consumed > 0 || self.event.is_some()
@@ -47,6 +43,7 @@ pub enum Stall {
 /// Something the application wants to know. It borrows the input, so the session stays free for new commands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
+#[repr(u32)]
 pub enum Event<'a> {
     /// The server has accepted the connection.
     Connected(Connack<'a>),

@@ -5,11 +5,11 @@ use core::num::NonZeroU16;
 
 use super::config::{Acknowledgement, Oversize};
 use super::error::{Misuse, PeerError};
-use super::event::{Event, Message, Receipt, Stall, Topic};
-use super::machine::{Halt, INCOMPLETE, Machine, Taken};
+use super::event::{Event, Message, Progress, Receipt, Stall, Topic};
+use super::machine::{Halt, Machine};
 use super::storage::{Answer, Received, Stage, Store};
-use crate::codec::FixedHeader;
-use crate::packet::{Ack, AckKind, Publish, PublishHead};
+use crate::codec::{DecodeError, FixedHeader, Reader};
+use crate::packet::{AckKind, Body, Publish};
 use crate::types::{PacketId, QoS, ReasonCode, Role};
 
 /// A message that is passing through in pieces.
@@ -38,66 +38,84 @@ impl Machine {
         &mut self,
         store: &mut V,
         header: FixedHeader,
-        input: &'i [u8],
+        body: &'i [u8],
         is_oversize: bool,
-    ) -> Result<Taken<'i>, Halt> {
-        let Some(head) = PublishHead::behind(header, input, self.version(), Role::Server)? else {
-            // Topic and properties alone may fill the buffer: then they can never be seen whole.
-            let buffer_is_full = u32::try_from(input.len()).is_ok_and(|len| len >= self.config.receive_limit);
-            return if buffer_is_full { Err(self.too_large(header).into()) } else { Ok(INCOMPLETE) };
-        };
-        let publish = &head.publish;
+        progress: &mut Progress<'i>,
+    ) -> Result<usize, Halt> {
+        let mut reader = Reader::new(body);
+        let publish = Publish::decode_head(header.flags, &mut reader, self.version(), Role::Server);
+        match reader.error() {
+            None => {}
+            Some(DecodeError::Truncated) if is_oversize => {
+                // Topic and properties alone may fill the buffer: then they can never be seen whole.
+                let available = u32::try_from(body.len()).unwrap_or(u32::MAX).saturating_add(header.header_len.into());
+                let buffer_is_full = available >= self.config.receive_limit;
+                return if buffer_is_full { Err(Self::too_large(header).into()) } else { Ok(0) };
+            }
+            Some(error) => return Err(error.into()),
+        }
+        let topic = self.resolve_topic(store, &publish)?;
+        let is_automatic = self.config.acknowledgement == Acknowledgement::Automatic;
+        let code = (is_automatic && !is_oversize).then_some(ReasonCode::SUCCESS);
+        let is_new = self.admit_publish(store, &publish, code)?;
+        let receipt = publish.delivery.packet_id().filter(|_| is_new).map(|packet_id| self.receipt(packet_id));
         let mut message = Message {
-            topic: self.resolve_topic(store, publish)?,
-            payload: &[],
+            topic,
+            payload: reader.rest(),
             qos: publish.delivery.qos(),
             retain: publish.retain,
             dup: publish.delivery.dup(),
             properties: publish.properties,
-            receipt: None,
+            receipt,
         };
-        let is_automatic = self.config.acknowledgement == Acknowledgement::Automatic;
-        let code = (is_automatic && !is_oversize).then_some(ReasonCode::SUCCESS);
-        let is_new = self.admit_publish(store, publish, code)?;
-        let receipt = publish.delivery.packet_id().filter(|_| is_new).map(|packet_id| self.receipt(packet_id));
         if !is_oversize {
-            let len = header.packet_len();
-            message.payload = input.get(head.head_len..len).unwrap_or_default();
-            message.receipt = receipt;
-            return Ok((len, is_new.then_some(Event::Message(message))));
+            progress.event = is_new.then_some(Event::Message(message));
+            return Ok(header.packet_len());
         }
-        let payload_len = u32::try_from(head.payload_len).unwrap_or(u32::MAX);
-        let (mode, event) = match self.config.oversize {
-            _ if !is_new => (Mode::Repeated, None),
-            Oversize::Stream => (Mode::Deliver, Some(Event::MessageStart { message, payload_len })),
-            Oversize::Skip | Oversize::Refuse => (Mode::Skip, Some(Event::MessageSkipped { message, payload_len })),
+        let head_len = usize::from(header.header_len) + (body.len() - message.payload.len());
+        let payload_len = u32::try_from(header.packet_len().saturating_sub(head_len)).unwrap_or(u32::MAX);
+        message.payload = &[];
+        message.receipt = None;
+        let mode = match self.config.oversize {
+            _ if !is_new => Mode::Repeated,
+            Oversize::Stream => Mode::Deliver,
+            Oversize::Skip | Oversize::Refuse => Mode::Skip,
+        };
+        progress.event = match mode {
+            Mode::Repeated => None,
+            Mode::Deliver => Some(Event::MessageStart { message, payload_len }),
+            Mode::Skip => Some(Event::MessageSkipped { message, payload_len }),
         };
         self.stream = Some(Stream { remaining: payload_len, mode, receipt });
         if payload_len == 0 && mode != Mode::Deliver {
             self.end_stream(store);
         }
-        Ok((head.head_len, event))
+        Ok(head_len)
     }
 
     /// Takes a piece of a message that has begun, or its end.
     #[inline(never)]
-    pub(super) fn continue_stream<'i, V: Store>(&mut self, store: &mut V, input: &'i [u8]) -> Taken<'i> {
-        let Some(stream) = &mut self.stream else { return INCOMPLETE };
-        let (mode, receipt) = (stream.mode, stream.receipt);
+    pub(super) fn continue_stream<'i, V: Store>(
+        &mut self,
+        store: &mut V,
+        input: &'i [u8],
+        progress: &mut Progress<'i>,
+    ) -> usize {
+        let Some(stream) = &mut self.stream else { return 0 };
         if stream.remaining == 0 {
+            progress.event = Some(Event::MessageEnd(stream.receipt));
             self.end_stream(store);
-            return (0, Some(Event::MessageEnd(receipt)));
+            return 0;
         }
         let len = usize::try_from(stream.remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
         let chunk = input.get(..len).unwrap_or(input);
         stream.remaining -= u32::try_from(len).unwrap_or(stream.remaining);
-        if mode == Mode::Deliver {
-            return (len, (len > 0).then_some(Event::Chunk(chunk)));
-        }
-        if stream.remaining == 0 {
+        if stream.mode == Mode::Deliver {
+            progress.event = (len > 0).then_some(Event::Chunk(chunk));
+        } else if stream.remaining == 0 {
             self.end_stream(store);
         }
-        (len, None)
+        len
     }
 
     fn end_stream<V: Store>(&mut self, store: &mut V) {
@@ -127,7 +145,7 @@ impl Machine {
     pub(super) fn handle_pubrel<'i, V: Store>(
         &mut self,
         store: &mut V,
-        ack: Ack<'i>,
+        ack: &Body<'i>,
     ) -> Result<Option<Event<'i>>, Halt> {
         let known = store.received(ack.packet_id).is_some_and(|received| received.is_accepted());
         answer(store, AckKind::Pubcomp, ack.packet_id, known)?;

@@ -10,7 +10,7 @@ use super::outbound::Refusal;
 use super::storage::{Loaded, Stage, Store};
 use super::timers::Timers;
 use crate::codec::{DecodeError, FixedHeader, PacketType, Properties, PropertyId, Reader, Writer};
-use crate::packet::{Ack, AckKind, Auth, Connack, Disconnect, PINGREQ, Suback, Unsuback, check_sender};
+use crate::packet::{Ack, AckKind, Auth, Body, Disconnect, PINGREQ, check_sender};
 use crate::time::Instant;
 use crate::types::{PacketId, ProtocolVersion, ReasonCode, Role};
 
@@ -66,6 +66,7 @@ pub(super) enum Phase {
 }
 
 /// Why a packet of the server was not taken.
+#[repr(u32)]
 pub(super) enum Halt {
     Fault(PeerError),
     Stalled(Stall),
@@ -82,12 +83,6 @@ impl From<DecodeError> for Halt {
         Self::Fault(error.into())
     }
 }
-
-/// How many bytes of the input are done with, and what they mean to the application.
-pub(super) type Taken<'i> = (usize, Option<Event<'i>>);
-
-/// The packet is not whole.
-pub(super) const INCOMPLETE: Taken<'static> = (0, None);
 
 impl Machine {
     pub(super) const fn new(config: Config) -> Self {
@@ -156,49 +151,57 @@ impl Machine {
             // Nothing the server says matters any more.
             Phase::Idle | Phase::Closing { .. } | Phase::Ended => return Ok(Progress::consumed(input.len(), None)),
         }
+        let mut progress = Progress::consumed(0, None);
         let taken = match self.stream {
-            Some(_) => Ok(self.continue_stream(store, input)),
-            None => self.take_packet(store, input),
+            Some(_) => Ok(self.continue_stream(store, input, &mut progress)),
+            None => self.take_packet(store, input, &mut progress),
         };
         match taken {
-            Ok((consumed, event)) => {
+            Ok(consumed) => {
+                progress.consumed = consumed;
                 self.timers.has_received(now, input.len(), consumed);
-                Ok(Progress::consumed(consumed, event))
             }
             // A stalled packet comes again and again, which says nothing of the peer.
-            Err(Halt::Stalled(stall)) => Ok(Progress::stalled(stall)),
+            Err(Halt::Stalled(stall)) => progress.stalled = Some(stall),
             Err(Halt::Fault(error)) => {
                 self.fail(error);
-                Err(error)
+                return Err(error);
             }
         }
+        Ok(progress)
     }
 
-    /// Takes the packet at the start of the input.
+    /// Takes the packet at the start of the input; says how many bytes are done with.
     #[inline(never)]
-    fn take_packet<'i, V: Store>(&mut self, store: &mut V, input: &'i [u8]) -> Result<Taken<'i>, Halt> {
-        let Some(header) = FixedHeader::decode(input, self.version())? else { return Ok(INCOMPLETE) };
+    fn take_packet<'i, V: Store>(
+        &mut self,
+        store: &mut V,
+        input: &'i [u8],
+        progress: &mut Progress<'i>,
+    ) -> Result<usize, Halt> {
+        let Some(header) = FixedHeader::decode(input, self.version())? else { return Ok(0) };
         self.check_expected(header.packet_type)?;
         check_sender(header.packet_type, self.version(), Role::Server)?;
         let len = header.packet_len();
         let limit = self.config.receive_limit;
         let is_oversize = limit > 0 && len > usize::try_from(limit).unwrap_or(usize::MAX);
         if is_oversize && (header.packet_type != PacketType::Publish || self.config.oversize == Oversize::Refuse) {
-            return Err(self.too_large(header).into());
+            return Err(Self::too_large(header).into());
         }
         if !is_oversize && input.len() < len {
-            return Ok(INCOMPLETE);
+            return Ok(0);
         }
+        let body = input.get(usize::from(header.header_len)..len.min(input.len())).unwrap_or_default();
         if header.packet_type == PacketType::Publish {
-            return self.take_publish(store, header, input, is_oversize);
+            return self.take_publish(store, header, body, is_oversize, progress);
         }
-        let body = input.get(usize::from(header.header_len)..len).unwrap_or_default();
-        Ok((len, self.route(store, header.packet_type, body)?))
+        self.route(store, header.packet_type, body, progress)?;
+        Ok(len)
     }
 
-    pub(super) const fn too_large(&self, header: FixedHeader) -> PeerError {
+    pub(super) const fn too_large(header: FixedHeader) -> PeerError {
         let len = header.remaining_length.saturating_add(header.header_len as u32);
-        PeerError::PacketTooLarge { len, limit: self.config.receive_limit }
+        PeerError::PacketTooLarge(len)
     }
 
     /// Before CONNACK only CONNACK and AUTH may come, afterwards no CONNACK `[MQTT-3.2.0-1]` `[MQTT-3.2.0-2]`.
@@ -221,65 +224,40 @@ impl Machine {
         store: &mut V,
         packet_type: PacketType,
         body: &'i [u8],
-    ) -> Result<Option<Event<'i>>, Halt> {
-        let version = self.version();
+        progress: &mut Progress<'i>,
+    ) -> Result<(), Halt> {
         let mut reader = Reader::new(body);
-        let kind = match packet_type {
-            PacketType::Puback => AckKind::Puback,
-            PacketType::Pubrec => AckKind::Pubrec,
-            PacketType::Pubrel => AckKind::Pubrel,
-            PacketType::Pubcomp => AckKind::Pubcomp,
-            PacketType::Connack => {
-                let connack = Connack::decode(&mut reader, version);
-                reader.finish()?;
-                return self.handle_connack(store, connack);
-            }
-            PacketType::Suback => {
-                let suback = Suback::decode(&mut reader, version);
-                reader.finish()?;
-                self.check_problem_information(packet_type, &suback.properties)?;
-                return self.handle_suback(store, suback);
-            }
-            PacketType::Unsuback => {
-                let unsuback = Unsuback::decode(&mut reader, version);
-                reader.finish()?;
-                self.check_problem_information(packet_type, &unsuback.properties)?;
-                return self.handle_unsuback(store, unsuback);
-            }
-            PacketType::Disconnect => {
-                let disconnect = Disconnect::decode(&mut reader, version, Role::Server);
-                reader.finish()?;
-                self.phase = Phase::Ended;
-                return Ok(Some(Event::Disconnected(disconnect)));
-            }
-            PacketType::Auth => {
-                let auth = Auth::decode(&mut reader, Role::Server);
-                reader.finish()?;
-                self.check_problem_information(packet_type, &auth.properties)?;
-                return Ok(Some(Event::Auth(auth)));
-            }
-            // Only PINGRESP is left of what a server sends.
-            _ => {
-                reader.finish()?;
-                self.timers.has_ponged();
-                return Ok(Some(Event::PingResponse));
-            }
-        };
-        let ack = Ack::decode(kind, &mut reader, version, Role::Server);
-        reader.finish()?;
-        self.check_problem_information(packet_type, &ack.properties)?;
-        match kind {
-            AckKind::Puback => self.handle_puback(store, ack),
-            AckKind::Pubrec => self.handle_pubrec(store, ack),
-            AckKind::Pubrel => self.handle_pubrel(store, ack),
-            AckKind::Pubcomp => self.handle_pubcomp(store, ack),
+        if packet_type == PacketType::Pingresp {
+            reader.finish()?;
+            self.timers.has_ponged();
+            progress.event = Some(Event::PingResponse);
+            return Ok(());
         }
+        let body = &Body::decode(packet_type, &mut reader, self.version(), Role::Server);
+        reader.finish()?;
+        self.check_problem_information(packet_type, &body.properties)?;
+        progress.event = match packet_type {
+            PacketType::Puback => self.handle_puback(store, body)?,
+            PacketType::Pubrec => self.handle_pubrec(store, body)?,
+            PacketType::Pubrel => self.handle_pubrel(store, body)?,
+            PacketType::Pubcomp => self.handle_pubcomp(store, body)?,
+            PacketType::Suback => self.handle_suback(store, body)?,
+            PacketType::Unsuback => self.handle_unsuback(store, body)?,
+            PacketType::Auth => Some(Event::Auth(Auth::from_body(body))),
+            PacketType::Disconnect => {
+                self.phase = Phase::Ended;
+                Some(Event::Disconnected(Disconnect::from_body(body)))
+            }
+            _ => self.handle_connack(store, body)?,
+        };
+        Ok(())
     }
 
     /// Without Request Problem Information only PUBLISH, CONNACK and DISCONNECT may explain themselves `[MQTT-3.1.2-29]`.
     fn check_problem_information(&self, packet_type: PacketType, properties: &Properties<'_>) -> Result<(), PeerError> {
         let explains = || properties.has(PropertyId::ReasonString) || properties.has(PropertyId::UserProperty);
-        if self.wants_problem_information || !explains() {
+        let may_explain = matches!(packet_type, PacketType::Connack | PacketType::Disconnect);
+        if self.wants_problem_information || may_explain || !explains() {
             return Ok(());
         }
         Err(PeerError::UnrequestedProblemInformation(packet_type))

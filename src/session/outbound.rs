@@ -9,7 +9,7 @@ use super::inbound::answer;
 use super::machine::{Halt, Machine, Phase};
 use super::storage::{Held, Queued, Store};
 use crate::codec::{PacketType, PropertyId};
-use crate::packet::{Ack, AckKind, Delivery, Publish};
+use crate::packet::{AckKind, Body, Delivery, Publish};
 use crate::time::Instant;
 use crate::types::{PacketId, ProtocolVersion, QoS, Role};
 
@@ -112,7 +112,7 @@ impl Machine {
     pub(super) fn handle_puback<'i, V: Store>(
         &mut self,
         store: &mut V,
-        ack: Ack<'i>,
+        ack: &Body<'i>,
     ) -> Result<Option<Event<'i>>, Halt> {
         match store.held(ack.packet_id) {
             Some((QoS::AtLeastOnce, true)) => Ok(self.complete(store, ack, QoS::AtLeastOnce)),
@@ -125,7 +125,7 @@ impl Machine {
     pub(super) fn handle_pubrec<'i, V: Store>(
         &mut self,
         store: &mut V,
-        ack: Ack<'i>,
+        ack: &Body<'i>,
     ) -> Result<Option<Event<'i>>, Halt> {
         let failed = ack.reason_code.is_error();
         let has_release = store.has_release(ack.packet_id);
@@ -150,7 +150,7 @@ impl Machine {
     pub(super) fn handle_pubcomp<'i, V: Store>(
         &mut self,
         store: &mut V,
-        ack: Ack<'i>,
+        ack: &Body<'i>,
     ) -> Result<Option<Event<'i>>, Halt> {
         if store.has_release(ack.packet_id) {
             return Ok(self.complete(store, ack, QoS::ExactlyOnce));
@@ -163,7 +163,7 @@ impl Machine {
 
     /// The exchange ends here, which frees its place in the server's window `[MQTT-4.9.0-2]`.
     #[inline(never)]
-    fn complete<'i, V: Store>(&mut self, store: &mut V, ack: Ack<'i>, qos: QoS) -> Option<Event<'i>> {
+    fn complete<'i, V: Store>(&mut self, store: &mut V, ack: &Body<'i>, qos: QoS) -> Option<Event<'i>> {
         store.unhold(ack.packet_id);
         store.remove_release(ack.packet_id);
         self.in_flight = self.in_flight.saturating_sub(1);

@@ -6,7 +6,7 @@ use super::event::Event;
 use super::machine::{Halt, Machine};
 use super::storage::{Queued, Request, RequestKind, Store};
 use crate::codec::{EncodeError, Properties, Property, PropertyId};
-use crate::packet::{Suback, Subscription, Unsuback, encode_subscribe, encode_unsubscribe};
+use crate::packet::{Body, Suback, Subscription, Unsuback, encode_subscribe, encode_unsubscribe};
 use crate::types::{PacketId, TopicFilter};
 
 impl Machine {
@@ -87,10 +87,12 @@ impl Machine {
     pub(super) fn handle_suback<'i, V: Store>(
         &mut self,
         store: &mut V,
-        suback: Suback<'i>,
+        suback: &Body<'i>,
     ) -> Result<Option<Event<'i>>, Halt> {
         match store.take_request(RequestKind::Subscribe, suback.packet_id) {
-            Some(request) if usize::from(request.filters) == suback.codes.len() => Ok(Some(Event::Subscribed(suback))),
+            Some(request) if usize::from(request.filters) == suback.codes.len() => {
+                Ok(Some(Event::Subscribed(Suback::from_body(suback))))
+            }
             Some(_) => Err(PeerError::ReasonCodeCount.into()), // [MQTT-3.8.4-6]
             None => Ok(None),
         }
@@ -100,13 +102,13 @@ impl Machine {
     pub(super) fn handle_unsuback<'i, V: Store>(
         &mut self,
         store: &mut V,
-        unsuback: Unsuback<'i>,
+        unsuback: &Body<'i>,
     ) -> Result<Option<Event<'i>>, Halt> {
         match store.take_request(RequestKind::Unsubscribe, unsuback.packet_id) {
             Some(request) if self.version().is_v5() && usize::from(request.filters) != unsuback.codes.len() => {
                 Err(PeerError::ReasonCodeCount.into()) // [MQTT-3.11.3-1]
             }
-            Some(_) => Ok(Some(Event::Unsubscribed(unsuback))),
+            Some(_) => Ok(Some(Event::Unsubscribed(Unsuback::from_body(unsuback)))),
             None => Ok(None),
         }
     }

@@ -113,7 +113,7 @@ impl<'a> TopicFilter<'a> {
 
     /// Whether this is a shared subscription (v5.0 section 4.8.2).
     pub fn is_shared(self) -> bool {
-        self.0.as_bytes().starts_with(SHARE)
+        self.0.bytes().take(SHARE.len()).eq(SHARE.iter().copied())
     }
 
     /// Whether a level is a wildcard.

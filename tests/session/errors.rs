@@ -89,7 +89,7 @@ fn a_packet_above_the_announced_size_ends_the_connection_by_its_header_alone() {
         let long = encode(&incoming(AtMostOnce, 0, &(exact + "x")), rig.config.version);
         assert_eq!(long.len(), 21);
         assert_eq!(rig.take(&long[..1]), Ok(vec![]));
-        assert_eq!(rig.take(&long[..2]), Err(PeerError::PacketTooLarge { len: 21, limit: 20 }));
+        assert_eq!(rig.take(&long[..2]), Err(PeerError::PacketTooLarge(21)));
         rig.ends_with(0x95);
     });
 }

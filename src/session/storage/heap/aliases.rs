@@ -87,7 +87,7 @@ impl Outbound {
             QoS::AtMostOnce => &[][..],
             _ => frame.get(parts.behind_topic..parts.behind_topic + 2)?,
         };
-        let own = [Property::TopicAlias(alias)];
+        let own = [Some(Property::TopicAlias(alias))];
         let properties = Properties::from_checked_block(parts.properties);
         let mut writer = Writer::appending(buffer);
         writer.u8(*frame.first()?);
