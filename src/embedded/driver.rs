@@ -1,7 +1,7 @@
 use super::error::Error;
 use super::place::Place;
 use crate::macros::event;
-use crate::session::{Event, PeerError, Session, Stall, Storage};
+use crate::session::{Event, PeerError, Progress, Session, Stall, Storage};
 use crate::time::Instant;
 
 /// What both drivers have in common: a session and its receive buffer, without a transport.
@@ -72,13 +72,11 @@ impl<'b, S: Storage> Driver<'b, S> {
                 return Turn::End;
             }
             let input = self.buffer.get(self.start..self.end).unwrap_or(&[]);
-            let progress = match self.session.handle_input(now, input) {
-                Ok(progress) => progress,
-                Err(error) => {
-                    self.fault = Some(error);
-                    continue;
-                }
-            };
+            let mut progress = Progress::nothing();
+            if let Err(error) = self.session.take_input(now, input, &mut progress) {
+                self.fault = Some(error);
+                continue;
+            }
             self.start += progress.consumed;
             // A server that is not read cannot be blamed for its silence.
             self.session.set_reading_paused(now, progress.stalled == Some(Stall::AcknowledgeFirst));

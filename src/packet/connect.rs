@@ -83,13 +83,14 @@ impl<'a> Connect<'a> {
     /// # Errors
     /// [`EncodeError`] for what its version does not allow.
     pub fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        self.encode_with(&[], writer)
+        self.encode_with(&[], self.will.as_ref(), writer)
     }
 
-    /// As [`Connect::encode`], with more properties before its own.
+    /// As [`Connect::encode`], with more properties before its own, and a will from elsewhere.
     pub(crate) fn encode_with(
         &self,
         more: &[Option<Property<'_>>],
+        will: Option<&Will<'_>>,
         writer: &mut Writer<'_>,
     ) -> Result<(), EncodeError> {
         if !self.version.is_v5() && self.password.is_some() && self.username.is_none() {
@@ -101,7 +102,7 @@ impl<'a> Connect<'a> {
         encode_packet(writer, PacketType::Connect, &|writer| {
             writer.string(PROTOCOL_NAME);
             writer.u8(self.version.level());
-            writer.u8(self.flags());
+            writer.u8(self.flags(will));
             writer.u16(self.keep_alive);
             if self.version.is_v5() {
                 writer.prefixed(&|writer| self.properties.encode_behind(more, writer, PropertyContext::Connect));
@@ -109,7 +110,7 @@ impl<'a> Connect<'a> {
                 writer.fail(EncodeError::NotInVersion);
             }
             writer.string(self.client_id);
-            if let Some(will) = &self.will {
+            if let Some(will) = will {
                 will.write(writer, self.version);
             }
             if let Some(username) = self.username {
@@ -121,12 +122,12 @@ impl<'a> Connect<'a> {
         })
     }
 
-    fn flags(&self) -> u8 {
+    fn flags(&self, will: Option<&Will<'_>>) -> u8 {
         let mut flags = 0;
         if self.clean_start {
             flags |= CLEAN_START;
         }
-        if let Some(will) = &self.will {
+        if let Some(will) = will {
             flags |= WILL | will.qos.bits() << 3;
             if will.retain {
                 flags |= WILL_RETAIN;

@@ -47,10 +47,10 @@ impl Machine {
             client_id: options.client_id,
             username: options.username,
             password: options.password,
-            will: options.will,
+            will: None,
             properties: Properties::new(options.properties),
         };
-        let len = encode(store, |writer| connect.encode_with(&own, writer))?;
+        let len = encode(store, |writer| connect.encode_with(&own, options.will.as_ref(), writer))?;
         store.queue(Queued::Connect, len)?;
 
         self.receive_maximum = receive_maximum;
@@ -203,7 +203,7 @@ impl Machine {
 
     #[inline(never)]
     pub(super) fn handle_closed<V: Store>(&mut self, store: &mut V) {
-        if let Some(packet_id) = self.stream.take().and_then(|stream| stream.receipt).map(|receipt| receipt.packet_id) {
+        if let Some(packet_id) = self.stream.take().and_then(|stream| stream.packet_id) {
             // Half a message was handed over: the server sends it again, and then it is a new one.
             store.remove_received(packet_id);
         }

@@ -19,8 +19,10 @@ pub struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    pub(super) const fn consumed(consumed: usize, event: Option<Event<'a>>) -> Self {
-        Self { consumed, event, stalled: None }
+    /// A function, not a constant, which would be copied from flash.
+    #[inline(always)]
+    pub(crate) fn nothing() -> Self {
+        Self { consumed: 0, event: None, stalled: None }
     }
 
     /// Whether another call with the rest of the input may do something.

@@ -20,7 +20,7 @@ pub(super) struct Stream {
     /// Whether the application hears of it.
     mode: Mode,
     /// What is to be acknowledged at its end.
-    pub(super) receipt: Option<Receipt>,
+    pub(super) packet_id: Option<PacketId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Machine {
         let is_automatic = self.config.acknowledgement == Acknowledgement::Automatic;
         let code = (is_automatic && !is_oversize).then_some(ReasonCode::SUCCESS);
         let is_new = self.admit_publish(store, &publish, code)?;
-        let receipt = publish.delivery.packet_id().filter(|_| is_new).map(|packet_id| self.receipt(packet_id));
+        let packet_id = publish.delivery.packet_id().filter(|_| is_new);
         let mut message = Message {
             topic,
             payload: reader.rest(),
@@ -66,7 +66,7 @@ impl Machine {
             retain: publish.retain,
             dup: publish.delivery.dup(),
             properties: publish.properties,
-            receipt,
+            receipt: self.last_receipt(packet_id),
         };
         if !is_oversize {
             progress.event = is_new.then_some(Event::Message(message));
@@ -86,7 +86,7 @@ impl Machine {
             Mode::Deliver => Some(Event::MessageStart { message, payload_len }),
             Mode::Skip => Some(Event::MessageSkipped { message, payload_len }),
         };
-        self.stream = Some(Stream { remaining: payload_len, mode, receipt });
+        self.stream = Some(Stream { remaining: payload_len, mode, packet_id });
         if payload_len == 0 && mode != Mode::Deliver {
             self.end_stream(store);
         }
@@ -103,7 +103,8 @@ impl Machine {
     ) -> usize {
         let Some(stream) = &mut self.stream else { return 0 };
         if stream.remaining == 0 {
-            progress.event = Some(Event::MessageEnd(stream.receipt));
+            let packet_id = stream.packet_id;
+            progress.event = Some(Event::MessageEnd(self.last_receipt(packet_id)));
             self.end_stream(store);
             return 0;
         }
@@ -121,8 +122,8 @@ impl Machine {
     fn end_stream<V: Store>(&mut self, store: &mut V) {
         let Some(stream) = self.stream.take() else { return };
         let automatic = self.config.acknowledgement == Acknowledgement::Automatic || stream.mode == Mode::Skip;
-        if let Some(receipt) = stream.receipt.filter(|_| automatic) {
-            store.acknowledge(receipt.packet_id, receipt.serial, ReasonCode::SUCCESS);
+        if let Some(packet_id) = stream.packet_id.filter(|_| automatic) {
+            store.acknowledge(packet_id, self.last_serial, ReasonCode::SUCCESS);
         }
     }
 
@@ -198,8 +199,9 @@ impl Machine {
         Ok(true)
     }
 
-    const fn receipt(&self, packet_id: PacketId) -> Receipt {
-        Receipt { packet_id, serial: self.last_serial }
+    /// The receipt of the message that was noted last.
+    fn last_receipt(&self, packet_id: Option<PacketId>) -> Option<Receipt> {
+        packet_id.map(|packet_id| Receipt { packet_id, serial: self.last_serial })
     }
 
     /// The topic of a PUBLISH, by its alias where it has none in it (section 3.3.2.3.4).

@@ -6,7 +6,7 @@ use super::config::{Config, Oversize, ServerLimits};
 use super::error::{Misuse, PeerError};
 use super::event::{DropReason, Dropped, Event, Progress, Stall};
 use super::inbound::Stream;
-use super::outbound::Refusal;
+use super::outbound::{Refusal, RefusalKind};
 use super::storage::{Loaded, Stage, Store};
 use super::timers::Timers;
 use crate::codec::{DecodeError, FixedHeader, PacketType, Properties, PropertyId, Reader, Writer};
@@ -47,7 +47,15 @@ pub(super) struct Machine {
     /// The session of what was sent before is gone; what is left of it has to be collected.
     pub(super) session_lost: bool,
     /// A message that was refused when its turn came, and has to be collected.
-    pub(super) refused: Option<(PacketId, Refusal)>,
+    pub(super) refused: Option<Refused>,
+}
+
+/// A held message that ended when its turn came.
+#[derive(Debug)]
+pub(super) struct Refused {
+    packet_id: PacketId,
+    kind: RefusalKind,
+    len: u32,
 }
 
 /// Where the connection stands.
@@ -145,16 +153,19 @@ impl Machine {
         store: &mut V,
         now: Instant,
         input: &'i [u8],
-    ) -> Result<Progress<'i>, PeerError> {
+        progress: &mut Progress<'i>,
+    ) -> Result<(), PeerError> {
         match self.phase {
             Phase::Connecting { .. } | Phase::Connected => {}
             // Nothing the server says matters any more.
-            Phase::Idle | Phase::Closing { .. } | Phase::Ended => return Ok(Progress::consumed(input.len(), None)),
+            Phase::Idle | Phase::Closing { .. } | Phase::Ended => {
+                progress.consumed = input.len();
+                return Ok(());
+            }
         }
-        let mut progress = Progress::consumed(0, None);
         let taken = match self.stream {
-            Some(_) => Ok(self.continue_stream(store, input, &mut progress)),
-            None => self.take_packet(store, input, &mut progress),
+            Some(_) => Ok(self.continue_stream(store, input, progress)),
+            None => self.take_packet(store, input, progress),
         };
         match taken {
             Ok(consumed) => {
@@ -168,7 +179,7 @@ impl Machine {
                 return Err(error);
             }
         }
-        Ok(progress)
+        Ok(())
     }
 
     /// Takes the packet at the start of the input; says how many bytes are done with.
@@ -357,7 +368,7 @@ impl Machine {
     #[inline(never)]
     fn load_queued<V: Store>(&mut self, store: &mut V, now: Instant, publishes: bool) -> bool {
         let (limits, version) = (&self.limits, self.config.version);
-        let mut refusal = Refusal::Expired;
+        let mut refusal = Refusal::EXPIRED;
         let loaded = store.load_next(publishes, |frame, held| {
             super::outbound::admit(limits, version, now, frame, held).map_err(|why| refusal = why).is_ok()
         });
@@ -366,7 +377,9 @@ impl Machine {
             Loaded::Queued => {}
             Loaded::Farewell => self.phase = Phase::Closing { orderly: false, farewell: None },
             Loaded::Publish => self.in_flight = self.in_flight.saturating_add(1),
-            Loaded::Refused(packet_id) => self.refused = Some((packet_id, refusal)),
+            Loaded::Refused(packet_id) => {
+                self.refused = Some(Refused { packet_id, kind: refusal.kind, len: refusal.len });
+            }
         }
         true
     }
@@ -381,7 +394,8 @@ impl Machine {
     }
 
     pub(super) fn poll_dropped<V: Store>(&mut self, store: &mut V) -> Option<Dropped<V::Frame>> {
-        if let Some((packet_id, refusal)) = self.refused.take() {
+        if let Some(Refused { packet_id, kind, len }) = self.refused.take() {
+            let refusal = Refusal { kind, len };
             return Some(Dropped { packet_id, reason: refusal.reason(&self.limits), frame: None });
         }
         if !self.session_lost {

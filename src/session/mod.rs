@@ -224,7 +224,19 @@ impl<S: Storage> Session<S> {
     /// # Errors
     /// [`PeerError`]: the connection ends.
     pub fn handle_input<'i>(&mut self, now: Instant, input: &'i [u8]) -> Result<Progress<'i>, PeerError> {
-        self.machine.handle_input(&mut self.storage.store(), now, input)
+        let mut progress = Progress::nothing();
+        self.take_input(now, input, &mut progress)?;
+        Ok(progress)
+    }
+
+    /// As [`Session::handle_input`], but fills in what was nothing: on a microcontroller each copy of it costs.
+    pub(crate) fn take_input<'i>(
+        &mut self,
+        now: Instant,
+        input: &'i [u8],
+        progress: &mut Progress<'i>,
+    ) -> Result<(), PeerError> {
+        self.machine.handle_input(&mut self.storage.store(), now, input, progress)
     }
 
     /// Does what is due: a PINGREQ, or the end of a silent connection.

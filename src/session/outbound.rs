@@ -15,12 +15,18 @@ use crate::types::{PacketId, ProtocolVersion, QoS, Role};
 
 /// Why a held message ends when its turn comes.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Refusal {
+pub(super) struct Refusal {
+    pub(super) kind: RefusalKind,
+    /// Bytes of its packet.
+    pub(super) len: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RefusalKind {
     Expired,
     QoS,
     Retain,
-    /// The server takes no packet of so many bytes.
-    PacketTooLarge(u32),
+    PacketTooLarge,
 }
 
 impl Machine {
@@ -197,7 +203,7 @@ pub(super) fn admit(
     {
         // A message that was sent before is sent again whatever its age [MQTT-4.3.3-7].
         if waited >= expiry.seconds && !held.begun {
-            return Err(Refusal::Expired);
+            return Err(Refusal::EXPIRED);
         }
         expiry.set(bytes, expiry.seconds.saturating_sub(waited));
         held.since = held.since.after_millis(waited * 1000);
@@ -207,27 +213,29 @@ pub(super) fn admit(
 
 fn check_limits(limits: &ServerLimits, flags: Flags, len: usize) -> Result<(), Refusal> {
     if flags.qos > limits.maximum_qos {
-        return Err(Refusal::QoS);
+        return Err(Refusal { kind: RefusalKind::QoS, len: 0 });
     }
     if flags.retain && !limits.retain_available {
-        return Err(Refusal::Retain);
+        return Err(Refusal { kind: RefusalKind::Retain, len: 0 });
     }
-    limits.packet_size(len).map_err(Refusal::PacketTooLarge)
+    limits.packet_size(len).map_err(|len| Refusal { kind: RefusalKind::PacketTooLarge, len })
 }
 
 impl Refusal {
+    pub(super) const EXPIRED: Self = Self { kind: RefusalKind::Expired, len: 0 };
+
     pub(super) const fn reason(self, limits: &ServerLimits) -> DropReason {
-        match self {
-            Self::Expired => DropReason::Expired,
-            other => DropReason::Refused(other.misuse(limits)),
+        match self.kind {
+            RefusalKind::Expired => DropReason::Expired,
+            _ => DropReason::Refused(self.misuse(limits)),
         }
     }
 
     const fn misuse(self, limits: &ServerLimits) -> Misuse {
-        match self {
-            Self::QoS => Misuse::QoSNotSupported(limits.maximum_qos),
-            Self::PacketTooLarge(len) => Misuse::PacketTooLarge { len, limit: limits.maximum_packet_size },
-            Self::Retain | Self::Expired => Misuse::RetainNotSupported,
+        match self.kind {
+            RefusalKind::QoS => Misuse::QoSNotSupported(limits.maximum_qos),
+            RefusalKind::PacketTooLarge => Misuse::PacketTooLarge { len: self.len, limit: limits.maximum_packet_size },
+            RefusalKind::Retain | RefusalKind::Expired => Misuse::RetainNotSupported,
         }
     }
 }

@@ -14,8 +14,8 @@ pub(super) struct Timers {
     ahead: usize,
     /// In seconds; 0 while the mechanism is off.
     keep_alive: u16,
-    /// Bytes that have come and are not done with: the beginning of a packet.
-    partial: usize,
+    /// Bytes that have come and are not done with, the beginning of a packet: the lower half of their number.
+    partial: u16,
     ping: Ping,
     /// While an answer is awaited, the next PINGREQ that keeps the connection alive.
     another: Another,
@@ -70,12 +70,14 @@ impl Timers {
     }
 
     /// So many bytes of input were there, and so many of them are done with. The beginning of a packet comes again and
-    /// again; of the peer it says something only when it has grown.
+    /// again; of the peer it says something only when it has changed.
     pub(super) const fn has_received(&mut self, now: Instant, len: usize, consumed: usize) {
-        if consumed > 0 || len > self.partial {
+        let [b0, b1, ..] = len.wrapping_sub(consumed).to_le_bytes();
+        let partial = u16::from_le_bytes([b0, b1]);
+        if consumed > 0 || partial != self.partial {
             self.last_receive = now;
         }
-        self.partial = len.saturating_sub(consumed);
+        self.partial = partial;
     }
 
     pub(super) const fn has_transmitted(&mut self, now: Instant, len: usize) {
