@@ -1,4 +1,4 @@
-use super::property::{Fault, Seen, read};
+use super::property::{Fault, Seen, read, write};
 use super::value::{Value, low_half};
 use super::{DecodeError, EncodeError, Entries, EntryIter, Property, PropertyContext, PropertyId, Reader, Writer};
 
@@ -152,22 +152,28 @@ impl<'a> Properties<'a> {
         self.encode_behind(&[], writer, context);
     }
 
-    /// As [`Properties::encode_block`], with others before them.
+    /// As [`Properties::encode_block`], with numbers before them, of which those that are 0 are left out.
     pub(crate) fn encode_behind(
         &self,
-        others: &[Option<Property<'_>>],
+        numbers: &[(PropertyId, u32)],
         writer: &mut Writer<'_>,
         context: PropertyContext,
     ) {
         let mut seen = Seen::new(context);
         let mut faults = Ok(());
-        for property in others.iter().flatten().chain(self.0.as_list().unwrap_or_default()) {
+        let mut value = Value::default();
+        for (id, number) in numbers.iter().filter(|(_, number)| *number != 0) {
+            faults = faults.and(seen.note(*id));
+            value.number = *number;
+            write(*id, &value, writer);
+        }
+        for property in self.0.as_list().unwrap_or_default() {
             faults = faults.and(seen.note(property.id()));
-            property.write(writer);
+            property.put_into(&mut value);
+            write(property.id(), &value, writer);
         }
         let block = self.as_block().unwrap_or(&[]);
         let mut reader = Reader::new(block);
-        let mut value = Value::default();
         while let Some(id) = read(&mut reader, &mut value) {
             faults = faults.and(seen.note(id));
         }

@@ -334,15 +334,11 @@ impl<'a> Entry<'a> for Property<'a> {
     }
 }
 
-impl Property<'_> {
-    /// Writes the identifier and the value.
-    pub(super) fn write(&self, writer: &mut Writer<'_>) {
-        let (id, mut value) = (self.id(), Value::default());
-        self.put_into(&mut value);
-        if !value.is_in_range(id.form()) {
-            writer.fail(EncodeError::PropertyValue(id));
-        }
-        writer.u8(id as u8);
-        value.write(id.form(), writer);
+/// Writes an identifier and its value.
+pub(super) fn write(id: PropertyId, value: &Value<'_>, writer: &mut Writer<'_>) {
+    if !value.is_in_range(id.form()) {
+        writer.fail(EncodeError::PropertyValue(id));
     }
+    writer.u8(id as u8);
+    value.write(id.form(), writer);
 }

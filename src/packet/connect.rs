@@ -1,6 +1,6 @@
 use super::{decode_properties, encode_packet, encode_properties};
 use crate::codec::{
-    DecodeError, EncodeError, FixedHeader, PacketType, Properties, Property, PropertyContext, Reader, Writer,
+    DecodeError, EncodeError, FixedHeader, PacketType, Properties, PropertyContext, PropertyId, Reader, Writer,
 };
 use crate::macros::{Bytes, Hidden, shows};
 use crate::types::{ProtocolVersion, QoS, TopicName};
@@ -86,10 +86,10 @@ impl<'a> Connect<'a> {
         self.encode_with(&[], self.will.as_ref(), writer)
     }
 
-    /// As [`Connect::encode`], with more properties before its own, and a will from elsewhere.
+    /// As [`Connect::encode`], with numbers before its own properties, and a will from elsewhere.
     pub(crate) fn encode_with(
         &self,
-        more: &[Option<Property<'_>>],
+        more: &[(PropertyId, u32)],
         will: Option<&Will<'_>>,
         writer: &mut Writer<'_>,
     ) -> Result<(), EncodeError> {

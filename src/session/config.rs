@@ -97,6 +97,20 @@ pub struct ConnectOptions<'a> {
     pub properties: &'a [Property<'a>],
 }
 
+impl ConnectOptions<'_> {
+    /// As `Default`, for a constant: on a microcontroller options in flash take no stack.
+    pub const DEFAULT: Self = Self {
+        client_id: "",
+        clean_start: false,
+        keep_alive: 0,
+        username: None,
+        password: None,
+        will: None,
+        session_expiry_interval: 0,
+        properties: &[],
+    };
+}
+
 shows! {
     impl[] ConnectOptions for ConnectOptions<'_>, |this| {
         client_id: this.client_id,

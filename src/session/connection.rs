@@ -1,6 +1,6 @@
 //! The life of a connection: CONNECT, CONNACK, DISCONNECT, AUTH (sections 3.1, 3.2, 3.14, 3.15).
 
-use core::num::{NonZeroU16, NonZeroU32};
+use core::num::NonZeroU32;
 
 use super::config::{ConnectOptions, Oversize, ServerLimits};
 use super::error::{Full, Misuse, PeerError};
@@ -94,26 +94,22 @@ impl Machine {
         }
     }
 
-    /// The properties by which CONNECT tells what this side can take; those with their default value are left out, and
-    /// v3.1.1 has none.
+    /// The properties by which CONNECT tells what this side can take; those with their default value are 0, and v3.1.1
+    /// has none.
     fn announced(
         &self,
         session_expiry_interval: u32,
         receive_maximum: u16,
         topic_alias_maximum: u16,
-    ) -> [Option<Property<'static>>; 4] {
-        if !self.version().is_v5() {
-            return [None; 4];
-        }
-        let packet_size = match self.config.oversize {
-            Oversize::Stream => None,
-            Oversize::Refuse | Oversize::Skip => NonZeroU32::new(self.config.receive_limit),
-        };
+    ) -> [(PropertyId, u32); 4] {
+        let packet_size = if self.config.oversize == Oversize::Stream { 0 } else { self.config.receive_limit };
+        let receive_maximum = if receive_maximum == u16::MAX { 0 } else { receive_maximum };
+        let announce = |id, number: u32| (id, if self.version().is_v5() { number } else { 0 });
         [
-            (session_expiry_interval != 0).then_some(Property::SessionExpiryInterval(session_expiry_interval)),
-            NonZeroU16::new(receive_maximum).filter(|maximum| *maximum < NonZeroU16::MAX).map(Property::ReceiveMaximum),
-            packet_size.map(Property::MaximumPacketSize),
-            (topic_alias_maximum != 0).then_some(Property::TopicAliasMaximum(topic_alias_maximum)),
+            announce(PropertyId::SessionExpiryInterval, session_expiry_interval),
+            announce(PropertyId::ReceiveMaximum, receive_maximum.into()),
+            announce(PropertyId::MaximumPacketSize, packet_size),
+            announce(PropertyId::TopicAliasMaximum, topic_alias_maximum.into()),
         ]
     }
 

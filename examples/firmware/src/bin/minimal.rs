@@ -15,6 +15,9 @@ use flowsdk::types::QoS;
 
 const TOPIC: &str = "flowsdk/minimal";
 
+const OPTIONS: ConnectOptions<'_> =
+    ConnectOptions { client_id: "minimal", clean_start: true, keep_alive: 2, ..ConnectOptions::DEFAULT };
+
 fact!(STORAGE_SIZE = size_of::<Fixed<1024, 8>>());
 fact!(SESSION_SIZE = size_of::<Session<Fixed<1024, 8>>>());
 
@@ -26,8 +29,7 @@ fn main() -> ! {
 
     let uart = board::set_up();
     let mut client = Client::new(Session::new(Config::DEFAULT, STORAGE), uart, BUFFER);
-    let options = ConnectOptions { client_id: "minimal", clean_start: true, keep_alive: 2, ..Default::default() };
-    let _ = client.connect(board::now(), &options);
+    let _ = client.connect(board::now(), &OPTIONS);
     while client.poll_with(board::now(), on_event).is_ok() {
         board::sleep();
     }

@@ -19,6 +19,9 @@ const TOPIC: &str = "flowsdk/minimal";
 
 type Memory = Fixed<1024, 8>;
 
+const OPTIONS: ConnectOptions<'_> =
+    ConnectOptions { client_id: "minimal", clean_start: true, keep_alive: 2, ..ConnectOptions::DEFAULT };
+
 fact!(FUTURE_SIZE = future_size(&run));
 
 #[entry]
@@ -34,8 +37,7 @@ fn main() -> ! {
 async fn run(storage: &'static mut Memory, buffer: &'static mut [u8]) {
     let uart = board::set_up();
     let mut client = Client::new(Session::new(Config::DEFAULT, storage), uart, Millis, buffer);
-    let options = ConnectOptions { client_id: "minimal", clean_start: true, keep_alive: 2, ..Default::default() };
-    let _ = client.connect(&options);
+    let _ = client.connect(&OPTIONS);
     while client.poll_with(on_event).await.is_ok() {}
 }
 

@@ -5,7 +5,7 @@ use std::boxed::Box;
 use std::collections::HashMap;
 use std::vec::Vec;
 
-use crate::codec::{MAX_REMAINING_LENGTH, Properties, Property, PropertyContext, Writer};
+use crate::codec::{MAX_REMAINING_LENGTH, Properties, PropertyContext, PropertyId, Writer};
 use crate::session::frame::{self, Flags};
 use crate::types::{ProtocolVersion, QoS};
 
@@ -87,7 +87,7 @@ impl Outbound {
             QoS::AtMostOnce => &[][..],
             _ => frame.get(parts.behind_topic..parts.behind_topic + 2)?,
         };
-        let own = [Some(Property::TopicAlias(alias))];
+        let own = [(PropertyId::TopicAlias, alias.get().into())];
         let properties = Properties::from_checked_block(parts.properties);
         let mut writer = Writer::appending(buffer);
         writer.u8(*frame.first()?);
