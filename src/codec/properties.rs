@@ -89,7 +89,8 @@ impl<'a> Properties<'a> {
 
     /// The number that the property `wanted` has. A property that is no number has 0.
     pub(crate) fn number(&self, wanted: PropertyId) -> Option<u32> {
-        self.number_place(wanted).map(|(number, _)| number)
+        let mut value = Value::default();
+        self.locate(wanted, &mut value).map(|_| value.number)
     }
 
     /// The number that the property `wanted` has, and how many bytes of the block are behind it.
@@ -125,7 +126,7 @@ impl<'a> Properties<'a> {
 
     /// Whether the property is there.
     pub(crate) fn has(&self, wanted: PropertyId) -> bool {
-        self.number(wanted).is_some()
+        self.locate(wanted, &mut Value::default()).is_some()
     }
 
     /// Reads the length and the block behind it. Fails as [`Properties::from_block`].

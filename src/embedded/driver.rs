@@ -1,5 +1,6 @@
 use super::error::Error;
 use super::place::Place;
+use crate::codec::shift_down;
 use crate::macros::event;
 use crate::session::{Event, PeerError, Progress, Session, Stall, Storage};
 use crate::time::Instant;
@@ -100,13 +101,7 @@ impl<'b, S: Storage> Driver<'b, S> {
     /// Where the transport puts what it reads; empty if the buffer is full.
     pub(super) fn room(&mut self) -> &mut [u8] {
         if self.start > 0 {
-            // A byte loop: `copy_within` links memmove, 1.5 KB of flash.
-            for (to, from) in (self.start..self.end).enumerate() {
-                let Some(byte) = self.buffer.get(from).copied() else { break };
-                if let Some(place) = self.buffer.get_mut(to) {
-                    *place = byte;
-                }
-            }
+            shift_down(self.buffer.get_mut(..self.end).unwrap_or_default(), self.start);
             self.end = self.end.saturating_sub(self.start);
             self.start = 0;
         }

@@ -4,7 +4,7 @@ use core::num::NonZeroU32;
 
 use super::config::{ConnectOptions, Oversize, ServerLimits};
 use super::error::{Full, Misuse, PeerError};
-use super::event::Event;
+use super::event::{Event, Progress};
 use super::machine::{Halt, Machine, Phase};
 use super::storage::{Queued, Store, Terms};
 use super::timers::Timers;
@@ -14,7 +14,6 @@ use crate::time::Instant;
 use crate::types::{ProtocolVersion, ReasonCode, Role};
 
 impl Machine {
-    #[inline(never)]
     pub(super) fn connect<V: Store>(
         &mut self,
         store: &mut V,
@@ -118,7 +117,8 @@ impl Machine {
         &mut self,
         store: &mut V,
         connack: &Body<'i>,
-    ) -> Result<Option<Event<'i>>, Halt> {
+        progress: &mut Progress<'i>,
+    ) -> Result<(), Halt> {
         let Phase::Connecting { clean_start } = self.phase else {
             return Err(PeerError::UnexpectedPacket(PacketType::Connack).into());
         };
@@ -128,7 +128,8 @@ impl Machine {
         }
         if connack.reason_code != ReasonCode::SUCCESS {
             self.phase = Phase::Ended; // [MQTT-4.13.2-1]
-            return Ok(Some(Event::Refused(Connack::from_body(connack))));
+            progress.event = Some(Event::Refused(Connack::from_body(connack)));
+            return Ok(());
         }
         if connack.session_present && clean_start {
             return Err(PeerError::SessionPresent.into()); // [MQTT-3.2.2-4]
@@ -156,7 +157,8 @@ impl Machine {
         });
         self.is_established = true;
         self.phase = Phase::Connected;
-        Ok(Some(Event::Connected(Connack::from_body(connack))))
+        progress.event = Some(Event::Connected(Connack::from_body(connack)));
+        Ok(())
     }
 
     pub(super) fn authenticate<V: Store>(&mut self, store: &mut V, auth: &Auth<'_>) -> Result<(), Misuse> {
@@ -172,7 +174,6 @@ impl Machine {
         Ok(())
     }
 
-    #[inline(never)]
     pub(super) fn disconnect<V: Store>(&mut self, store: &mut V, disconnect: &Disconnect<'_>) -> Result<(), Misuse> {
         if !self.is_connected() {
             return Err(Misuse::NotConnected);
@@ -197,7 +198,6 @@ impl Machine {
         Ok(())
     }
 
-    #[inline(never)]
     pub(super) fn handle_closed<V: Store>(&mut self, store: &mut V) {
         if let Some(packet_id) = self.stream.take().and_then(|stream| stream.packet_id) {
             // Half a message was handed over: the server sends it again, and then it is a new one.

@@ -143,15 +143,11 @@ impl Machine {
 
     /// PUBREL: the message is complete. One that is not known is answered too, or the server would wait for ever.
     #[inline(never)]
-    pub(super) fn handle_pubrel<'i, V: Store>(
-        &mut self,
-        store: &mut V,
-        ack: &Body<'i>,
-    ) -> Result<Option<Event<'i>>, Halt> {
+    pub(super) fn handle_pubrel<V: Store>(&mut self, store: &mut V, ack: &Body<'_>) -> Result<(), Halt> {
         let known = store.received(ack.packet_id).is_some_and(|received| received.is_accepted());
         answer(store, AckKind::Pubcomp, ack.packet_id, known)?;
         store.release(ack.packet_id);
-        Ok(None)
+        Ok(())
     }
 
     /// Notes a message of QoS 1 or 2, to be answered with `code` if that is known. Whether it is new.

@@ -74,7 +74,6 @@ pub(super) enum Phase {
 }
 
 /// Why a packet of the server was not taken.
-#[repr(u32)]
 pub(super) enum Halt {
     Fault(PeerError),
     Stalled(Stall),
@@ -147,7 +146,6 @@ impl Machine {
         Ok(())
     }
 
-    #[inline(never)]
     pub(super) fn handle_input<'i, V: Store>(
         &mut self,
         store: &mut V,
@@ -247,21 +245,24 @@ impl Machine {
         let body = &Body::decode(packet_type, &mut reader, self.version(), Role::Server);
         reader.finish()?;
         self.check_problem_information(packet_type, &body.properties)?;
-        progress.event = match packet_type {
-            PacketType::Puback => self.handle_puback(store, body)?,
-            PacketType::Pubrec => self.handle_pubrec(store, body)?,
-            PacketType::Pubrel => self.handle_pubrel(store, body)?,
-            PacketType::Pubcomp => self.handle_pubcomp(store, body)?,
-            PacketType::Suback => self.handle_suback(store, body)?,
-            PacketType::Unsuback => self.handle_unsuback(store, body)?,
-            PacketType::Auth => Some(Event::Auth(Auth::from_body(body))),
+        match packet_type {
+            PacketType::Puback => self.handle_puback(store, body, progress),
+            PacketType::Pubrec => self.handle_pubrec(store, body, progress),
+            PacketType::Pubrel => self.handle_pubrel(store, body),
+            PacketType::Pubcomp => self.handle_pubcomp(store, body, progress),
+            PacketType::Suback => self.handle_suback(store, body, progress),
+            PacketType::Unsuback => self.handle_unsuback(store, body, progress),
+            PacketType::Auth => {
+                progress.event = Some(Event::Auth(Auth::from_body(body)));
+                Ok(())
+            }
             PacketType::Disconnect => {
                 self.phase = Phase::Ended;
-                Some(Event::Disconnected(Disconnect::from_body(body)))
+                progress.event = Some(Event::Disconnected(Disconnect::from_body(body)));
+                Ok(())
             }
-            _ => self.handle_connack(store, body)?,
-        };
-        Ok(())
+            _ => self.handle_connack(store, body, progress),
+        }
     }
 
     /// Without Request Problem Information only PUBLISH, CONNACK and DISCONNECT may explain themselves `[MQTT-3.1.2-29]`.
@@ -312,7 +313,6 @@ impl Machine {
     }
 
     /// Fills the wire.
-    #[inline(never)]
     pub(super) fn prepare<V: Store>(&mut self, store: &mut V, now: Instant) {
         while store.has_wire_room() && self.load_next(store, now) {}
     }

@@ -127,6 +127,7 @@ impl<S: Storage> Session<S> {
     /// # Errors
     /// [`Misuse::AlreadyConnected`]; [`Misuse::Full`] if CONNECT has no room; [`Misuse::ClientIdRequired`];
     /// [`Misuse::Encode`] for what the version does not allow.
+    #[inline(never)]
     pub fn connect(&mut self, now: Instant, options: &ConnectOptions<'_>) -> Result<(), Misuse> {
         self.machine.connect(&mut self.storage.store(), now, options)
     }
@@ -137,6 +138,7 @@ impl<S: Storage> Session<S> {
     ///
     /// # Errors
     /// [`Misuse`]: no room, no connection, an invalid topic, or something the server has said it does not take.
+    #[inline(never)]
     pub fn publish(&mut self, now: Instant, message: &ApplicationMessage<'_>) -> Result<Option<PacketId>, Misuse> {
         self.machine.publish(&mut self.storage.store(), now, message)
     }
@@ -157,6 +159,7 @@ impl<S: Storage> Session<S> {
     ///
     /// # Errors
     /// [`Misuse`]: no connection, no room, an empty list, an invalid filter, or an option the server does not offer.
+    #[inline(never)]
     pub fn subscribe(
         &mut self,
         now: Instant,
@@ -171,6 +174,7 @@ impl<S: Storage> Session<S> {
     ///
     /// # Errors
     /// [`Misuse`]: no connection, no room, an empty list, an invalid filter.
+    #[inline(never)]
     pub fn unsubscribe(
         &mut self,
         now: Instant,
@@ -213,6 +217,7 @@ impl<S: Storage> Session<S> {
     ///
     /// # Errors
     /// [`Misuse::NotConnected`], [`Misuse::Encode`], [`Misuse::Full`] if its properties have no room.
+    #[inline(never)]
     pub fn disconnect(&mut self, now: Instant, disconnect: &Disconnect<'_>) -> Result<(), Misuse> {
         let _ = now;
         self.machine.disconnect(&mut self.storage.store(), disconnect)
@@ -230,6 +235,7 @@ impl<S: Storage> Session<S> {
     }
 
     /// As [`Session::handle_input`], but fills in what was nothing: on a microcontroller each copy of it costs.
+    #[inline(never)]
     pub(crate) fn take_input<'i>(
         &mut self,
         now: Instant,
@@ -248,6 +254,7 @@ impl<S: Storage> Session<S> {
     }
 
     /// The transport is gone, for whatever reason.
+    #[inline(never)]
     pub fn handle_closed(&mut self, now: Instant) {
         let _ = now;
         self.machine.handle_closed(&mut self.storage.store());
@@ -274,6 +281,7 @@ impl<S: Storage> Session<S> {
     }
 
     /// The transport has taken the first `len` bytes of what was polled.
+    #[inline(never)]
     pub fn consume_transmit(&mut self, now: Instant, len: usize) {
         self.machine.consume_transmit(&mut self.storage.store(), now, len);
     }
@@ -299,6 +307,7 @@ impl<S: Storage> Session<S> {
     }
 
     /// Fills the wire; whether bytes may be sent at all.
+    #[inline(never)]
     fn prepare(&mut self, now: Instant) -> bool {
         self.machine.prepare(&mut self.storage.store(), now);
         self.machine.may_transmit()

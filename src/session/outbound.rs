@@ -3,7 +3,7 @@
 use super::config::{ApplicationMessage, ServerLimits};
 use super::connection::encode;
 use super::error::{Misuse, PeerError};
-use super::event::{DropReason, Event, Published};
+use super::event::{DropReason, Event, Progress, Published};
 use super::frame::{self, Expiry, Flags};
 use super::inbound::answer;
 use super::machine::{Halt, Machine, Phase};
@@ -30,7 +30,6 @@ pub(super) enum RefusalKind {
 }
 
 impl Machine {
-    #[inline(never)]
     pub(super) fn publish<V: Store>(
         &mut self,
         store: &mut V,
@@ -119,12 +118,14 @@ impl Machine {
         &mut self,
         store: &mut V,
         ack: &Body<'i>,
-    ) -> Result<Option<Event<'i>>, Halt> {
+        progress: &mut Progress<'i>,
+    ) -> Result<(), Halt> {
         match store.held(ack.packet_id) {
-            Some((QoS::AtLeastOnce, true)) => Ok(self.complete(store, ack, QoS::AtLeastOnce)),
-            Some((_, true)) => Err(PeerError::WrongAcknowledgement(PacketType::Puback).into()),
-            Some((_, false)) | None => Ok(None),
+            Some((QoS::AtLeastOnce, true)) => self.complete(store, ack, QoS::AtLeastOnce, progress),
+            Some((_, true)) => return Err(PeerError::WrongAcknowledgement(PacketType::Puback).into()),
+            Some((_, false)) | None => {}
         }
+        Ok(())
     }
 
     #[inline(never)]
@@ -132,7 +133,8 @@ impl Machine {
         &mut self,
         store: &mut V,
         ack: &Body<'i>,
-    ) -> Result<Option<Event<'i>>, Halt> {
+        progress: &mut Progress<'i>,
+    ) -> Result<(), Halt> {
         let failed = ack.reason_code.is_error();
         let has_release = store.has_release(ack.packet_id);
         match store.held(ack.packet_id) {
@@ -140,16 +142,16 @@ impl Machine {
                 // Its place in the window passes to the PUBREL: the quota stays as it is [MQTT-4.3.3-4].
                 store.unhold(ack.packet_id);
                 store.push_release(ack.packet_id);
-                Ok(None)
             }
-            Some((QoS::ExactlyOnce, true)) => Ok(self.complete(store, ack, QoS::ExactlyOnce)),
-            Some((_, true)) => Err(PeerError::WrongAcknowledgement(PacketType::Pubrec).into()),
+            Some((QoS::ExactlyOnce, true)) => self.complete(store, ack, QoS::ExactlyOnce, progress),
+            Some((_, true)) => return Err(PeerError::WrongAcknowledgement(PacketType::Pubrec).into()),
             // Its PUBLISH is about to be sent, and answered then.
-            Some((_, false)) => Ok(None),
-            None if failed && has_release => Ok(self.complete(store, ack, QoS::ExactlyOnce)),
-            None if failed => Ok(None),
-            None => answer(store, AckKind::Pubrel, ack.packet_id, has_release).map(|()| None),
+            Some((_, false)) => {}
+            None if failed && has_release => self.complete(store, ack, QoS::ExactlyOnce, progress),
+            None if failed => {}
+            None => answer(store, AckKind::Pubrel, ack.packet_id, has_release)?,
         }
+        Ok(())
     }
 
     #[inline(never)]
@@ -157,28 +159,28 @@ impl Machine {
         &mut self,
         store: &mut V,
         ack: &Body<'i>,
-    ) -> Result<Option<Event<'i>>, Halt> {
+        progress: &mut Progress<'i>,
+    ) -> Result<(), Halt> {
         if store.has_release(ack.packet_id) {
-            return Ok(self.complete(store, ack, QoS::ExactlyOnce));
+            self.complete(store, ack, QoS::ExactlyOnce, progress);
+        } else if let Some((_, true)) = store.held(ack.packet_id) {
+            return Err(PeerError::WrongAcknowledgement(PacketType::Pubcomp).into());
         }
-        match store.held(ack.packet_id) {
-            Some((_, true)) => Err(PeerError::WrongAcknowledgement(PacketType::Pubcomp).into()),
-            Some((_, false)) | None => Ok(None),
-        }
+        Ok(())
     }
 
     /// The exchange ends here, which frees its place in the server's window `[MQTT-4.9.0-2]`.
     #[inline(never)]
-    fn complete<'i, V: Store>(&mut self, store: &mut V, ack: &Body<'i>, qos: QoS) -> Option<Event<'i>> {
+    fn complete<'i, V: Store>(&mut self, store: &mut V, ack: &Body<'i>, qos: QoS, progress: &mut Progress<'i>) {
         store.unhold(ack.packet_id);
         store.remove_release(ack.packet_id);
         self.in_flight = self.in_flight.saturating_sub(1);
-        Some(Event::Published(Published {
+        progress.event = Some(Event::Published(Published {
             packet_id: ack.packet_id,
             qos,
             reason_code: ack.reason_code,
             properties: ack.properties,
-        }))
+        }));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::connection::encode;
 use super::error::{Misuse, PeerError};
-use super::event::Event;
+use super::event::{Event, Progress};
 use super::machine::{Halt, Machine};
 use super::storage::{Queued, Request, RequestKind, Store};
 use crate::codec::{EncodeError, Properties, Property, PropertyId};
@@ -10,7 +10,6 @@ use crate::packet::{Body, Suback, Subscription, Unsuback, encode_subscribe, enco
 use crate::types::{PacketId, TopicFilter};
 
 impl Machine {
-    #[inline(never)]
     pub(super) fn subscribe<V: Store>(
         &mut self,
         store: &mut V,
@@ -26,7 +25,6 @@ impl Machine {
         self.request(store, RequestKind::Subscribe, packet_id, subscriptions.len(), len)
     }
 
-    #[inline(never)]
     pub(super) fn unsubscribe<V: Store>(
         &mut self,
         store: &mut V,
@@ -88,14 +86,14 @@ impl Machine {
         &mut self,
         store: &mut V,
         suback: &Body<'i>,
-    ) -> Result<Option<Event<'i>>, Halt> {
-        match store.take_request(RequestKind::Subscribe, suback.packet_id) {
-            Some(request) if usize::from(request.filters) == suback.codes.len() => {
-                Ok(Some(Event::Subscribed(Suback::from_body(suback))))
-            }
-            Some(_) => Err(PeerError::ReasonCodeCount.into()), // [MQTT-3.8.4-6]
-            None => Ok(None),
+        progress: &mut Progress<'i>,
+    ) -> Result<(), Halt> {
+        let Some(request) = store.take_request(RequestKind::Subscribe, suback.packet_id) else { return Ok(()) };
+        if usize::from(request.filters) != suback.codes.len() {
+            return Err(PeerError::ReasonCodeCount.into()); // [MQTT-3.8.4-6]
         }
+        progress.event = Some(Event::Subscribed(Suback::from_body(suback)));
+        Ok(())
     }
 
     #[inline(never)]
@@ -103,13 +101,13 @@ impl Machine {
         &mut self,
         store: &mut V,
         unsuback: &Body<'i>,
-    ) -> Result<Option<Event<'i>>, Halt> {
-        match store.take_request(RequestKind::Unsubscribe, unsuback.packet_id) {
-            Some(request) if self.version().is_v5() && usize::from(request.filters) != unsuback.codes.len() => {
-                Err(PeerError::ReasonCodeCount.into()) // [MQTT-3.11.3-1]
-            }
-            Some(_) => Ok(Some(Event::Unsubscribed(Unsuback::from_body(unsuback)))),
-            None => Ok(None),
+        progress: &mut Progress<'i>,
+    ) -> Result<(), Halt> {
+        let Some(request) = store.take_request(RequestKind::Unsubscribe, unsuback.packet_id) else { return Ok(()) };
+        if self.version().is_v5() && usize::from(request.filters) != unsuback.codes.len() {
+            return Err(PeerError::ReasonCodeCount.into()); // [MQTT-3.11.3-1]
         }
+        progress.event = Some(Event::Unsubscribed(Unsuback::from_body(unsuback)));
+        Ok(())
     }
 }

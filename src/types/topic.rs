@@ -72,12 +72,12 @@ impl<'a> TopicFilter<'a> {
     /// [`TopicError`] says which rule the string breaks.
     pub fn new(filter: &'a str) -> Result<Self, TopicError> {
         let this = Self::plain(filter)?;
-        if this.is_shared() {
-            let (name, behind) = this.share();
+        if let Some(shared) = this.behind_share() {
+            let (name, filter) = split_level(shared);
             if name.is_empty() || has_wildcard(name) {
                 return Err(TopicError::ShareName);
             }
-            if behind.is_empty() {
+            if filter.is_none_or(<[u8]>::is_empty) {
                 return Err(TopicError::ShareFilter);
             }
         }
@@ -113,7 +113,7 @@ impl<'a> TopicFilter<'a> {
 
     /// Whether this is a shared subscription (v5.0 section 4.8.2).
     pub fn is_shared(self) -> bool {
-        self.0.bytes().take(SHARE.len()).eq(SHARE.iter().copied())
+        self.behind_share().is_some()
     }
 
     /// Whether a level is a wildcard.
@@ -122,9 +122,11 @@ impl<'a> TopicFilter<'a> {
     }
 
     /// Share name and filter of a shared subscription.
-    fn share(self) -> (&'a [u8], &'a [u8]) {
-        let (name, filter) = split_level(self.0.as_bytes().get(SHARE.len()..).unwrap_or_default());
-        (name, filter.unwrap_or_default())
+    fn behind_share(self) -> Option<&'a [u8]> {
+        match self.0.as_bytes() {
+            [b'$', b's', b'h', b'a', b'r', b'e', b'/', shared @ ..] => Some(shared),
+            _ => None,
+        }
     }
 
     /// Whether a message published to `topic` matches (section 4.7). Of a shared subscription the part behind the
@@ -142,7 +144,8 @@ impl<'a> TopicFilter<'a> {
     /// # }
     /// ```
     pub fn matches(self, topic: TopicName<'_>) -> bool {
-        let mut filter = Some(if self.is_shared() { self.share().1 } else { self.0.as_bytes() });
+        let shared = self.behind_share().map(|shared| split_level(shared).1.unwrap_or_default());
+        let mut filter = Some(shared.unwrap_or(self.0.as_bytes()));
         let mut topic = Some(topic.0.as_bytes());
         if matches!((filter, topic), (Some([b'+' | b'#', ..]), Some([b'$', ..]))) {
             return false;
@@ -169,8 +172,6 @@ fn split_level(topic: &[u8]) -> (&[u8], Option<&[u8]>) {
     let (level, behind) = topic.split_at_checked(end).unwrap_or((topic, &[]));
     (level, behind.split_first().map(|(_, behind)| behind))
 }
-
-const SHARE: &[u8] = b"$share/";
 
 fn has_wildcard(topic: &[u8]) -> bool {
     topic.iter().any(|byte| matches!(byte, b'+' | b'#'))
