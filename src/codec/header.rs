@@ -29,6 +29,7 @@ pub enum PacketType {
 
 impl PacketType {
     /// The type of a number; `None` for 0 and above 15.
+    #[cfg_attr(feature = "std", inline)]
     pub const fn from_number(number: u8) -> Option<Self> {
         Some(match number {
             1 => Self::Connect,
@@ -56,6 +57,7 @@ impl PacketType {
     }
 
     /// The first byte of a packet of this type, with the flags that all but PUBLISH have fixed `[MQTT-2.1.3-1]`.
+    #[cfg_attr(feature = "std", inline)]
     pub const fn first_byte(self) -> u8 {
         let flags = match self {
             Self::Pubrel | Self::Subscribe | Self::Unsubscribe => 0b0010,
@@ -98,6 +100,7 @@ impl FixedHeader {
     /// # Errors
     /// [`DecodeError::PacketType`], [`DecodeError::HeaderFlags`], [`DecodeError::VariableByteInteger`]. A CONNECT says its
     /// version only behind this header, so the form of its length is checked with its body.
+    #[cfg_attr(feature = "std", inline)]
     pub fn decode(input: &[u8], version: ProtocolVersion) -> Result<Option<Self>, DecodeError> {
         let Some((&first, rest)) = input.split_first() else { return Ok(None) };
         let packet_type = match PacketType::from_number(first >> 4) {
@@ -120,6 +123,7 @@ impl FixedHeader {
     }
 
     /// Bytes of the whole packet.
+    #[cfg_attr(feature = "std", inline)]
     pub fn packet_len(&self) -> usize {
         let body = usize::try_from(self.remaining_length).unwrap_or(usize::MAX);
         usize::from(self.header_len).saturating_add(body)

@@ -130,9 +130,14 @@ impl<'a> Properties<'a> {
     }
 
     /// Reads the length and the block behind it. Fails as [`Properties::from_block`].
+    #[cfg_attr(feature = "std", inline)]
     pub fn decode(reader: &mut Reader<'a>, context: PropertyContext) -> Self {
         // A length that does not fit is longer than any input.
         let len = usize::try_from(reader.var_int()).unwrap_or(usize::MAX);
+        // Most packets have none. On a microcontroller checking nothing is fast enough.
+        if cfg!(feature = "std") && len == 0 {
+            return Self::from_checked_block(&[]);
+        }
         match Self::from_block(reader.take(len), context) {
             Ok(properties) => properties,
             Err(error) => {

@@ -1,5 +1,6 @@
 use super::{DecodeError, VarInt};
 use crate::macros::{Bytes, shows};
+use crate::types::has_any;
 
 /// A cursor over bytes of the peer.
 ///
@@ -52,11 +53,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes all that is left.
+    #[cfg_attr(feature = "std", inline)]
     pub fn rest(&mut self) -> &'a [u8] {
         core::mem::take(&mut self.bytes)
     }
 
     /// Takes `len` bytes. Fails with [`DecodeError::Truncated`] if fewer are left, as every other read does.
+    #[cfg_attr(feature = "std", inline)]
     pub const fn take(&mut self, len: usize) -> &'a [u8] {
         match self.bytes.split_at_checked(len) {
             Some((taken, rest)) => {
@@ -71,6 +74,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a byte.
+    #[cfg_attr(feature = "std", inline)]
     pub fn u8(&mut self) -> u8 {
         match *self.take(1) {
             [byte] => byte,
@@ -79,6 +83,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a two byte integer.
+    #[cfg_attr(feature = "std", inline)]
     pub fn u16(&mut self) -> u16 {
         match *self.take(2) {
             [b0, b1] => u16::from_be_bytes([b0, b1]),
@@ -96,6 +101,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a variable byte integer in its shortest form (v5.0 section 1.5.5). Fails with
     /// [`DecodeError::VariableByteInteger`] for a fifth byte or a longer form than needed.
+    #[cfg_attr(feature = "std", inline)]
     pub fn var_int(&mut self) -> u32 {
         match VarInt::decode(self.bytes) {
             Ok(Some(decoded)) if decoded.is_minimal() => {
@@ -109,6 +115,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads binary data behind its two byte length (v5.0 section 1.5.6).
+    #[cfg_attr(feature = "std", inline)]
     pub fn binary(&mut self) -> &'a [u8] {
         let len = self.u16();
         self.take(usize::from(len))
@@ -116,6 +123,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a UTF-8 string (v5.0 section 1.5.4). A byte order mark is kept `[MQTT-1.5.4-3]`. Fails with
     /// [`DecodeError::Utf8`] or [`DecodeError::Nul`] for what a string must not contain.
+    #[cfg_attr(feature = "std", inline)]
     pub fn string(&mut self) -> &'a str {
         let bytes = self.binary();
         match core::str::from_utf8(bytes) {
@@ -130,6 +138,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// What has failed first, or [`DecodeError::TrailingBytes`] if something is left.
+    #[cfg_attr(feature = "std", inline)]
     pub const fn finish(self) -> Result<(), DecodeError> {
         match self.error {
             Some(error) => Err(error),
@@ -143,7 +152,7 @@ shows! {
     impl[] Reader for Reader<'_>, |this| { bytes: Bytes(this.bytes.len()), error: this.error }
 }
 
-/// A string must not contain U+0000 `[MQTT-1.5.4-2]`. Looking at every byte lets the compiler look at many at a time.
+/// A string must not contain U+0000 `[MQTT-1.5.4-2]`.
 pub(super) fn has_nul(bytes: &[u8]) -> bool {
-    bytes.iter().fold(false, |found, byte| found | (*byte == 0))
+    has_any(bytes, [0])
 }

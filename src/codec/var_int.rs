@@ -16,7 +16,14 @@ impl VarInt {
     ///
     /// # Errors
     /// [`DecodeError::VariableByteInteger`] if a fifth byte would be needed.
+    #[cfg_attr(feature = "std", inline)]
     pub fn decode(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
+        // Most are that short. On a microcontroller the loop below is enough.
+        if cfg!(feature = "std")
+            && let [value @ 0..=0x7F, ..] = *bytes
+        {
+            return Ok(Some(Self { value: u32::from(value), len: 1 }));
+        }
         let mut value = 0u32;
         let mut len = 0u8;
         for &byte in bytes.iter().take(4) {
@@ -45,6 +52,7 @@ impl VarInt {
     }
 
     /// Whether the form is the shortest one `[MQTT-1.5.5-1]`.
+    #[cfg_attr(feature = "std", inline)]
     pub const fn is_minimal(self) -> bool {
         self.len <= 1 || self.value >> (7 * (self.len - 1)) != 0
     }

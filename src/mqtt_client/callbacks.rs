@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -20,40 +20,50 @@ pub(super) type TopicHandler = Box<dyn FnMut(&MqttPublish<'_>) + Send>;
 
 /// The handlers by topic filter.
 #[derive(Default)]
-pub(super) struct TopicHandlers(Mutex<FilterTree<Arc<Mutex<TopicHandler>>>>);
+pub(super) struct TopicHandlers {
+    tree: Mutex<FilterTree<Arc<Mutex<TopicHandler>>>>,
+    /// The tree was not empty when it was last changed: without handlers no message has to lock it.
+    has_some: AtomicBool,
+}
 
 impl TopicHandlers {
     pub(super) fn add(&self, filter: &str, handler: TopicHandler) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(filter, Arc::new(Mutex::new(handler)));
+        let mut tree = self.lock();
+        tree.insert(filter, Arc::new(Mutex::new(handler)));
+        self.has_some.store(true, Ordering::Release);
     }
 
     pub(super) fn remove(&self, filter: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(filter)
+        let mut tree = self.lock();
+        let found = tree.remove(filter);
+        self.has_some.store(!tree.is_empty(), Ordering::Release);
+        found
     }
 
     /// Drops them all, and with them whatever they hold of the client.
     pub(super) fn clear(&self) {
-        let handlers = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let handlers = std::mem::take(&mut *self.lock());
         // Outside of the lock: what they hold may be the client itself.
         drop(handlers);
     }
 
     /// Calls those whose filter matches, and says whether there were some. They may add and remove others meanwhile.
     pub(super) fn call(&self, publish: &MqttPublish<'_>) -> bool {
-        let mut found = Vec::new();
-        {
-            let handlers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if handlers.is_empty() {
-                return false;
-            }
-            handlers.matches(&publish.topic_name, &mut |handler| found.push(Arc::clone(handler)));
+        if !self.has_some.load(Ordering::Acquire) {
+            return false;
         }
+        let mut found = Vec::new();
+        self.lock().matches(&publish.topic_name, &mut |handler| found.push(Arc::clone(handler)));
         for handler in &found {
             // A handler that has panicked before is called like any other.
             let mut handler = handler.lock().unwrap_or_else(PoisonError::into_inner);
             handler(publish);
         }
         !found.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, FilterTree<Arc<Mutex<TopicHandler>>>> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

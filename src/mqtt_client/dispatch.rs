@@ -4,99 +4,21 @@
 //! Everything else travels apart, as notices, so that a pile of messages does not hold up the news of a publish. A notice
 //! about the connection keeps its place between the messages before and behind it.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::num::NonZeroU16;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, bounded, unbounded};
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, unbounded};
 
+use super::batch::Batch;
 use super::callbacks::Listener;
 use super::command::Acknowledgement;
 use super::event::{MqttEvent, MqttPublish, Receipt};
-use super::properties::PropertyBlock;
 use super::shared::Shared;
-use crate::types::{QoS, ReasonCode};
+use crate::types::ReasonCode;
 
-/// How many buffers are kept to be filled again.
-const MAX_SPARE: usize = 8;
-/// A buffer that keeps more memory busy than this is not kept.
-const MAX_SPARE_COST: usize = 256 * 1024;
 /// How long an acknowledgement waits for others to go with it.
 const ACK_DELAY: Duration = Duration::from_millis(1);
-
-/// Messages together with the bytes they lie in.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) bytes: Vec<u8>,
-    /// Topics that do not stand in the bytes, since an alias did.
-    pub(super) topics: String,
-    /// Where the topic of an alias stands there.
-    pub(super) aliases: Vec<(NonZeroU16, Range<usize>)>,
-    pub(super) places: Vec<Place>,
-}
-
-/// Where a message lies in its batch.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) topic: Range<usize>,
-    /// The topic stands in [`Batch::topics`].
-    pub(super) by_alias: bool,
-    pub(super) payload: Range<usize>,
-    pub(super) properties: Range<usize>,
-    pub(super) qos: QoS,
-    pub(super) dup: bool,
-    pub(super) retain: bool,
-    pub(super) receipt: Option<Receipt>,
-}
-
-impl Batch {
-    /// Memory that it keeps busy.
-    fn cost(&self) -> usize {
-        size_of::<Self>() + self.bytes.capacity() + self.topics.capacity() + self.places.capacity() * size_of::<Place>()
-    }
-
-    /// The place of a topic that an alias stands for: a short packet must not cost a copy of a long topic each time.
-    pub(super) fn topic_by_alias(&mut self, alias: NonZeroU16, topic: &str) -> Range<usize> {
-        let known = self.aliases.iter().rfind(|(known, _)| *known == alias).map(|(_, range)| range.clone());
-        if let Some(range) = known.filter(|range| self.topics.get(range.clone()) == Some(topic)) {
-            return range;
-        }
-        let start = self.topics.len();
-        self.topics.push_str(topic);
-        self.aliases.push((alias, start..self.topics.len()));
-        start..self.topics.len()
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.topics.clear();
-        self.aliases.clear();
-        self.places.clear();
-    }
-
-    fn message(&self, place: &Place) -> MqttPublish<'_> {
-        let bytes = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or(&[]);
-        let topic = if place.by_alias {
-            self.topics.get(place.topic.clone())
-        } else {
-            // The decoder has checked it.
-            std::str::from_utf8(bytes(&place.topic)).ok()
-        };
-        MqttPublish {
-            topic_name: Cow::Borrowed(topic.unwrap_or("")),
-            payload: Cow::Borrowed(bytes(&place.payload)),
-            qos: place.qos.bits(),
-            dup: place.dup,
-            retain: place.retain,
-            packet_id: place.receipt.map(|receipt| receipt.inner.packet_id().value()),
-            properties: PropertyBlock::from_checked(bytes(&place.properties)),
-            receipt: place.receipt,
-        }
-    }
-}
 
 /// An event that is not a message.
 #[derive(Debug)]
@@ -115,7 +37,6 @@ pub(super) struct Outlet {
     /// The same channel's other end, for what is left in it when nobody listens any more.
     unheard: Receiver<Batch>,
     sent_batches: u64,
-    spare: Receiver<Batch>,
     auto_ack: bool,
     /// The last field, so that what ends with the channels finds them closed.
     listener: Listener,
@@ -135,8 +56,8 @@ pub(super) struct Dispatcher {
     /// The message in hand, to be acknowledged when it is done with.
     in_hand: Option<Receipt>,
     acknowledgements: Vec<Acknowledgement>,
-    flushed_at: Instant,
-    spare: Sender<Batch>,
+    /// Since when the first of them waits.
+    waiting_since: Instant,
 }
 
 /// What [`Dispatcher::next`] has come to.
@@ -171,24 +92,9 @@ enum Found {
     Message,
 }
 
-/// Buffers to be filled again, kept for all clients of a runtime.
-#[derive(Clone)]
-pub(super) struct Spares {
-    kept: Sender<Batch>,
-    taken: Receiver<Batch>,
-}
-
-impl Default for Spares {
-    fn default() -> Self {
-        let (kept, taken) = bounded(MAX_SPARE);
-        Self { kept, taken }
-    }
-}
-
 pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatcher) {
     let (notices_in, notices) = unbounded();
     let (batches_in, batches) = unbounded();
-    let Spares { kept: spare_in, taken: spare } = shared.hub.spares.clone();
     let outlet = Outlet {
         shared: Arc::clone(shared),
         run: Vec::new(),
@@ -197,7 +103,6 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         unheard: batches.clone(),
         auto_ack,
         sent_batches: 0,
-        spare,
         listener: Listener::Receiver,
     };
     let dispatcher = Dispatcher {
@@ -211,8 +116,7 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         done_batches: 0,
         in_hand: None,
         acknowledgements: Vec::new(),
-        flushed_at: Instant::now(),
-        spare: spare_in,
+        waiting_since: Instant::now(),
     };
     (outlet, dispatcher)
 }
@@ -240,11 +144,6 @@ impl Outlet {
         self.run.push(Notice { behind: 0, event });
     }
 
-    /// An empty batch to be filled.
-    pub(super) fn take_spare(&mut self) -> Batch {
-        self.spare.try_recv().unwrap_or_default()
-    }
-
     /// Sends a batch behind those before.
     pub(super) fn send(&mut self, batch: Batch) {
         // What was told before has its place before these messages.
@@ -259,7 +158,7 @@ impl Outlet {
             for batch in self.unheard.try_iter() {
                 self.shared.remove_undelivered(batch.cost());
                 if self.auto_ack {
-                    self.shared.acknowledge(batch.places.iter().filter_map(Place::acknowledgement));
+                    self.shared.acknowledge(acknowledgements(&batch, 0));
                 }
             }
         }
@@ -278,14 +177,13 @@ impl Outlet {
     }
 }
 
-impl Place {
-    fn acknowledgement(&self) -> Option<Acknowledgement> {
-        self.receipt.map(acknowledgement)
-    }
-}
-
 fn acknowledgement(receipt: Receipt) -> Acknowledgement {
     Acknowledgement { receipt, code: ReasonCode::SUCCESS, by_hand: false }
+}
+
+/// Those of the messages of a batch from the one at `next` on.
+fn acknowledgements(batch: &Batch, next: usize) -> impl Iterator<Item = Acknowledgement> {
+    batch.places.iter().skip(next).filter_map(|place| batch.receipt(place)).map(acknowledgement)
 }
 
 impl Dispatcher {
@@ -314,8 +212,12 @@ impl Dispatcher {
     /// The message in hand is done with: acknowledge it.
     pub(super) fn finish_message(&mut self) {
         let Some(receipt) = self.in_hand.take() else { return };
+        let now = Instant::now();
+        if self.acknowledgements.is_empty() {
+            self.waiting_since = now;
+        }
         self.acknowledgements.push(acknowledgement(receipt));
-        if self.flushed_at.elapsed() >= ACK_DELAY {
+        if now.saturating_duration_since(self.waiting_since) >= ACK_DELAY {
             self.flush_acknowledgements();
         }
     }
@@ -323,13 +225,15 @@ impl Dispatcher {
     pub(super) fn flush_acknowledgements(&mut self) {
         if !self.acknowledgements.is_empty() {
             self.shared.acknowledge(self.acknowledgements.drain(..));
-            self.flushed_at = Instant::now();
         }
     }
 
     fn find(&mut self) -> Option<Found> {
         loop {
-            while let Ok(run) = self.notices.try_recv() {
+            // Before every message: looking is cheaper than trying.
+            while !self.notices.is_empty()
+                && let Ok(run) = self.notices.try_recv()
+            {
                 self.waiting.extend(run);
             }
             // A notice that waits for messages before it does not hold up results behind it.
@@ -353,20 +257,16 @@ impl Dispatcher {
     fn message(&mut self) -> Option<MqttPublish<'_>> {
         let batch = self.current.as_ref()?;
         let place = batch.places.get(self.next.checked_sub(1)?)?;
-        self.in_hand = place.receipt.filter(|_| self.auto_ack);
+        self.in_hand = batch.receipt(place).filter(|_| self.auto_ack);
         Some(batch.message(place))
     }
 
     fn finish_batch(&mut self) {
-        let Some(mut batch) = self.current.take() else { return };
+        let Some(batch) = self.current.take() else { return };
         self.done_batches += 1;
         self.flush_acknowledgements();
         let cost = batch.cost();
-        batch.clear();
-        if cost <= MAX_SPARE_COST {
-            // A full store of spare batches just lets this one go.
-            let _ = self.spare.try_send(batch);
-        }
+        self.shared.hub.spares.keep_batch(batch);
         self.shared.remove_undelivered(cost);
     }
 
@@ -416,7 +316,7 @@ impl Drop for Dispatcher {
         let current = self.current.take().into_iter().map(|batch| (batch, self.next));
         for (batch, next) in current.chain(self.batches.try_iter().map(|batch| (batch, 0))) {
             if self.auto_ack {
-                self.acknowledgements.extend(batch.places.iter().skip(next).filter_map(Place::acknowledgement));
+                self.acknowledgements.extend(acknowledgements(&batch, next));
             }
             self.shared.remove_undelivered(batch.cost());
         }

@@ -2,9 +2,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Instant;
 
+use super::batch::Spares;
 use super::connection::Connection;
 use super::connector::Connectors;
-use super::dispatch::Spares;
 use super::error::ClientError;
 
 /// What the threads of a runtime and its clients have in common.

@@ -31,6 +31,7 @@
 //! messages kept, and then [`on_connected`](MqttEventHandler::on_connected). Every publish, subscribe and unsubscribe ends
 //! in exactly one result, with the [`Token`] of its call.
 
+mod batch;
 mod callbacks;
 pub mod client;
 mod command;

@@ -75,6 +75,7 @@ impl<'a> Packet<'a> {
     ///
     /// # Errors
     /// [`DecodeError`] for everything the standard calls malformed or a protocol error in a packet by itself.
+    #[cfg_attr(feature = "std", inline)]
     pub fn decode(input: &'a [u8], version: ProtocolVersion, from: Role) -> Result<Option<(Self, usize)>, DecodeError> {
         let Some(header) = FixedHeader::decode(input, version)? else { return Ok(None) };
         check_sender(header.packet_type, version, from)?;
@@ -84,6 +85,7 @@ impl<'a> Packet<'a> {
     }
 
     /// Decodes the `body` behind a fixed header. The sender was checked by [`Packet::decode`].
+    #[cfg_attr(feature = "std", inline)]
     fn decode_body(
         header: FixedHeader,
         body: &'a [u8],
@@ -145,6 +147,7 @@ impl<'a> Packet<'a> {
 pub(crate) const PINGREQ: [u8; 2] = [PacketType::Pingreq.first_byte(), 0];
 
 /// Some packets only one side sends (table 2-1).
+#[cfg_attr(feature = "std", inline)]
 pub(crate) fn check_sender(packet_type: PacketType, version: ProtocolVersion, from: Role) -> Result<(), DecodeError> {
     let allowed = match packet_type {
         PacketType::Connect | PacketType::Subscribe | PacketType::Unsubscribe | PacketType::Pingreq => {
@@ -173,6 +176,7 @@ fn encode_flagged(writer: &mut Writer<'_>, first: u8, body: &dyn Fn(&mut Writer<
     writer.finish()
 }
 
+#[cfg_attr(feature = "std", inline)]
 fn decode_packet_id(reader: &mut Reader<'_>) -> PacketId {
     PacketId::new(reader.u16()).unwrap_or_else(|| {
         reader.fail(DecodeError::PacketId);

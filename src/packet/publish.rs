@@ -74,13 +74,14 @@ impl Delivery {
 }
 
 impl<'a> Publish<'a> {
+    #[cfg_attr(feature = "std", inline)]
     pub(crate) fn decode(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Self {
         let head = Self::decode_head(flags, reader, version, from);
         Self { payload: reader.rest(), ..head }
     }
 
     /// Decodes up to the payload.
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn decode_head(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Self {
         let qos = QoS::from_bits(flags >> 1 & 3).unwrap_or_else(|| {
             reader.fail(DecodeError::QoS);
@@ -111,6 +112,10 @@ impl<'a> Publish<'a> {
 
     /// The Topic Alias among the properties.
     pub fn topic_alias(&self) -> Option<u16> {
+        // A look that spares a call where there is room for it.
+        if cfg!(feature = "std") && self.properties.is_empty() {
+            return None;
+        }
         self.properties.half(PropertyId::TopicAlias)
     }
 

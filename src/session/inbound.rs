@@ -33,7 +33,7 @@ enum Mode {
 
 impl Machine {
     /// Takes a PUBLISH that is whole, or, where it `is_oversize`, begins one that is longer than the receive limit.
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn take_publish<'i, V: Store>(
         &mut self,
         store: &mut V,
@@ -151,7 +151,7 @@ impl Machine {
     }
 
     /// Notes a message of QoS 1 or 2, to be answered with `code` if that is known. Whether it is new.
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn admit_publish<V: Store>(
         &mut self,
         store: &mut V,

@@ -181,7 +181,7 @@ impl Machine {
     }
 
     /// Takes the packet at the start of the input; says how many bytes are done with.
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn take_packet<'i, V: Store>(
         &mut self,
         store: &mut V,

@@ -1,12 +1,14 @@
 //! The small words of MQTT that every layer shares: [`QoS`], [`PacketId`], [`ReasonCode`], [`ProtocolVersion`],
 //! [`TopicName`] and [`TopicFilter`].
 
+mod bytes;
 mod packet_id;
 mod qos;
 mod reason;
 mod topic;
 mod version;
 
+pub(crate) use bytes::has_any;
 pub use packet_id::PacketId;
 pub use qos::QoS;
 pub(crate) use reason::CodeContext;

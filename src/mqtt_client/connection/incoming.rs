@@ -1,97 +1,21 @@
 //! Bytes of the server, and what the application hears of them.
 
 use std::io;
-use std::ops::Range;
 
+use super::input::Input;
 use super::link::Ending;
 use super::outgoing::Answered;
 use super::{Connection, Means};
 use crate::codec::Property;
 use crate::macros::client_event;
+use crate::mqtt_client::batch::{Batch, Place, Span};
 use crate::mqtt_client::client::ConnectionResult;
-use crate::mqtt_client::dispatch::{Batch, Place};
-use crate::mqtt_client::event::{MqttEvent, Receipt};
+use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::properties::PropertyBlock;
 use crate::packet::{Connack, Suback, Unsuback};
 use crate::session::{Event, Heap, Message, Session, Stall, Topic};
+use crate::time;
 use crate::types::{PacketId, ReasonCode};
-
-/// Bytes that one read takes at least room for.
-const READ: usize = 64 * 1024;
-/// A buffer that has grown beyond this for a long packet is not kept for others.
-const KEPT: usize = 1024 * 1024;
-/// Up to this size the bytes of a batch are copied out of the input; above, the input itself travels.
-const COPY: usize = 16 * 1024;
-
-/// What has been read and not been understood yet.
-#[derive(Debug, Default)]
-pub(super) struct Input {
-    buffer: Vec<u8>,
-    /// Where the next packet begins.
-    start: usize,
-    /// Where the bytes end.
-    end: usize,
-    /// Where the first message of the batch in the making begins.
-    batch_start: usize,
-    batch: Batch,
-    /// Whole packets lie there that could not be taken.
-    stalled: bool,
-    /// Reading is paused until callbacks have caught up.
-    paused: bool,
-}
-
-impl Input {
-    pub(super) fn clear(&mut self) {
-        *self = Self { buffer: std::mem::take(&mut self.buffer), ..Self::default() };
-        self.batch.places.clear();
-    }
-
-    /// Whether reading is paused or cannot go on.
-    pub(super) const fn is_paused(&self) -> bool {
-        self.paused || self.stalled
-    }
-
-    /// Reads into the buffer that the worker keeps for all, where what is left of before has room.
-    fn borrow(&mut self, buffer: &mut Vec<u8>) {
-        let rest = self.buffer.get(self.start..self.end).unwrap_or(&[]);
-        if rest.is_empty() || rest.len() < buffer.len() / 2 {
-            if let Some(place) = buffer.get_mut(..rest.len()) {
-                place.copy_from_slice(rest);
-            }
-            (self.start, self.end) = (0, rest.len());
-            self.buffer = std::mem::take(buffer);
-        }
-    }
-
-    /// Gives the buffer back. The beginning of a packet stays, in memory that fits.
-    fn give_back(&mut self, buffer: &mut Vec<u8>) {
-        let rest = self.buffer.get(self.start..self.end).unwrap_or(&[]);
-        if rest.len() >= READ / 4 {
-            return;
-        }
-        let rest = rest.to_vec();
-        (self.start, self.batch_start, self.end) = (0, 0, rest.len());
-        let large = std::mem::replace(&mut self.buffer, rest);
-        if buffer.is_empty() && large.capacity() <= KEPT {
-            *buffer = large;
-        }
-    }
-
-    /// Room to read into. A long packet gets its room as it comes: its length is only a claim of the server.
-    fn room(&mut self) -> &mut [u8] {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        } else if self.start > 0 && self.buffer.len() - self.end < READ / 2 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
-        if self.buffer.len() - self.end < READ / 2 {
-            let len = (2 * self.buffer.len()).max(self.end + READ);
-            self.buffer.resize(len, 0);
-        }
-        self.buffer.get_mut(self.end..).unwrap_or_default()
-    }
-}
 
 /// What a packet means, without borrowing the input.
 enum Step {
@@ -112,7 +36,7 @@ impl Connection {
     /// Reads and handles what there is, up to a measure; whether there may be more.
     pub(super) fn read(&mut self, means: &mut Means<'_>) -> bool {
         self.check_pause();
-        self.input.borrow(means.buffer);
+        self.input.borrow(means.buffer, &self.shared.hub.spares);
         let goes_on = self.read_up_to(means.budget);
         self.input.give_back(means.buffer);
         goes_on
@@ -127,7 +51,7 @@ impl Connection {
             if !up.readable || up.is_ending() {
                 return false;
             }
-            let room = self.input.room();
+            let room = self.input.room(&self.shared.hub.spares, self.session.version());
             let room_len = room.len();
             match up.transport.read(room) {
                 Ok(0) => {
@@ -139,7 +63,7 @@ impl Connection {
                 Ok(len) => {
                     // A short read has emptied the socket; the poll tells when there is more.
                     up.readable = len == room_len || up.read_closed || !cfg!(unix);
-                    self.input.end += len;
+                    self.input.has_read(len);
                     budget = budget.saturating_sub(len);
                     self.handle_input();
                 }
@@ -183,9 +107,10 @@ impl Connection {
 
     fn handle_input(&mut self) {
         self.input.stalled = false;
-        self.input.batch_start = self.input.start;
+        self.input.begin_batch();
+        let now = self.session_now();
         loop {
-            match self.handle_packet() {
+            match self.handle_packet(now) {
                 Step::Nothing | Step::Message => {}
                 Step::Connected(result, client_id) => {
                     self.send_batch();
@@ -211,10 +136,8 @@ impl Connection {
     }
 
     /// Handles one packet.
-    fn handle_packet(&mut self) -> Step {
-        let now = self.session_now();
-        let numbers = (self.connection_number, self.session_number);
-        let Self { session, input, .. } = self;
+    fn handle_packet(&mut self, now: time::Instant) -> Step {
+        let Self { session, input, connection_number, session_number, .. } = self;
         let Input { buffer, start, end, batch, batch_start, .. } = input;
         let bytes = buffer.get(*start..*end).unwrap_or(&[]);
         let progress = match session.handle_input(now, bytes) {
@@ -231,7 +154,8 @@ impl Connection {
         match progress.event {
             Some(Event::Message(message)) => {
                 let origin = buffer.get(*batch_start..).unwrap_or(&[]);
-                add_message(batch, session, origin, &message, numbers);
+                batch.numbers = (*connection_number, *session_number);
+                add_message(batch, session, origin, &message);
                 Step::Message
             }
             Some(Event::Connected(connack) | Event::Refused(connack)) => connected(session, &connack),
@@ -258,29 +182,9 @@ impl Connection {
 
     /// Sends the messages of the input so far to their callbacks.
     fn send_batch(&mut self) {
-        let input = &mut self.input;
-        if input.batch.places.is_empty() {
-            input.batch_start = input.start;
-            return;
+        if let Some(batch) = self.input.take_batch(&self.shared.hub.spares) {
+            self.outlet.send(batch);
         }
-        let mut batch = std::mem::replace(&mut input.batch, self.outlet.take_spare());
-        let used = input.start - input.batch_start;
-        if used <= COPY {
-            batch.bytes.extend_from_slice(input.buffer.get(input.batch_start..input.start).unwrap_or(&[]));
-        } else {
-            // The places count from the first message on.
-            let mut rest = std::mem::take(&mut batch.bytes);
-            rest.extend_from_slice(input.buffer.get(input.start..input.end).unwrap_or(&[]));
-            let shift = input.batch_start;
-            batch.bytes = std::mem::replace(&mut input.buffer, rest);
-            batch.bytes.truncate(input.start);
-            (input.start, input.end) = (0, input.buffer.len());
-            if shift > 0 {
-                batch.places.iter_mut().for_each(|place| place.shift(shift));
-            }
-        }
-        input.batch_start = input.start;
-        self.outlet.send(batch);
     }
 
     fn handle_connected(&mut self, result: ConnectionResult, client_id: Option<String>) {
@@ -308,49 +212,22 @@ impl Connection {
     }
 }
 
-impl Place {
-    fn shift(&mut self, by: usize) {
-        let shift = |range: &mut Range<usize>| *range = range.start + by..range.end + by;
-        if !self.by_alias {
-            shift(&mut self.topic);
-        }
-        shift(&mut self.payload);
-        shift(&mut self.properties);
-    }
-}
-
 /// Notes a message with the places of its parts, counted from the start of `origin`.
-fn add_message(
-    batch: &mut Batch,
-    session: &Session<Heap>,
-    origin: &[u8],
-    message: &Message<'_>,
-    (connection, session_number): (u64, u64),
-) {
-    let topic = match message.topic {
-        Topic::Name(name) => place_in(origin, name.as_bytes()),
-        topic @ Topic::Alias(alias) => batch.topic_by_alias(alias, session.topic(topic).unwrap_or("")),
+fn add_message(batch: &mut Batch, session: &Session<Heap>, origin: &[u8], message: &Message<'_>) {
+    let (topic, by_alias) = match message.topic {
+        Topic::Name(name) => (Span::of(origin, name.as_bytes()), false),
+        topic @ Topic::Alias(alias) => (batch.topic_by_alias(alias, session.topic(topic).unwrap_or("")), true),
     };
-    let receipt = message.receipt.map(|inner| Receipt { inner, qos: message.qos, connection, session: session_number });
     batch.places.push(Place {
         topic,
-        by_alias: matches!(message.topic, Topic::Alias(_)),
-        payload: place_in(origin, message.payload),
-        properties: place_in(origin, message.properties.as_block().unwrap_or(&[])),
+        payload: Span::of(origin, message.payload),
+        properties: Span::of(origin, message.properties.as_block().unwrap_or(&[])),
+        receipt: message.receipt,
         qos: message.qos,
+        by_alias,
         dup: message.dup,
         retain: message.retain,
-        receipt,
     });
-}
-
-/// Where a part of `whole` lies in it.
-fn place_in(whole: &[u8], part: &[u8]) -> Range<usize> {
-    if part.is_empty() {
-        return 0..0;
-    }
-    let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
-    start..start.wrapping_add(part.len())
 }
 
 fn connected(session: &Session<Heap>, connack: &Connack<'_>) -> Step {

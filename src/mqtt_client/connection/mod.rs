@@ -1,6 +1,7 @@
 //! One client's connection: its session, its transport, and what the application is owed.
 
 mod incoming;
+mod input;
 mod link;
 mod outgoing;
 mod subscriptions;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Registry, Token as PollToken};
 
-use self::incoming::Input;
+use self::input::Input;
 use self::link::Link;
 use self::subscriptions::Subscriptions;
 use super::client::PingResult;
