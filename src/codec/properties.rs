@@ -101,6 +101,7 @@ impl<'a> Properties<'a> {
     }
 
     /// The string that the property `wanted` has.
+    #[inline(never)]
     pub(crate) fn text(&self, wanted: PropertyId) -> Option<&'a str> {
         let mut value = Value::default();
         self.locate(wanted, &mut value)?;

@@ -184,33 +184,30 @@ impl ServerLimits {
     };
 
     /// Takes over what a CONNACK says of limits.
-    pub(super) fn from_connack(properties: &Properties<'_>) -> Self {
+    pub(super) fn take_over(&mut self, properties: &Properties<'_>) {
         let is_available = |what| properties.number(what) != Some(0);
-        let maximum_qos = match properties.number(PropertyId::MaximumQoS) {
+        self.receive_maximum = properties.half(PropertyId::ReceiveMaximum).unwrap_or(u16::MAX);
+        self.maximum_qos = match properties.number(PropertyId::MaximumQoS) {
             Some(0) => QoS::AtMostOnce,
             Some(_) => QoS::AtLeastOnce,
             None => QoS::ExactlyOnce,
         };
-        Self {
-            receive_maximum: properties.half(PropertyId::ReceiveMaximum).unwrap_or(u16::MAX),
-            maximum_qos,
-            retain_available: is_available(PropertyId::RetainAvailable),
-            maximum_packet_size: properties.number(PropertyId::MaximumPacketSize).unwrap_or(u32::MAX),
-            topic_alias_maximum: properties.half(PropertyId::TopicAliasMaximum).unwrap_or(0),
-            wildcard_subscription_available: is_available(PropertyId::WildcardSubscriptionAvailable),
-            subscription_identifier_available: is_available(PropertyId::SubscriptionIdentifierAvailable),
-            shared_subscription_available: is_available(PropertyId::SharedSubscriptionAvailable),
-        }
+        self.retain_available = is_available(PropertyId::RetainAvailable);
+        self.maximum_packet_size = properties.number(PropertyId::MaximumPacketSize).unwrap_or(u32::MAX);
+        self.topic_alias_maximum = properties.half(PropertyId::TopicAliasMaximum).unwrap_or(0);
+        self.wildcard_subscription_available = is_available(PropertyId::WildcardSubscriptionAvailable);
+        self.subscription_identifier_available = is_available(PropertyId::SubscriptionIdentifierAvailable);
+        self.shared_subscription_available = is_available(PropertyId::SharedSubscriptionAvailable);
     }
 
     /// Refuses what is longer than the server takes `[MQTT-3.2.2-15]`.
     pub(super) fn check_packet_size(&self, len: usize) -> Result<(), Misuse> {
-        self.packet_size(len).map_err(|len| Misuse::PacketTooLarge { len, limit: self.maximum_packet_size })
+        let limit = self.maximum_packet_size;
+        if self.takes(len) { Ok(()) } else { Err(Misuse::PacketTooLarge { limit }) }
     }
 
-    /// The length of a packet that the server does not take is the error.
-    pub(super) fn packet_size(&self, len: usize) -> Result<(), u32> {
-        let len = u32::try_from(len).unwrap_or(u32::MAX);
-        if len <= self.maximum_packet_size { Ok(()) } else { Err(len) }
+    /// Whether the server takes a packet of so many bytes.
+    pub(super) fn takes(&self, len: usize) -> bool {
+        u32::try_from(len).is_ok_and(|len| len <= self.maximum_packet_size)
     }
 }

@@ -146,7 +146,7 @@ impl Machine {
         if let Some(seconds) = properties.half(PropertyId::ServerKeepAlive) {
             self.timers.set_keep_alive(seconds); // [MQTT-3.1.2-21]
         }
-        self.limits = ServerLimits::from_connack(properties);
+        self.limits.take_over(properties);
         // PUBRELs that are sent again still take their place in the server's window.
         self.in_flight = if self.session_lost { 0 } else { u16::try_from(store.releases()).unwrap_or(u16::MAX) };
         store.open(Terms {

@@ -30,10 +30,8 @@ pub enum Misuse {
     #[error("the server does not support retained messages [MQTT-3.2.2-14]")]
     RetainNotSupported,
     /// The packet is longer than the server's Maximum Packet Size.
-    #[error("the packet has {len} bytes, the server takes {limit} [MQTT-3.2.2-15]")]
+    #[error("the packet is longer than the {limit} bytes that the server takes [MQTT-3.2.2-15]")]
     PacketTooLarge {
-        /// Bytes of the packet.
-        len: u32,
         /// The server's Maximum Packet Size.
         limit: u32,
     },

@@ -6,7 +6,7 @@ use super::config::{Config, Oversize, ServerLimits};
 use super::error::{Misuse, PeerError};
 use super::event::{DropReason, Dropped, Event, Progress, Stall};
 use super::inbound::Stream;
-use super::outbound::{Refusal, RefusalKind};
+use super::outbound::Refusal;
 use super::storage::{Loaded, Stage, Store};
 use super::timers::Timers;
 use crate::codec::{DecodeError, FixedHeader, PacketType, Properties, PropertyId, Reader, Writer};
@@ -47,15 +47,9 @@ pub(super) struct Machine {
     /// The session of what was sent before is gone; what is left of it has to be collected.
     pub(super) session_lost: bool,
     /// A message that was refused when its turn came, and has to be collected.
-    pub(super) refused: Option<Refused>,
-}
-
-/// A held message that ended when its turn came.
-#[derive(Debug)]
-pub(super) struct Refused {
-    packet_id: PacketId,
-    kind: RefusalKind,
-    len: u32,
+    pub(super) refused: Option<PacketId>,
+    /// Why it was refused.
+    pub(super) refusal: Refusal,
 }
 
 /// Where the connection stands.
@@ -113,6 +107,7 @@ impl Machine {
             has_spoken: false,
             session_lost: false,
             refused: None,
+            refusal: Refusal::Expired,
         }
     }
 
@@ -368,7 +363,7 @@ impl Machine {
     #[inline(never)]
     fn load_queued<V: Store>(&mut self, store: &mut V, now: Instant, publishes: bool) -> bool {
         let (limits, version) = (&self.limits, self.config.version);
-        let mut refusal = Refusal::EXPIRED;
+        let mut refusal = Refusal::Expired;
         let loaded = store.load_next(publishes, |frame, held| {
             super::outbound::admit(limits, version, now, frame, held).map_err(|why| refusal = why).is_ok()
         });
@@ -377,9 +372,7 @@ impl Machine {
             Loaded::Queued => {}
             Loaded::Farewell => self.phase = Phase::Closing { orderly: false, farewell: None },
             Loaded::Publish => self.in_flight = self.in_flight.saturating_add(1),
-            Loaded::Refused(packet_id) => {
-                self.refused = Some(Refused { packet_id, kind: refusal.kind, len: refusal.len });
-            }
+            Loaded::Refused(packet_id) => (self.refused, self.refusal) = (Some(packet_id), refusal),
         }
         true
     }
@@ -394,9 +387,8 @@ impl Machine {
     }
 
     pub(super) fn poll_dropped<V: Store>(&mut self, store: &mut V) -> Option<Dropped<V::Frame>> {
-        if let Some(Refused { packet_id, kind, len }) = self.refused.take() {
-            let refusal = Refusal { kind, len };
-            return Some(Dropped { packet_id, reason: refusal.reason(&self.limits), frame: None });
+        if let Some(packet_id) = self.refused.take() {
+            return Some(Dropped { packet_id, reason: self.refusal.reason(&self.limits), frame: None });
         }
         if !self.session_lost {
             return None;

@@ -15,14 +15,7 @@ use crate::types::{PacketId, ProtocolVersion, QoS, Role};
 
 /// Why a held message ends when its turn comes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Refusal {
-    pub(super) kind: RefusalKind,
-    /// Bytes of its packet.
-    pub(super) len: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum RefusalKind {
+pub(super) enum Refusal {
     Expired,
     QoS,
     Retain,
@@ -205,7 +198,7 @@ pub(super) fn admit(
     {
         // A message that was sent before is sent again whatever its age [MQTT-4.3.3-7].
         if waited >= expiry.seconds && !held.begun {
-            return Err(Refusal::EXPIRED);
+            return Err(Refusal::Expired);
         }
         expiry.set(bytes, expiry.seconds.saturating_sub(waited));
         held.since = held.since.after_millis(waited * 1000);
@@ -215,29 +208,27 @@ pub(super) fn admit(
 
 fn check_limits(limits: &ServerLimits, flags: Flags, len: usize) -> Result<(), Refusal> {
     if flags.qos > limits.maximum_qos {
-        return Err(Refusal { kind: RefusalKind::QoS, len: 0 });
+        return Err(Refusal::QoS);
     }
     if flags.retain && !limits.retain_available {
-        return Err(Refusal { kind: RefusalKind::Retain, len: 0 });
+        return Err(Refusal::Retain);
     }
-    limits.packet_size(len).map_err(|len| Refusal { kind: RefusalKind::PacketTooLarge, len })
+    if limits.takes(len) { Ok(()) } else { Err(Refusal::PacketTooLarge) }
 }
 
 impl Refusal {
-    pub(super) const EXPIRED: Self = Self { kind: RefusalKind::Expired, len: 0 };
-
     pub(super) const fn reason(self, limits: &ServerLimits) -> DropReason {
-        match self.kind {
-            RefusalKind::Expired => DropReason::Expired,
+        match self {
+            Self::Expired => DropReason::Expired,
             _ => DropReason::Refused(self.misuse(limits)),
         }
     }
 
     const fn misuse(self, limits: &ServerLimits) -> Misuse {
-        match self.kind {
-            RefusalKind::QoS => Misuse::QoSNotSupported(limits.maximum_qos),
-            RefusalKind::PacketTooLarge => Misuse::PacketTooLarge { len: self.len, limit: limits.maximum_packet_size },
-            RefusalKind::Retain | RefusalKind::Expired => Misuse::RetainNotSupported,
+        match self {
+            Self::QoS => Misuse::QoSNotSupported(limits.maximum_qos),
+            Self::PacketTooLarge => Misuse::PacketTooLarge { limit: limits.maximum_packet_size },
+            Self::Retain | Self::Expired => Misuse::RetainNotSupported,
         }
     }
 }
