@@ -48,6 +48,10 @@ pub(crate) struct Broker {
     pub(crate) delivered: Vec<Numbered>,
     /// Answers are kept back for a while.
     pub(crate) is_slow: bool,
+    has_forgotten: bool,
+    /// The session was thrown away, and the CONNACK that said so was lost: by the next one, which says that there is a
+    /// session, the client takes the new one for its own. No client can tell.
+    pub(crate) was_confused: bool,
 }
 
 /// What outlives a connection.
@@ -57,6 +61,8 @@ struct State {
     received: BTreeSet<PacketId>,
     outbound: VecDeque<Outbound>,
     last_id: u16,
+    /// The client has said something behind the CONNECT that began it.
+    is_confirmed: bool,
 }
 
 struct Outbound {
@@ -85,7 +91,17 @@ struct Link {
 
 impl Broker {
     pub(crate) fn new(version: ProtocolVersion, receive_maximum: u16, aliases: u16) -> Self {
-        Self { version, receive_maximum, aliases, session: None, link: None, delivered: Vec::new(), is_slow: false }
+        Self {
+            version,
+            receive_maximum,
+            aliases,
+            session: None,
+            link: None,
+            delivered: Vec::new(),
+            is_slow: false,
+            has_forgotten: false,
+            was_confused: false,
+        }
     }
 
     pub(crate) fn open(&mut self) {
@@ -101,7 +117,9 @@ impl Broker {
 
     /// The session is thrown away, if the client is not there.
     pub(crate) fn forget(&mut self) -> bool {
-        self.link.is_none() && self.session.take().is_some()
+        let forgets = self.link.is_none() && self.session.take().is_some();
+        self.has_forgotten |= forgets;
+        forgets
     }
 
     /// Accepts a message for the client; `false` while there is no session.
@@ -149,6 +167,9 @@ impl Broker {
         let Some(link) = &mut self.link else { return };
         assert!(!link.has_ended, "{packet:?} behind DISCONNECT");
         assert_eq!(matches!(packet, Packet::Connect(_)), !link.is_accepted, "{packet:?}");
+        if let Some(session) = self.session.as_mut().filter(|_| link.is_accepted) {
+            session.is_confirmed = true;
+        }
         match packet {
             Packet::Connect(connect) => self.handle_connect(&connect),
             Packet::Publish(publish) => self.handle_publish(&publish),
@@ -183,6 +204,8 @@ impl Broker {
             }
         }
         let session_present = self.session.is_some() && !connect.clean_start;
+        let is_new_to_client = self.session.as_ref().is_some_and(|session| !session.is_confirmed);
+        self.was_confused |= session_present && self.has_forgotten && is_new_to_client;
         if !session_present {
             self.session = Some(State::default());
         }
