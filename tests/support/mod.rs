@@ -4,6 +4,7 @@
 pub mod embedded_broker;
 pub mod mosquitto;
 pub mod proxy;
+pub mod referee;
 pub mod scripted_broker;
 pub mod wire;
 

@@ -143,6 +143,58 @@ pub fn packet_id(packet: &[u8]) -> u16 {
     u16::from_be_bytes([body[at], body[at + 1]])
 }
 
+/// The payload of a whole PUBLISH.
+#[track_caller]
+pub fn payload(packet: &[u8], is_v5: bool) -> &[u8] {
+    let body = body(packet);
+    let has_packet_id = packet[0] & 0x06 != 0;
+    let rest = &body[2 + usize::from(u16::from_be_bytes([body[0], body[1]])) + 2 * usize::from(has_packet_id)..];
+    if is_v5 {
+        let (properties_len, length_bytes) = variable_byte_integer_of(rest).expect("a length of properties");
+        &rest[length_bytes + properties_len..]
+    } else {
+        rest
+    }
+}
+
+/// The client id in the body of a CONNECT.
+#[track_caller]
+pub fn client_id(connect: &[u8]) -> String {
+    let is_v5 = connect[6] == 5;
+    let rest = &connect[10..];
+    let properties = if is_v5 { variable_byte_integer_of(rest).expect("a length of properties") } else { (0, 0) };
+    let rest = &rest[properties.0 + properties.1..];
+    String::from_utf8_lossy(&rest[2..2 + usize::from(u16::from_be_bytes([rest[0], rest[1]]))]).into_owned()
+}
+
+/// Cuts a stream into whole packets.
+#[derive(Default)]
+pub struct Splitter {
+    begun: Vec<u8>,
+}
+
+impl Splitter {
+    /// Takes the next bytes of the stream, and gives each packet that is whole to `take`.
+    pub fn feed(&mut self, bytes: &[u8], mut take: impl FnMut(&[u8])) {
+        self.begun.extend(bytes);
+        let mut at = 0;
+        while let Some((body_len, length_bytes)) = self.begun.get(at + 1..).and_then(variable_byte_integer_of) {
+            let end = at + 1 + length_bytes + body_len;
+            let Some(packet) = self.begun.get(at..end) else { break };
+            take(packet);
+            at = end;
+        }
+        self.begun.drain(..at);
+    }
+}
+
+/// The Variable Byte Integer at the front of `bytes`, and how many bytes it takes; `None` when it is not whole.
+fn variable_byte_integer_of(bytes: &[u8]) -> Option<(usize, usize)> {
+    let length = bytes.iter().take(4).position(|byte| *byte < 0x80)? + 1;
+    let value = bytes[..length].iter().rev().fold(0, |value, byte| value << 7 | usize::from(byte & 0x7F));
+    Some((value, length))
+}
+
 /// What follows the fixed header of a whole packet.
 #[track_caller]
 pub fn body(packet: &[u8]) -> &[u8] {
