@@ -6,8 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender};
-
+use super::calls::{Called, Caller};
 use super::dispatch::{Dispatcher, Next, Patience};
 use super::event::{MqttEvent, MqttPublish};
 use super::filters::FilterTree;
@@ -139,13 +138,13 @@ pub(super) enum Listener {
     /// Somebody who waits at the dispatcher.
     Receiver,
     /// The callback thread.
-    Thread(Arc<Seat>, Sender<Arc<Seat>>),
+    Thread(Arc<Seat>, Caller),
     /// The worker, at the end of each turn.
     Worker(Box<Callbacks>),
 }
 
 impl Listener {
-    pub(super) fn thread(callbacks: Callbacks, thread: Sender<Arc<Seat>>) -> Self {
+    pub(super) fn thread(callbacks: Callbacks, thread: Caller) -> Self {
         Self::Thread(Arc::new(Seat { called: AtomicBool::new(false), callbacks: Mutex::new(Some(callbacks)) }), thread)
     }
 
@@ -154,8 +153,7 @@ impl Listener {
         if let Self::Thread(seat, thread) = self
             && !seat.called.swap(true, Ordering::SeqCst)
         {
-            // The thread goes only after all who could call it.
-            let _ = thread.send(Arc::clone(seat));
+            thread.call(seat);
         }
     }
 }
@@ -207,13 +205,10 @@ impl Seat {
 }
 
 /// Runs the callbacks of all clients that are called, each for a while, until no client can come any more.
-pub(super) fn serve(called: &Receiver<Arc<Seat>>) {
+pub(super) fn serve(called: &Called) {
     let mut waiting = VecDeque::new();
     loop {
-        if waiting.is_empty() {
-            waiting.extend(called.recv());
-        }
-        waiting.extend(called.try_iter());
+        called.take(&mut waiting);
         let Some(seat) = waiting.pop_front() else { return };
         if seat.serve() {
             waiting.push_back(seat);

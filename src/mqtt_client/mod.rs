@@ -33,6 +33,7 @@
 
 mod batch;
 mod callbacks;
+mod calls;
 pub mod client;
 mod command;
 mod config;

@@ -229,7 +229,8 @@ pub struct Threads {
     /// Answers in time cost no more CPU time than sleeping: 15 µs a round trip over loopback instead of 16 with callbacks on
     /// the worker, 20 instead of 22 on their thread, with a median 2 to 3 µs shorter, by `cargo bench --bench scale` on a busy
     /// machine of two cores. Answers that come later cost up to `spin` each, but only for the first few: after four in vain
-    /// it tries once in 32 times, until that pays again.
+    /// it tries once in 32 times, until that pays again. A spin in which others took the processor for longer than `spin`
+    /// counts as one in vain.
     pub spin: Duration,
 }
 

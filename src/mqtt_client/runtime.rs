@@ -2,10 +2,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, unbounded};
 use mio::{Poll, Waker};
 
-use super::callbacks::{self, Seat};
+use super::callbacks;
+use super::calls::{self, Caller};
 use super::error::ClientError;
 use super::hub::{Hub, NoteEnd};
 use super::worker::{self, Worker};
@@ -64,7 +64,7 @@ struct Inner {
     hub: Arc<Hub>,
     name: String,
     /// What calls the callback thread, once there is one.
-    callback_thread: Mutex<Option<Sender<Arc<Seat>>>>,
+    callback_thread: Mutex<Option<Caller>>,
 }
 
 impl Runtime {
@@ -120,7 +120,7 @@ impl Runtime {
     }
 
     /// What calls the callback thread, which is started now if there is none.
-    pub(super) fn callback_thread(&self) -> Result<Sender<Arc<Seat>>, ClientError> {
+    pub(super) fn callback_thread(&self) -> Result<Caller, ClientError> {
         let mut place = self.0.callback_thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = &*place {
             return Ok(thread.clone());
@@ -129,7 +129,7 @@ impl Runtime {
         if hub.is_shut() {
             return Err(ClientError::ShutDown);
         }
-        let (calls, called) = unbounded();
+        let (calls, called) = calls::calls();
         hub.end.note(|ended| ended.callbacks = false);
         let end = NoteEnd::callbacks(&hub.end);
         spawn(format!("{} callbacks", self.0.name), move || {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 /// Whether it is worth to look again and again instead of sleeping: only while it has paid lately.
 #[derive(Debug)]
 pub(super) struct Spin {
@@ -27,8 +29,10 @@ impl Spin {
         self.credit > 0 || self.skipped == 0
     }
 
-    /// Notes whether something came in time.
-    pub(super) fn note(&mut self, paid: bool) {
+    /// Notes whether something came, and how long that took of the time there was. What came only behind its end came
+    /// because others had the processor meanwhile: sleeping would have found it as soon.
+    pub(super) fn note(&mut self, has_come: bool, took: Duration, patience: Duration) {
+        let paid = has_come && took < patience;
         self.credit = if paid { (self.credit + 1).min(MAX_CREDIT) } else { self.credit.saturating_sub(COST) };
     }
 }
@@ -37,15 +41,24 @@ impl Spin {
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_micros(50);
+
+    #[test]
+    fn what_comes_when_others_give_the_processor_back_does_not_pay() {
+        let mut spin = Spin::default();
+        (0..MAX_CREDIT).for_each(|_| spin.note(true, Duration::from_millis(4), PATIENCE));
+        assert!(!spin.is_worth_it());
+    }
+
     #[test]
     fn spins_in_vain_become_rare_and_come_back_when_they_pay() {
         let mut spin = Spin::default();
-        let tries = |spin: &mut Spin, paid| {
+        let tries = |spin: &mut Spin, paid: bool| {
             let mut count = 0;
             for _ in 0..320 {
                 if spin.is_worth_it() {
                     count += 1;
-                    spin.note(paid);
+                    spin.note(paid, Duration::ZERO, PATIENCE);
                 }
             }
             count

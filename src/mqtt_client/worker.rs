@@ -119,8 +119,9 @@ impl Worker {
             self.poll(events, Some(Duration::ZERO));
             let now = Instant::now();
             let has_come = !events.is_empty() || self.hub.has_news() || due.is_some_and(|due| now >= due);
-            if has_come || now.saturating_duration_since(start) >= self.hope {
-                self.spin.note(has_come);
+            let took = now.saturating_duration_since(start);
+            if has_come || took >= self.hope {
+                self.spin.note(has_come, took, self.hope);
                 return has_come;
             }
             thread::yield_now();

@@ -10,8 +10,11 @@ pub(crate) fn has_any<const N: usize>(bytes: &[u8], wanted: [u8; N]) -> bool {
 pub(crate) fn has_any<const N: usize>(bytes: &[u8], wanted: [u8; N]) -> bool {
     let Some(last) = bytes.last_chunk() else { return bytes.iter().any(|byte| wanted.contains(byte)) };
     // The last eight bytes may be some of those before once more.
-    let (chunks, _) = bytes.as_chunks();
-    chunks.iter().chain([last]).fold(0, |found, chunk| found | found_in(u64::from_ne_bytes(*chunk), wanted)) != 0
+    let mut found = found_in(u64::from_ne_bytes(*last), wanted);
+    for chunk in bytes.as_chunks().0 {
+        found |= found_in(u64::from_ne_bytes(*chunk), wanted);
+    }
+    found != 0
 }
 
 /// Not 0 if one of the eight bytes is wanted.

@@ -38,7 +38,7 @@ impl Connection {
         self.check_pause();
         self.input.borrow(means.buffer, &self.shared.hub.spares);
         let goes_on = self.read_up_to(means.budget);
-        self.input.give_back(means.buffer);
+        self.input.give_back(means.buffer, &self.shared.hub.spares);
         goes_on
     }
 

@@ -3,7 +3,7 @@ use crate::mqtt_client::batch::{BUFFER, Batch, Spares};
 use crate::types::ProtocolVersion;
 
 /// A buffer longer than this is not kept for the input of others.
-const KEPT: usize = 1024 * 1024;
+const KEPT: usize = 2 * 1024 * 1024;
 /// Up to this size the bytes of a batch are copied out of the input; above, the input itself travels.
 const COPY: usize = 16 * 1024;
 /// As above, as a part of the buffer: a long buffer must not travel for a few bytes in it.
@@ -67,7 +67,7 @@ impl Input {
     }
 
     /// Gives the buffer back. The beginning of a packet stays, in memory that fits.
-    pub(super) fn give_back(&mut self, buffer: &mut Vec<u8>) {
+    pub(super) fn give_back(&mut self, buffer: &mut Vec<u8>, spares: &Spares) {
         if self.end - self.start >= BUFFER / 4 {
             return;
         }
@@ -78,6 +78,8 @@ impl Input {
         let large = std::mem::take(&mut self.buffer);
         if buffer.is_empty() && large.len() <= KEPT {
             *buffer = large;
+        } else {
+            spares.keep_buffer(large);
         }
     }
 
@@ -117,8 +119,9 @@ impl Input {
             batch.bytes.extend_from_slice(self.buffer.get(self.batch_start..self.start).unwrap_or(&[]));
         } else {
             batch.origin = self.batch_start;
-            let rest = self.end - self.start;
-            batch.bytes = self.fill_from(spares, rest + BUFFER / 2);
+            // Where one needed this much, so will the next.
+            let len = if used > self.buffer.len() / 2 { self.buffer.len().min(KEPT) } else { BUFFER };
+            batch.bytes = self.fill_from(spares, len.max(self.end - self.start + BUFFER / 2));
         }
         self.begin_batch();
         Some(batch)

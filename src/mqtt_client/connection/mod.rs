@@ -174,6 +174,10 @@ impl Connection {
         self.drive_link(means.registry);
         if self.link.is_up() {
             self.again |= self.read(means);
+            // What callbacks ask for meanwhile goes out with this turn's write.
+            self.outlet.flush();
+            self.outlet.run_callbacks();
+            self.take_commands();
             self.check_session_timeout();
             self.send_requests();
             self.again |= self.send_publishes_up_to(means.budget);
