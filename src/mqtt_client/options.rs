@@ -191,7 +191,8 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// Bytes of messages kept without a connection (default: 64 MiB). The oldest are dropped for more.
     pub buffer_bytes: usize,
-    /// Messages of QoS 1 and 2 on their way to the server (default: 1024).
+    /// Messages of QoS 1 and 2 on their way to the server (default: 1024). Of v5.0 the server says how many it takes; of
+    /// v3.1.1 it cannot, so those of QoS 2 are at most 20 there: mosquitto by its defaults closes the connection for more.
     pub in_flight: u16,
     /// The longest packet taken from the server, in bytes (default: 64 MiB). v5.0 tells it the server.
     pub maximum_packet_size: u32,

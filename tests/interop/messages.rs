@@ -28,12 +28,22 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials.extend(of_both_versions("nothing_comes_after_an_unsubscribe", "", unsubscribed));
     trials.extend(of_both_versions("a_message_of_20_megabytes_goes_both_ways", "", big));
     trials.extend(of_both_versions("messages_by_the_thousand_arrive_in_their_order", UNLIMITED, many));
+    trials.extend(of_both_versions("a_burst_of_qos_2_fits_what_mosquitto_takes_at_once", "", burst));
     trials
 }
 
 fn pair(broker: &Mosquitto, version: ProtocolVersion) -> (Client, Client) {
     let publisher = Client::connected(options(broker.address(), "publisher", version));
     (publisher, Client::connected(options(broker.address(), "subscriber", version)))
+}
+
+fn burst(broker: &mut Mosquitto, version: ProtocolVersion) {
+    let publisher = Client::connected(options(broker.address(), "publisher", version));
+    let tokens: Vec<_> = (0..500).map(|_| publisher.publish("t", b"x", 2, false).unwrap()).collect();
+    for token in tokens {
+        assert!(publisher.log.published(token).is_success());
+    }
+    assert_eq!(publisher.log.count(|event| matches!(event, MqttEvent::ConnectionLost)), 0);
 }
 
 /// [MQTT-7.0.0-2/3.1.1]

@@ -1,5 +1,6 @@
 //! One client's connection: its session, its transport, and what the application is owed.
 
+mod in_flight;
 mod incoming;
 mod input;
 mod link;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Registry, Token as PollToken};
 
+use self::in_flight::InFlight;
 use self::input::Input;
 use self::link::Link;
 use self::subscriptions::Subscriptions;
@@ -68,7 +70,7 @@ pub(super) struct Connection {
     /// Messages of QoS 0 that the session has and the transport has not taken whole, in order.
     unsent: VecDeque<Publishing>,
     /// Messages of QoS 1 and 2 that the session has.
-    in_flight: HashMap<PacketId, Publishing>,
+    in_flight: InFlight,
     /// Requests that were not sent.
     requests: VecDeque<Requesting>,
     /// Requests without their answer.
@@ -149,7 +151,7 @@ impl Connection {
             pending: VecDeque::new(),
             pending_bytes: 0,
             unsent: VecDeque::new(),
-            in_flight: HashMap::new(),
+            in_flight: InFlight::default(),
             requests: VecDeque::new(),
             unanswered: HashMap::new(),
             subscriptions,

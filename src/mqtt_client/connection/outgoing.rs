@@ -43,6 +43,10 @@ impl Connection {
                 self.pending.push_front(publishing);
                 return true;
             }
+            if !self.in_flight.admits(publishing.qos, self.session.version()) {
+                self.pending.push_front(publishing);
+                return false;
+            }
             let len = publishing.frame.len();
             if publishing.has_expired(self.now) {
                 self.leave_pending(&publishing, len);
@@ -60,7 +64,7 @@ impl Connection {
                     holds_new |= packet_id.is_some();
                     budget = budget.saturating_sub(len);
                     match packet_id {
-                        Some(packet_id) => drop(self.in_flight.insert(packet_id, publishing)),
+                        Some(packet_id) => self.in_flight.insert(packet_id, publishing),
                         None => self.unsent.push_back(publishing),
                     }
                 }
@@ -145,7 +149,7 @@ impl Connection {
         code: ReasonCode,
         properties: PropertyBlock<'static>,
     ) {
-        if let Some(publishing) = self.in_flight.remove(&packet_id) {
+        if let Some(publishing) = self.in_flight.remove(packet_id) {
             // Only a PUBCOMP says so: the server had the message since its PUBREC, and knows that it is done with.
             let is_done = code == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
             let outcome = if code.is_error() && !is_done { Outcome::Rejected } else { Outcome::Acknowledged };
@@ -182,7 +186,7 @@ impl Connection {
         let mut some = false;
         while let Some(dropped) = self.session.poll_dropped() {
             some = true;
-            let Some(mut publishing) = self.in_flight.remove(&dropped.packet_id) else { continue };
+            let Some(mut publishing) = self.in_flight.remove(dropped.packet_id) else { continue };
             let lost = dropped.reason == DropReason::SessionLost;
             let outcome = match (dropped.reason, dropped.frame) {
                 (DropReason::SessionLost, Some(_)) if publishing.has_expired(self.now) => {
@@ -215,7 +219,7 @@ impl Connection {
     /// Messages go back to the front of the queue, and behind them those that have waited in the session for their turn.
     fn requeue(&mut self, mut messages: Vec<Publishing>) {
         while let Some((packet_id, frame)) = self.session.storage_mut().take_unsent() {
-            let Some(mut publishing) = self.in_flight.remove(&packet_id) else { continue };
+            let Some(mut publishing) = self.in_flight.remove(packet_id) else { continue };
             publishing.frame = frame;
             messages.push(publishing);
         }
@@ -412,7 +416,7 @@ impl Connection {
     pub(super) fn cancel_everything(&mut self) {
         self.pings.extend(std::iter::repeat_n(self.now, std::mem::take(&mut self.wanted_pings)));
         self.take_back_requests();
-        let in_flight = std::mem::take(&mut self.in_flight).into_values();
+        let in_flight = std::mem::take(&mut self.in_flight).into_messages();
         let mut left: Vec<_> = in_flight.chain(self.unsent.drain(..)).chain(self.pending.drain(..)).collect();
         left.sort_by_key(|publishing| publishing.token);
         for publishing in left {
