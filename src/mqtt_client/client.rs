@@ -104,6 +104,7 @@ impl Outcome {
             Self::Rejected => "Rejected by the server",
             Self::Expired => "Expired before it could be sent",
             Self::Dropped(DropCause::BufferFull) => "Dropped: the offline buffer was full",
+            Self::Dropped(DropCause::Superseded) => "Dropped: there was a newer message of the same topic",
             Self::Dropped(DropCause::ConnectionLost) => "Dropped: the connection was lost",
             Self::Dropped(DropCause::NotConnected) => "Dropped: not connected, and messages are not buffered",
             Self::Dropped(DropCause::SessionLost) => "Dropped: the server lost the session",
@@ -117,8 +118,10 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DropCause {
-    /// Newer messages have taken its place in the offline buffer.
+    /// There were more messages than the offline buffer takes.
     BufferFull,
+    /// A newer message of the same topic has taken its place in the offline buffer.
+    Superseded,
     /// QoS 0: the connection went before the transport had taken it.
     ConnectionLost,
     /// There is no connection, and messages are not buffered.
@@ -195,11 +198,11 @@ pub struct PingResult {
 #[non_exhaustive]
 pub struct SessionLossReport {
     /// Messages that are published again as new ones.
-    pub requeued: usize,
+    pub requeued: Vec<Token>,
     /// Messages that end as [`DropCause::SessionLost`].
-    pub failed: usize,
+    pub failed: Vec<Token>,
     /// Messages that end as [`Outcome::Expired`].
-    pub expired: usize,
+    pub expired: Vec<Token>,
 }
 
 fn describe(code: u8, version: ProtocolVersion) -> &'static str {

@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use super::client::{PublishResult, SubscribeResult, UnsubscribeResult};
 use super::event::Receipt;
-use super::options::{SubscribeOptions, TopicSubscription};
+use super::options::{DisconnectOptions, SubscribeOptions, TopicSubscription};
 use super::token::{Completion, Token};
 use crate::types::{QoS, ReasonCode};
 
@@ -15,16 +15,16 @@ pub(super) enum Command {
     Request(Requesting),
     Ping,
     SetAutoReconnect(bool),
-    Disconnect(ReasonCode),
+    Disconnect(ReasonCode, Box<DisconnectOptions>),
     Shutdown,
 }
 
 impl Command {
     /// Whether doing both comes to the same as doing one.
-    pub(super) const fn is_same_control(&self, other: &Self) -> bool {
+    pub(super) fn is_same_control(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Connect, Self::Connect) | (Self::Shutdown, Self::Shutdown) => true,
-            (Self::Disconnect(a), Self::Disconnect(b)) => a.byte() == b.byte(),
+            (Self::Disconnect(_, a), Self::Disconnect(_, b)) => a == b,
             (Self::SetAutoReconnect(a), Self::SetAutoReconnect(b)) => *a == *b,
             _ => false,
         }

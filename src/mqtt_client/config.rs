@@ -19,7 +19,8 @@ pub struct AsyncClientConfig {
     /// publishing without a connection that is open, being opened or being waited for is
     /// [`NotConnected`](super::ClientError::NotConnected), and what waits is dropped when the client gives up.
     pub buffer_messages: bool,
-    /// How many messages are kept (default: 1000). The oldest is dropped for one more.
+    /// How many messages are kept (default: 1000). For one more the oldest is dropped, or what
+    /// [`Offline::overflow`](super::Offline::overflow) says.
     pub max_buffer_size: usize,
 }
 

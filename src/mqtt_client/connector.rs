@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::options::Peer;
+use super::connecting::{Credentials, CredentialsProvider};
+use super::servers::Peer;
 use super::shared::Shared;
 use super::transport::Transport;
 
@@ -25,16 +26,33 @@ pub(super) struct Connectors {
 
 #[derive(Default)]
 struct Pool {
-    /// The peers that threads are busy with, one for each thread.
-    busy: Vec<Peer>,
+    /// The first servers of what threads are busy with, one for each thread.
+    busy: Vec<Option<Peer>>,
     waiting: VecDeque<Job>,
 }
 
 struct Job {
     attempt: Arc<Attempt>,
-    peer: Peer,
+    target: Target,
     timeout: Duration,
     shared: Arc<Shared>,
+}
+
+/// What an attempt is to reach.
+pub(super) struct Target {
+    servers: Vec<Peer>,
+    /// Asked before.
+    credentials: Option<CredentialsProvider>,
+}
+
+/// What an attempt has come to.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) transport: Transport,
+    /// The server that it leads to.
+    pub(super) peer: Peer,
+    /// From the provider.
+    pub(super) credentials: Option<Credentials>,
 }
 
 /// A connection that is being opened. Dropping it gives up.
@@ -52,7 +70,7 @@ pub(super) enum State {
     /// It has to be done by then.
     Begun(Instant),
     /// It has ended; what comes next has the rest of its time.
-    Done(io::Result<Transport>, Instant),
+    Done(io::Result<Opened>, Instant),
 }
 
 impl Connectors {
@@ -60,17 +78,18 @@ impl Connectors {
         Self { pool: Arc::default(), thread_name: format!("{name} connect").into() }
     }
 
-    /// Opens a transport to a peer. The client's worker is woken when it begins late and when it is done.
-    pub(super) fn open(&self, peer: Peer, timeout: Duration, shared: &Arc<Shared>) -> io::Result<Opening> {
+    /// Opens a transport. The client's worker is woken when it begins late and when it is done.
+    pub(super) fn open(&self, target: Target, timeout: Duration, shared: &Arc<Shared>) -> io::Result<Opening> {
         let attempt = Arc::new(Attempt(Mutex::new(State::Waiting)));
         let shared = Arc::clone(shared);
-        let job = Job { attempt: Arc::clone(&attempt), peer: peer.clone(), timeout, shared };
+        let peer = target.first();
+        let job = Job { attempt: Arc::clone(&attempt), target, timeout, shared };
         let mut pool = lock(&self.pool);
-        if pool.busy.len() == MAX_THREADS || !pool.may_begin(&job.peer) {
+        if pool.busy.len() == MAX_THREADS || !pool.may_begin(&peer) {
             pool.waiting.push_back(job);
             return Ok(Opening(attempt));
         }
-        pool.busy.push(job.peer.clone());
+        pool.busy.push(peer.clone());
         drop(pool);
         job.begin();
         let connectors = self.clone();
@@ -83,7 +102,7 @@ impl Connectors {
     fn work(&self, first: Job) {
         let mut next = Some(first);
         while let Some(job) = next.take() {
-            let peer = job.peer.clone();
+            let peer = job.target.first();
             job.run();
             next = lock(&self.pool).next_after(&peer);
             if let Some(job) = &next {
@@ -95,22 +114,22 @@ impl Connectors {
 }
 
 impl Pool {
-    fn may_begin(&self, peer: &Peer) -> bool {
+    fn may_begin(&self, peer: &Option<Peer>) -> bool {
         self.busy.iter().filter(|busy| *busy == peer).count() < MAX_FOR_PEER
     }
 
     /// What a thread that is done with a peer does next; it ends if there is nothing.
-    fn next_after(&mut self, done: &Peer) -> Option<Job> {
+    fn next_after(&mut self, done: &Option<Peer>) -> Option<Job> {
         self.leave(done);
         self.waiting.retain(Job::is_wanted);
-        let next = self.waiting.iter().position(|job| self.may_begin(&job.peer));
+        let next = self.waiting.iter().position(|job| self.may_begin(&job.target.first()));
         let job = next.and_then(|place| self.waiting.remove(place));
-        self.busy.extend(job.as_ref().map(|job| job.peer.clone()));
+        self.busy.extend(job.as_ref().map(|job| job.target.first()));
         job
     }
 
     /// A thread is not busy with a peer any more.
-    fn leave(&mut self, peer: &Peer) {
+    fn leave(&mut self, peer: &Option<Peer>) {
         if let Some(place) = self.busy.iter().position(|busy| busy == peer) {
             self.busy.swap_remove(place);
         }
@@ -130,8 +149,8 @@ impl Job {
     fn run(self) {
         let begun = lock(&self.attempt.0).deadline();
         let deadline = begun.unwrap_or_else(|| Instant::now() + self.timeout);
-        let transport = connect(&self.peer, deadline).and_then(Transport::tcp);
-        *lock(&self.attempt.0) = State::Done(transport, deadline);
+        let opened = self.target.open(deadline);
+        *lock(&self.attempt.0) = State::Done(opened, deadline);
         self.shared.wake();
     }
 }
@@ -162,12 +181,45 @@ impl State {
     }
 }
 
+impl Target {
+    /// Servers in the order in which they are tried; at least one.
+    pub(super) fn new(servers: Vec<Peer>, credentials: Option<CredentialsProvider>) -> Self {
+        Self { servers, credentials }
+    }
+
+    fn first(&self) -> Option<Peer> {
+        self.servers.first().cloned()
+    }
+
+    /// Tries every server.
+    fn open(self, deadline: Instant) -> io::Result<Opened> {
+        let credentials = self.credentials.as_ref().map(CredentialsProvider::provide).transpose();
+        let explain = |error: io::Error| io::Error::new(error.kind(), format!("no credentials: {error}"));
+        let credentials = credentials.map_err(explain)?;
+        let mut untried = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
+        let mut errors: Vec<io::Error> = Vec::new();
+        for peer in self.servers {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() && !errors.is_empty() {
+                break;
+            }
+            // A server that never answers leaves time for the others.
+            match connect(&peer, Instant::now() + left / untried).and_then(Transport::tcp) {
+                Ok(transport) => return Ok(Opened { transport, peer, credentials }),
+                Err(error) => errors.push(io::Error::new(error.kind(), format!("cannot connect to {peer}: {error}"))),
+            }
+            untried = untried.saturating_sub(1).max(1);
+        }
+        let kind = errors.last().map_or(io::ErrorKind::NotFound, io::Error::kind);
+        let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        Err(io::Error::new(kind, texts.join("; ")))
+    }
+}
+
 /// Tries every address of the peer.
 fn connect(peer: &Peer, deadline: Instant) -> io::Result<TcpStream> {
-    let name = format!("{}:{}", peer.host, peer.port);
-    let explain = |error: io::Error| io::Error::new(error.kind(), format!("cannot connect to {name}: {error}"));
     let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    let addresses: Vec<_> = (peer.host.as_str(), peer.port).to_socket_addrs().map_err(explain)?.collect();
+    let addresses: Vec<_> = (peer.host.as_str(), peer.port).to_socket_addrs()?.collect();
     for (address, untried) in addresses.iter().zip((1..=addresses.len()).rev()) {
         let left = deadline.saturating_duration_since(Instant::now());
         // An address that never answers leaves time for the others.
@@ -181,7 +233,7 @@ fn connect(peer: &Peer, deadline: Instant) -> io::Result<TcpStream> {
             Err(error) => last_error = error,
         }
     }
-    Err(explain(last_error))
+    Err(last_error)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -3,7 +3,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::codec::EncodeError;
-use crate::types::TopicError;
+use crate::types::{ReasonCode, TopicError};
 
 /// Why a call was refused. Nothing was accepted, and nothing has changed.
 ///
@@ -41,6 +41,10 @@ pub enum ClientError {
     /// again when some are done.
     #[error("the command queue is full")]
     QueueFull,
+    /// There is no connection, as many messages wait for one as the offline buffer takes, and
+    /// [`Overflow::Refuse`](super::Overflow::Refuse) is set.
+    #[error("the offline buffer is full")]
+    BufferFull,
     /// The call was made inside a callback and would have had to wait for room in the queue.
     #[error("the command queue is full, and a callback does not wait for room")]
     WouldDeadlock,
@@ -71,6 +75,11 @@ impl ClientError {
         Self::InvalidTopic { topic: topic.chars().take(80).collect(), error }
     }
 
+    /// Whether it may pass when others have left.
+    pub(super) const fn is_lack_of_room(&self) -> bool {
+        matches!(self, Self::QueueFull | Self::BufferFull)
+    }
+
     pub(super) fn option(option: &'static str, reason: impl Into<String>) -> Self {
         Self::InvalidOption { option, reason: reason.into() }
     }
@@ -85,13 +94,105 @@ impl From<EncodeError> for ClientError {
 impl From<ClientError> for io::Error {
     fn from(error: ClientError) -> Self {
         let kind = match &error {
-            ClientError::QueueFull => io::ErrorKind::WouldBlock,
+            ClientError::QueueFull | ClientError::BufferFull => io::ErrorKind::WouldBlock,
             ClientError::WouldDeadlock => io::ErrorKind::Deadlock,
             ClientError::NotConnected => io::ErrorKind::NotConnected,
             ClientError::ShutDown => io::ErrorKind::BrokenPipe,
             ClientError::StillRunning { .. } => io::ErrorKind::TimedOut,
             ClientError::Start(_) => io::ErrorKind::Other,
             _ => io::ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Why the client stays without a connection, or waits long before it tries again. It is inside the [`io::Error`] that
+/// [`on_error`](super::MqttEventHandler::on_error) tells:
+///
+/// ```
+/// use flowsdk::mqtt_client::ConnectionError;
+///
+/// fn on_error(error: &std::io::Error) {
+///     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ConnectionError>());
+///     if let Some(ConnectionError::ClientIdInUse { client_id, .. }) = inner {
+///         eprintln!("there is another {client_id}");
+///     }
+/// }
+/// # on_error(&std::io::Error::other("x"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// CONNACK has refused the connection with a code that will not pass by itself: nothing more is tried.
+    #[error(
+        "the server refuses the connection: {}; call connect() to try again",
+        told(description, reason_string, server_reference)
+    )]
+    Refused {
+        /// The reason code; that of v3.1.1 as the v5.0 code of its meaning.
+        reason: ReasonCode,
+        /// What the code means, in the words of the version in use.
+        description: &'static str,
+        /// What the server says about it.
+        reason_string: Option<String>,
+        /// The server to use instead.
+        server_reference: Option<String>,
+    },
+    /// The server has ended the connection by a DISCONNECT.
+    #[error(
+        "the server has ended the connection: {}{}",
+        told(description, reason_string, server_reference),
+        if *tries_again { "" } else { "; call connect() to try again" }
+    )]
+    EndedByServer {
+        /// The reason code.
+        reason: ReasonCode,
+        /// What it means.
+        description: &'static str,
+        /// What the server says about it.
+        reason_string: Option<String>,
+        /// The server to use instead.
+        server_reference: Option<String>,
+        /// Whether the code is one that may pass, so that the client connects again as its options say.
+        tries_again: bool,
+    },
+    /// Another client has taken the session over, or so it seems: two clients with one identifier end each other's connection for
+    /// ever. The next attempt waits at least half of
+    /// [`max_reconnect_delay_ms`](super::AsyncClientConfig::max_reconnect_delay_ms).
+    #[error(
+        "{} another client with the same client identifier {client_id:?}",
+        if *is_certain { "the server has ended the connection: Session taken over by" }
+        else { "the server keeps closing the connection soon after it has accepted it: there may be" }
+    )]
+    ClientIdInUse {
+        /// The identifier.
+        client_id: String,
+        /// The server has said so (0x8E). If not, it has closed several connections in a row that it had just accepted.
+        is_certain: bool,
+    },
+    /// As many attempts have failed as [`max_reconnect_attempts`](super::AsyncClientConfig::max_reconnect_attempts) allows.
+    #[error("gave up after {attempts} reconnection attempts; call connect() to try again")]
+    GaveUp {
+        /// How many.
+        attempts: u32,
+    },
+}
+
+/// A code's meaning with what the server says about it.
+fn told(description: &str, reason_string: &Option<String>, server_reference: &Option<String>) -> String {
+    let text = reason_string.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+    let reference = server_reference.as_ref().map(|server| format!(" (use {server})")).unwrap_or_default();
+    format!("{description}{text}{reference}")
+}
+
+impl From<ConnectionError> for io::Error {
+    fn from(error: ConnectionError) -> Self {
+        let kind = match &error {
+            ConnectionError::Refused { .. } => io::ErrorKind::ConnectionRefused,
+            ConnectionError::EndedByServer { .. } | ConnectionError::ClientIdInUse { .. } => {
+                io::ErrorKind::ConnectionAborted
+            }
+            ConnectionError::GaveUp { .. } => io::ErrorKind::NotConnected,
         };
         Self::new(kind, error)
     }

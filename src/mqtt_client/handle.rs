@@ -11,10 +11,11 @@ use super::error::ClientError;
 use super::event::{MqttPublish, Receipt};
 use super::handler::MqttEventHandler;
 use super::hub::NoteEnd;
-use super::options::{CallbackMode, MqttClientOptions, SubscribeOptions, TopicSubscription};
+use super::offline::Overflow;
+use super::options::{CallbackMode, DisconnectOptions, MqttClientOptions, SubscribeOptions, TopicSubscription};
 use super::receiver::EventReceiver;
 use super::runtime::Runtime;
-use super::shared::{Bounds, Shared};
+use super::shared::{Bounds, Places, Shared};
 use super::token::{Completion, Token, Tracked};
 use super::validate;
 use crate::packet::AckKind;
@@ -93,7 +94,7 @@ impl AsyncMqttClient {
         ) -> Result<(Listener, R), ClientError>,
     ) -> Result<(Self, R), ClientError> {
         options.timeouts.cut();
-        let peer = validate::options(&options, &config)?;
+        let servers = validate::options(&options, &config)?;
         // Neither the handle nor the worker keeps the runtime going by itself.
         let runtime = options.threads.runtime.take().map_or_else(Runtime::new, Ok)?;
         let bounds = Bounds {
@@ -101,6 +102,8 @@ impl AsyncMqttClient {
             bytes: options.limits.queue_bytes,
             unreported: options.limits.unreported_results,
             undelivered: options.limits.undelivered_bytes,
+            buffer: (config.buffer_messages && options.offline.overflow == Overflow::Refuse)
+                .then_some(Places { count: config.max_buffer_size, bytes: options.limits.buffer_bytes }),
         };
         let shared = Arc::new(Shared::new(Arc::clone(runtime.hub()), bounds));
         let (mut outlet, dispatcher) = dispatch::channel(&shared, options.auto_ack);
@@ -109,7 +112,7 @@ impl AsyncMqttClient {
         let (listener, heard) = listen(&shared, Arc::clone(&topic_handlers), dispatcher, (&runtime, callbacks))?;
         outlet.set_listener(listener);
         let (kept, buffers_messages) = (Arc::new(options.clone()), config.buffer_messages);
-        runtime.hub().add(Connection::new(options, config, peer, Arc::clone(&shared), outlet))?;
+        runtime.hub().add(Connection::new(options, config, servers, Arc::clone(&shared), outlet))?;
         Ok((Self { shared, options: kept, buffers_messages, topic_handlers }, heard))
     }
 
@@ -250,7 +253,7 @@ impl AsyncMqttClient {
     /// # Errors
     /// [`ClientError::ShutDown`].
     pub fn disconnect(&self) -> Result<(), ClientError> {
-        self.disconnect_with(ReasonCode::SUCCESS.byte())
+        self.disconnect_with_options(&DisconnectOptions::default())
     }
 
     /// Disconnects with a reason code (v5.0 section 3.14.2.1), for instance 0x04 to have the will published.
@@ -258,8 +261,18 @@ impl AsyncMqttClient {
     /// # Errors
     /// [`ClientError::InvalidReasonCode`] for a code that a client does not send, or any but 0 in v3.1.1.
     pub fn disconnect_with(&self, reason_code: u8) -> Result<(), ClientError> {
-        let code = validate::disconnect(reason_code, self.options.protocol.version)?;
-        self.shared.submit_control(Command::Disconnect(code))
+        self.disconnect_with_options(&DisconnectOptions { reason_code, ..Default::default() })
+    }
+
+    /// Disconnects with a reason code and properties. Where the server takes no packet as long as that, the properties
+    /// are left out.
+    ///
+    /// # Errors
+    /// As [`AsyncMqttClient::disconnect_with`], [`ClientError::InvalidOption`] for an expiry that a session without one
+    /// cannot get, [`ClientError::Encode`] for properties that break a rule, or any of them in v3.1.1.
+    pub fn disconnect_with_options(&self, options: &DisconnectOptions) -> Result<(), ClientError> {
+        let reason = validate::disconnect(options, &self.options)?;
+        self.shared.submit_control(Command::Disconnect(reason, Box::new(options.clone())))
     }
 
     /// Turns reconnection on or off, from the next loss on.

@@ -37,6 +37,7 @@ mod calls;
 pub mod client;
 mod command;
 mod config;
+mod connecting;
 mod connection;
 mod connector;
 mod dispatch;
@@ -46,6 +47,7 @@ mod filters;
 mod handle;
 mod handler;
 mod hub;
+mod offline;
 mod options;
 mod outbound_properties;
 mod properties;
@@ -53,6 +55,7 @@ mod publish;
 mod receiver;
 mod reconnect;
 mod runtime;
+mod servers;
 mod shared;
 mod spin;
 mod timers;
@@ -66,13 +69,15 @@ pub use client::{
     UnsubscribeResult,
 };
 pub use config::AsyncClientConfig;
-pub use error::{ClientError, WaitError};
+pub use connecting::{Connecting, Credentials, CredentialsProvider, Redirects, RestoreSubscriptions};
+pub use error::{ClientError, ConnectionError, WaitError};
 pub use event::{MqttEvent, MqttPublish, Receipt};
 pub use handle::AsyncMqttClient;
 pub use handler::MqttEventHandler;
+pub use offline::{Offline, Overflow};
 pub use options::{
-    CallbackMode, Limits, MessageProperties, MqttClientOptions, ProtocolOptions, PublishOptions, Secret,
-    SessionLossPolicy, SubscribeOptions, Threads, Timeouts, TopicSubscription, Will,
+    CallbackMode, DisconnectOptions, Limits, MessageProperties, MqttClientOptions, ProtocolOptions, PublishOptions,
+    Secret, SessionLossPolicy, SubscribeOptions, Threads, Timeouts, TopicSubscription, Will,
 };
 pub use properties::PropertyBlock;
 pub use publish::{BatchMessage, BatchResult};

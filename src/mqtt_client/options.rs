@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::error::ClientError;
+use super::connecting::Connecting;
+use super::offline::Offline;
 use super::runtime::Runtime;
 use crate::macros::{Bytes, Hidden};
 use crate::packet::RetainHandling;
@@ -57,6 +58,10 @@ pub struct MqttClientOptions {
     pub timeouts: Timeouts,
     /// How much memory things may take.
     pub limits: Limits,
+    /// Other servers, changing credentials, and what follows a loss.
+    pub connecting: Connecting,
+    /// What is done with messages while there is no connection.
+    pub offline: Offline,
     /// What becomes of messages in flight when the server has lost the session.
     pub session_loss: SessionLossPolicy,
     /// Which threads do the work.
@@ -81,6 +86,8 @@ impl std::fmt::Debug for MqttClientOptions {
             protocol,
             timeouts,
             limits,
+            connecting,
+            offline,
             session_loss,
             threads,
         } = self;
@@ -99,6 +106,8 @@ impl std::fmt::Debug for MqttClientOptions {
             .field("protocol", protocol)
             .field("timeouts", timeouts)
             .field("limits", limits)
+            .field("connecting", connecting)
+            .field("offline", offline)
             .field("session_loss", session_loss)
             .field("threads", threads)
             .finish()
@@ -122,6 +131,8 @@ impl Default for MqttClientOptions {
             protocol: ProtocolOptions::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
+            connecting: Connecting::default(),
+            offline: Offline::default(),
             session_loss: SessionLossPolicy::default(),
             threads: Threads::default(),
         }
@@ -189,7 +200,7 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Bytes of messages that wait for the worker (default: 16 MiB). One larger message is taken when no other waits.
     pub queue_bytes: usize,
-    /// Bytes of messages kept without a connection (default: 64 MiB). The oldest are dropped for more.
+    /// Bytes of messages kept without a connection (default: 64 MiB). For more, [`Offline::overflow`](super::Offline::overflow) says which goes.
     pub buffer_bytes: usize,
     /// Messages of QoS 1 and 2 on their way to the server (default: 1024). Of v5.0 the server says how many it takes; of
     /// v3.1.1 it cannot, so those of QoS 2 are at most 20 there: mosquitto by its defaults closes the connection for more.
@@ -368,6 +379,27 @@ pub struct PublishOptions {
     pub properties: MessageProperties,
 }
 
+/// What a DISCONNECT says (section 3.14). All of it needs v5.0.
+///
+/// ```
+/// use flowsdk::mqtt_client::DisconnectOptions;
+///
+/// // Leave for good: the server forgets the session at once, and the will is published.
+/// let options = DisconnectOptions { reason_code: 0x04, session_expiry_interval: Some(0), ..Default::default() };
+/// # assert_eq!(options.reason_string, None);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DisconnectOptions {
+    /// Why: 0x00 (default), 0x04 to have the will published, or an error.
+    pub reason_code: u8,
+    /// Text for the logs of the server.
+    pub reason_string: Option<String>,
+    /// Seconds the session outlives this connection, in place of what CONNECT has said. Not above 0 where that was 0.
+    pub session_expiry_interval: Option<u32>,
+    /// Names and values of the application's own.
+    pub user_properties: Vec<(String, String)>,
+}
+
 /// A topic filter with its options (section 3.8.3.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicSubscription {
@@ -403,39 +435,4 @@ pub struct SubscribeOptions {
     pub subscription_identifier: Option<u32>,
     /// Names and values of the application's own.
     pub user_properties: Vec<(String, String)>,
-}
-
-/// Host and port of a broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Peer {
-    pub(super) host: String,
-    pub(super) port: u16,
-}
-
-impl Peer {
-    pub(super) fn parse(peer: &str) -> Result<Self, ClientError> {
-        let invalid = |reason: &str| ClientError::option("peer", format!("{peer:?}: {reason}"));
-        let authority = match peer.split_once("://") {
-            Some(("mqtt" | "tcp", rest)) => rest.strip_suffix('/').unwrap_or(rest),
-            Some((scheme, _)) => return Err(invalid(&format!("the scheme {scheme}:// is not supported"))),
-            None => peer,
-        };
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(rest) => {
-                let (host, port) = rest.split_once(']').ok_or_else(|| invalid("the bracket is not closed"))?;
-                (host, port.strip_prefix(':').or(port.is_empty().then_some("1883")))
-            }
-            None => match authority.split_once(':') {
-                Some((_, port)) if port.contains(':') => return Err(invalid("an IPv6 address stands in brackets")),
-                Some((host, port)) => (host, Some(port)),
-                None => (authority, Some("1883")),
-            },
-        };
-        if host.is_empty() || host.contains(['/', '@', ' ']) {
-            return Err(invalid("expected host:port or mqtt://host:port"));
-        }
-        let port = port.and_then(|port| port.parse().ok()).filter(|port| *port != 0);
-        let port = port.ok_or_else(|| invalid("the port is a number from 1 to 65535"))?;
-        Ok(Self { host: host.to_string(), port })
-    }
 }

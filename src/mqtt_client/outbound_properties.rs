@@ -1,6 +1,6 @@
 //! Options of the application as the properties of a packet.
 
-use super::options::{MessageProperties, SubscribeOptions};
+use super::options::{DisconnectOptions, MessageProperties, SubscribeOptions};
 use crate::codec::Property;
 
 pub(super) fn message_properties(options: &MessageProperties) -> Vec<Property<'_>> {
@@ -19,6 +19,12 @@ pub(super) fn message_properties(options: &MessageProperties) -> Vec<Property<'_
 pub(super) fn subscribe_properties(options: &SubscribeOptions) -> Vec<Property<'_>> {
     let identifier = options.subscription_identifier.map(Property::SubscriptionIdentifier);
     identifier.into_iter().chain(user_properties(&options.user_properties)).collect()
+}
+
+pub(super) fn disconnect_properties(options: &DisconnectOptions) -> Vec<Property<'_>> {
+    let expiry = options.session_expiry_interval.map(Property::SessionExpiryInterval);
+    let reason = options.reason_string.as_deref().map(Property::ReasonString);
+    expiry.into_iter().chain(reason).chain(user_properties(&options.user_properties)).collect()
 }
 
 pub(super) fn user_properties(pairs: &[(String, String)]) -> impl Iterator<Item = Property<'_>> {

@@ -102,7 +102,7 @@ impl AsyncMqttClient {
             let (accepted, refused) = self.submit_some(rest, first);
             result.accepted += accepted;
             result.error = match refused {
-                Some((ClientError::QueueFull, bytes)) if !timeout.is_zero() => {
+                Some((error, bytes)) if error.is_lack_of_room() && !timeout.is_zero() => {
                     self.shared.wait_for_room(bytes, deadline).err()
                 }
                 Some((error, _)) => Some(error),

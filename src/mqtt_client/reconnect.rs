@@ -4,8 +4,9 @@ use std::time::Duration;
 use super::config::AsyncClientConfig;
 use crate::types::ReasonCode;
 
-/// How long a connection has to hold until the next loss counts as the first one.
-pub(super) const STABLE_AFTER: Duration = Duration::from_secs(10);
+/// Connections in a row that the server closes soon after it has accepted them, from which on it looks as if another
+/// client had the same identifier.
+pub(super) const SUSPICIOUS: u32 = 3;
 
 /// When to try again: exponential back-off with full jitter.
 #[derive(Debug)]
@@ -38,15 +39,24 @@ impl Backoff {
 
     /// The delay before the next attempt; `None` if there shall be no more.
     pub(super) fn next_delay(&mut self) -> Option<Duration> {
+        let bound = self.first.saturating_mul(1u32.checked_shl(self.attempts).unwrap_or(u32::MAX)).min(self.longest);
+        self.draw(Duration::ZERO, bound)
+    }
+
+    /// A delay that leaves time to another client, or to somebody who sees to it.
+    pub(super) fn next_long_delay(&mut self) -> Option<Duration> {
+        self.draw(self.longest / 2, self.longest)
+    }
+
+    fn draw(&mut self, least: Duration, bound: Duration) -> Option<Duration> {
         if self.max_attempts > 0 && self.attempts >= self.max_attempts {
             return None;
         }
-        let bound = self.first.saturating_mul(1u32.checked_shl(self.attempts).unwrap_or(u32::MAX)).min(self.longest);
         self.attempts = self.attempts.saturating_add(1);
         self.draws += 1;
         let random = self.random.hash_one(self.draws);
-        let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
-        Some(Duration::from_micros(random % micros.saturating_add(1)))
+        let micros = u64::try_from((bound - least).as_micros()).unwrap_or(u64::MAX);
+        Some(least + Duration::from_micros(random % micros.saturating_add(1)))
     }
 
     pub(super) const fn reset(&mut self) {
@@ -54,27 +64,41 @@ impl Backoff {
     }
 }
 
-/// Whether another attempt with the same options may be accepted after a CONNACK or DISCONNECT with this code.
-pub(super) const fn may_retry(code: ReasonCode) -> bool {
-    !matches!(
-        code,
+/// What follows a CONNACK or a DISCONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It may pass.
+    Retry,
+    /// Other credentials may do.
+    AskForCredentials,
+    /// Another client has the identifier.
+    TakenOver,
+    /// Another server may do.
+    GoElsewhere { has_moved: bool },
+    /// Another attempt would come to the same.
+    Stop,
+}
+
+/// Return codes of v3.1.1 come as the v5.0 code of their meaning; 3 is the only one that may pass by itself.
+pub(super) const fn judge(code: ReasonCode) -> Verdict {
+    match code {
+        ReasonCode::BAD_USER_NAME_OR_PASSWORD | ReasonCode::NOT_AUTHORIZED => Verdict::AskForCredentials,
+        ReasonCode::SESSION_TAKEN_OVER => Verdict::TakenOver,
+        ReasonCode::USE_ANOTHER_SERVER => Verdict::GoElsewhere { has_moved: false },
+        ReasonCode::SERVER_MOVED => Verdict::GoElsewhere { has_moved: true },
         ReasonCode::MALFORMED_PACKET
-            | ReasonCode::PROTOCOL_ERROR
-            | ReasonCode::UNSUPPORTED_PROTOCOL_VERSION
-            | ReasonCode::CLIENT_IDENTIFIER_NOT_VALID
-            | ReasonCode::BAD_USER_NAME_OR_PASSWORD
-            | ReasonCode::NOT_AUTHORIZED
-            | ReasonCode::BANNED
-            | ReasonCode::BAD_AUTHENTICATION_METHOD
-            | ReasonCode::SESSION_TAKEN_OVER
-            | ReasonCode::TOPIC_NAME_INVALID
-            | ReasonCode::PACKET_TOO_LARGE
-            | ReasonCode::PAYLOAD_FORMAT_INVALID
-            | ReasonCode::RETAIN_NOT_SUPPORTED
-            | ReasonCode::QOS_NOT_SUPPORTED
-            | ReasonCode::USE_ANOTHER_SERVER
-            | ReasonCode::SERVER_MOVED
-    )
+        | ReasonCode::PROTOCOL_ERROR
+        | ReasonCode::UNSUPPORTED_PROTOCOL_VERSION
+        | ReasonCode::CLIENT_IDENTIFIER_NOT_VALID
+        | ReasonCode::BANNED
+        | ReasonCode::BAD_AUTHENTICATION_METHOD
+        | ReasonCode::TOPIC_NAME_INVALID
+        | ReasonCode::PACKET_TOO_LARGE
+        | ReasonCode::PAYLOAD_FORMAT_INVALID
+        | ReasonCode::RETAIN_NOT_SUPPORTED
+        | ReasonCode::QOS_NOT_SUPPORTED => Verdict::Stop,
+        _ => Verdict::Retry,
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +123,26 @@ mod tests {
         let mut backoff = Backoff::new(&config);
         let delays: Vec<_> = (0..200).map(|_| backoff.next_delay().unwrap().as_millis()).collect();
         assert!(delays.iter().any(|delay| *delay < 250) && delays.iter().any(|delay| *delay > 750));
+    }
+
+    #[test]
+    fn a_long_delay_is_at_least_half_of_the_longest_one_from_the_first_attempt_on() {
+        let config = AsyncClientConfig { reconnect_delay_ms: 1, max_reconnect_delay_ms: 1000, ..Default::default() };
+        let mut backoff = Backoff::new(&config);
+        for _ in 0..100 {
+            let delay = backoff.next_long_delay().unwrap();
+            assert!(delay >= Duration::from_millis(500) && delay <= Duration::from_millis(1000), "{delay:?}");
+        }
+    }
+
+    #[test]
+    fn the_largest_delays_do_not_overflow() {
+        let config =
+            AsyncClientConfig { reconnect_delay_ms: u64::MAX, max_reconnect_delay_ms: u64::MAX, ..Default::default() };
+        let mut backoff = Backoff::new(&config);
+        for _ in 0..100 {
+            assert!(backoff.next_delay().is_some() && backoff.next_long_delay().is_some());
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(super) struct Bounds {
     pub(super) bytes: usize,
     pub(super) unreported: usize,
     pub(super) undelivered: usize,
+    /// What is taken while there is no connection; none if messages are dropped for more.
+    pub(super) buffer: Option<Places>,
 }
 
 #[derive(Default)]
@@ -49,6 +51,12 @@ struct Queue {
     /// Places and bytes of commands the worker has not finished with.
     places: usize,
     bytes: usize,
+    /// Messages among the commands, those that the worker has just taken, and those that it keeps.
+    new: Places,
+    taken: Places,
+    pending: Places,
+    /// There is a connection for them.
+    connected: bool,
     /// Where the worker keeps this client.
     place: usize,
     /// The worker does not look at this client until it is called, or something else happens.
@@ -63,6 +71,9 @@ impl Queue {
     fn push(&mut self, command: Command, bytes: usize) {
         self.places += 1;
         self.bytes += bytes;
+        if let Command::Publish(_) = command {
+            self.new.add(bytes);
+        }
         self.commands.push(command);
     }
 }
@@ -101,6 +112,9 @@ impl Shared {
     pub(super) fn submit(&self, command: Command, bytes: usize) -> Result<(), ClientError> {
         let mut queue = lock(&self.queue);
         self.check_room(&queue, bytes)?;
+        if let Command::Publish(_) = command {
+            self.check_buffer(&queue, bytes)?;
+        }
         queue.push(command, bytes);
         self.wake_sleeper(queue);
         Ok(())
@@ -111,7 +125,7 @@ impl Shared {
         let mut queue = lock(&self.queue);
         let mut refused = None;
         while let Some(bytes) = publishings.as_slice().first().map(|publishing| publishing.frame.len()) {
-            refused = self.check_room(&queue, bytes).err();
+            refused = self.check_publish(&queue, bytes).err();
             if refused.is_some() {
                 break;
             }
@@ -131,8 +145,8 @@ impl Shared {
         deadline: Option<Instant>,
     ) -> Result<(), ClientError> {
         let mut queue = lock(&self.queue);
-        if let Err(error) = self.check_room(&queue, bytes) {
-            if error != ClientError::QueueFull {
+        if let Err(error) = self.check_publish(&queue, bytes) {
+            if !error.is_lack_of_room() {
                 return Err(error);
             }
             queue = self.wait_until_half_empty(queue, bytes, deadline)?;
@@ -158,14 +172,15 @@ impl Shared {
         }
         self.waiting_for_room.fetch_add(1, Ordering::SeqCst);
         let result = loop {
-            match self.check_room(&queue, bytes) {
+            let full = match self.check_publish(&queue, bytes) {
                 Ok(()) if self.is_half_empty(&queue) => break Ok(()),
-                Ok(()) | Err(ClientError::QueueFull) => {}
+                Ok(()) => ClientError::QueueFull,
+                Err(error) if error.is_lack_of_room() => error,
                 Err(error) => break Err(error),
-            }
+            };
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             queue = match left {
-                Some(Duration::ZERO) => break Err(ClientError::QueueFull),
+                Some(Duration::ZERO) => break Err(full),
                 Some(left) => self.has_room.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.has_room.wait(queue).unwrap_or_else(PoisonError::into_inner),
             };
@@ -183,6 +198,20 @@ impl Shared {
             // One item above the bound in bytes passes when nothing else waits, or it never could.
             || (queue.bytes > 0 && queue.bytes + bytes > self.bounds.bytes);
         if is_full { Err(ClientError::QueueFull) } else { Ok(()) }
+    }
+
+    fn check_publish(&self, queue: &Queue, bytes: usize) -> Result<(), ClientError> {
+        self.check_room(queue, bytes)?;
+        self.check_buffer(queue, bytes)
+    }
+
+    /// Whether a message may wait for a connection.
+    fn check_buffer(&self, queue: &Queue, bytes: usize) -> Result<(), ClientError> {
+        let Some(buffer) = self.bounds.buffer.filter(|_| !queue.connected) else { return Ok(()) };
+        let count = queue.new.count + queue.taken.count + queue.pending.count;
+        let held = queue.new.bytes + queue.taken.bytes + queue.pending.bytes;
+        let is_full = count >= buffer.count || (count > 0 && held + bytes > buffer.bytes);
+        if is_full { Err(ClientError::BufferFull) } else { Ok(()) }
     }
 
     fn is_half_empty(&self, queue: &Queue) -> bool {
@@ -215,7 +244,7 @@ impl Shared {
                 self.has_room.notify_all();
             }
             Command::Connect => self.set_wants_connection(true),
-            Command::Disconnect(_) => self.set_wants_connection(false),
+            Command::Disconnect(..) => self.set_wants_connection(false),
             _ => {}
         }
         if !queue.commands.last().is_some_and(|last| last.is_same_control(&command)) {
@@ -252,6 +281,16 @@ impl Shared {
         let mut queue = lock(&self.queue);
         std::mem::swap(&mut queue.commands, commands);
         std::mem::swap(&mut queue.acknowledgements, acks);
+        queue.taken = std::mem::take(&mut queue.new);
+    }
+
+    /// At the end of a turn: whether there is a connection, and what waits for it.
+    pub(super) fn note_pending(&self, connected: bool, count: usize, bytes: usize) {
+        if self.bounds.buffer.is_some() {
+            let mut queue = lock(&self.queue);
+            (queue.connected, queue.taken, queue.pending) = (connected, Places::default(), Places { count, bytes });
+            self.tell_room(&queue);
+        }
     }
 
     /// Gives back the places of commands that are finished.

@@ -2,14 +2,15 @@
 
 use super::config::AsyncClientConfig;
 use super::error::ClientError;
-use super::options::{MqttClientOptions, Peer, SubscribeOptions, TopicSubscription};
-use super::outbound_properties::{message_properties, subscribe_properties, user_properties};
+use super::options::{DisconnectOptions, MqttClientOptions, SubscribeOptions, TopicSubscription};
+use super::outbound_properties::{disconnect_properties, message_properties, subscribe_properties, user_properties};
+use super::servers::Servers;
 use crate::codec::{EncodeError, Properties, Writer};
 use crate::packet::{self, Connect, Disconnect, Filters, Subscribe, Subscription, Subscriptions, Unsubscribe};
 use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role, TopicFilter};
 
-/// Checks everything that a connection will need, and finds out where the broker is.
-pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -> Result<Peer, ClientError> {
+/// Checks everything that a connection will need, and finds out where the brokers are.
+pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -> Result<Servers, ClientError> {
     if config.command_queue_size == 0 {
         return Err(ClientError::option("command_queue_size", "at least 1 is needed"));
     }
@@ -52,7 +53,7 @@ pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -
     if !options.subscription_topics.is_empty() {
         subscribe(&options.subscription_topics, &SubscribeOptions::default(), options.protocol.version)?;
     }
-    Peer::parse(&options.peer)
+    Servers::parse(options)
 }
 
 /// What only one of the versions can say.
@@ -113,11 +114,23 @@ pub(super) fn unsubscribe(filters: &[&str], version: ProtocolVersion) -> Result<
     Ok(packet.encode(&mut Writer::counting(), version)?)
 }
 
-/// A code that this version's client may send in DISCONNECT.
-pub(super) fn disconnect(code: u8, version: ProtocolVersion) -> Result<ReasonCode, ClientError> {
-    let invalid = |_: EncodeError| ClientError::InvalidReasonCode(code);
+/// A DISCONNECT that this client may send.
+pub(super) fn disconnect(options: &DisconnectOptions, client: &MqttClientOptions) -> Result<ReasonCode, ClientError> {
+    let code = options.reason_code;
     let reason = ReasonCode::from_byte(code).ok_or(ClientError::InvalidReasonCode(code))?;
-    Disconnect::new(reason).encode(&mut Writer::counting(), version, Role::Client).map_err(invalid)?;
+    let version = client.protocol.version;
+    let ends_with_connection = client.sessionless || client.protocol.session_expiry_interval == 0;
+    if options.session_expiry_interval.is_some_and(|seconds| seconds > 0) && ends_with_connection && version.is_v5() {
+        return Err(ClientError::option(
+            "session_expiry_interval",
+            "above 0 where CONNECT has said 0 (section 3.14.2.2.2)",
+        ));
+    }
+    let plain = Disconnect::new(reason).encode(&mut Writer::counting(), version, Role::Client);
+    plain.map_err(|_: EncodeError| ClientError::InvalidReasonCode(code))?;
+    let properties = disconnect_properties(options);
+    let disconnect = Disconnect { reason_code: reason, properties: Properties::new(&properties) };
+    disconnect.encode(&mut Writer::counting(), version, Role::Client)?;
     Ok(reason)
 }
 

@@ -87,6 +87,23 @@ fn a_will_with_a_delay_is_published_after_it() {
 }
 
 #[test]
+fn a_will_with_a_delay_is_not_published_if_the_client_comes_back_before() {
+    let (_broker, proxy, witness) = scene(V5);
+    let delayed = |topic: &str, delay_interval| Will { delay_interval, ..Will::new(topic, b"gone", 1, false) };
+    let back = MqttClientOptions { will: Some(delayed("back", 1)), ..lasting(proxy.address(), "back", V5) };
+    let away =
+        MqttClientOptions { will: Some(delayed("away", 2)), reconnect: false, ..lasting(proxy.address(), "away", V5) };
+    let back = Client::connected(back);
+    let away = Client::connected(away);
+    proxy.cut();
+    assert!(back.log.connection(2).is_success());
+    away.log.wait_for_event(|event| matches!(event, MqttEvent::ConnectionLost).then_some(()));
+    // The later will shows that the earlier one would have come.
+    assert_eq!(&*witness.log.messages(1)[0].topic_name, "away");
+    assert_eq!(witness.log.messages(1).len(), 1);
+}
+
+#[test]
 fn a_retained_will_is_there_for_later_subscribers() {
     let (broker, proxy, witness) = scene(V5);
     let client = with_will(&proxy, V5, Will::new("will", b"gone", 1, true));

@@ -8,6 +8,7 @@ mod recorder;
 // Against the scripted broker.
 #[cfg(feature = "log")]
 mod logging;
+mod scripted_buffer;
 mod scripted_connack;
 mod scripted_connect;
 mod scripted_delivery;
@@ -21,6 +22,7 @@ mod scripted_refusals;
 mod scripted_requests;
 mod scripted_resume;
 mod scripted_room;
+mod scripted_servers;
 mod scripted_setup;
 
 // Clients that share threads.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flowsdk::mqtt_client::{
-    ConnectionResult, MqttEvent, MqttEventHandler, MqttPublish, PingResult, PublishResult, SessionLossReport,
-    SubscribeResult, Token, UnsubscribeResult,
+    ConnectionError, ConnectionResult, MqttEvent, MqttEventHandler, MqttPublish, PingResult, PublishResult,
+    SessionLossReport, SubscribeResult, Token, UnsubscribeResult,
 };
 
 use crate::support::PATIENCE;
@@ -192,10 +192,16 @@ fn words(event: &MqttEvent<'static>) -> String {
         MqttEvent::Error(error) => format!("error {error}"),
         MqttEvent::ConnectionLost => "connection lost".to_string(),
         MqttEvent::ReconnectAttempt(number) => format!("reconnect attempt {number}"),
-        MqttEvent::SessionLost(report) => format!("session lost {} {}", report.requeued, report.failed),
+        MqttEvent::SessionLost(report) => {
+            format!("session lost {} {} {}", ids(&report.requeued), ids(&report.failed), ids(&report.expired))
+        }
         MqttEvent::PendingOperationsCleared => "pending operations cleared".to_string(),
         other => format!("{other:?}"),
     }
+}
+
+fn ids(tokens: &[Token]) -> String {
+    format!("{:?}", tokens.iter().map(|token| token.id()).collect::<Vec<_>>())
 }
 
 impl MqttEventHandler for Recorder {
@@ -228,7 +234,9 @@ impl MqttEventHandler for Recorder {
     }
 
     fn on_error(&mut self, error: &io::Error) {
-        self.0.add(MqttEvent::Error(io::Error::new(error.kind(), error.to_string())));
+        let connection = error.get_ref().and_then(|inner| inner.downcast_ref::<ConnectionError>());
+        let copy = connection.map(|inner| io::Error::from(inner.clone()));
+        self.0.add(MqttEvent::Error(copy.unwrap_or_else(|| io::Error::new(error.kind(), error.to_string()))));
     }
 
     fn on_peer_cert_received(&mut self, certificate: &[u8]) {

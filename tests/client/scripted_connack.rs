@@ -140,7 +140,7 @@ fn reconnect_attempts(log: &Log) -> Vec<u32> {
 /// [MQTT-4.13.2-1]
 #[test]
 fn a_disconnect_of_the_server_that_will_not_pass_stops_the_client_which_says_why() {
-    for (code, text) in [(0x8E, "taken over"), (0x87, "authorized"), (0x9D, "moved")] {
+    for (code, text) in [(0x87, "authorized"), (0x9D, "moved")] {
         let scene = Scene::new(V5);
         let mut live = scene.connected();
         live.peer.send(&wire::disconnect_v5(code, &[]));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use flowsdk::mqtt_client::{MqttEvent, Outcome};
+use flowsdk::mqtt_client::{ClientError, DisconnectOptions, MqttEvent, Outcome};
 
 use crate::scripted_setup::{Scene, V3_1_1, V5, both, publish, suback};
 use crate::support::wire;
@@ -107,6 +107,43 @@ fn disconnect_carries_the_reason_code_that_it_is_given() {
     live.client.disconnect_with(0).unwrap();
     live.peer.expect(&wire::DISCONNECT);
     live.peer.expect_eof();
+}
+
+#[test]
+fn disconnect_carries_the_properties_that_it_is_given() {
+    let mut scene = Scene::keeping_session(V5);
+    scene.options.protocol.session_expiry_interval = 60;
+    let options = DisconnectOptions {
+        reason_code: 0x04,
+        reason_string: Some("bye".to_string()),
+        session_expiry_interval: Some(7),
+        user_properties: vec![("k".to_string(), "v".to_string())],
+    };
+    let properties = [&[0x11, 0, 0, 0, 7, 0x1F][..], &wire::string("bye"), &[0x26, 0, 1, b'k', 0, 1, b'v']].concat();
+    let mut live = scene.connected();
+    live.client.disconnect_with_options(&options).unwrap();
+    live.peer.expect(&wire::disconnect_v5(0x04, &properties));
+    live.peer.expect_eof();
+    assert_eq!(live.log.disconnected(), Some(0x04));
+
+    // A server that takes no packet as long as that gets it without.
+    let mut live = scene.connected_with(&wire::connack_v5(&[0x27, 0, 0, 0, 20], false, 0));
+    live.client.disconnect_with_options(&options).unwrap();
+    live.peer.expect(&[0xE0, 1, 0x04]);
+    live.peer.expect_eof();
+}
+
+#[test]
+fn properties_of_a_disconnect_that_break_a_rule_are_refused() {
+    let long_lived = DisconnectOptions { session_expiry_interval: Some(7), ..Default::default() };
+    let (client, _log) = Scene::new(V5).client();
+    let refused = client.disconnect_with_options(&long_lived);
+    assert!(matches!(refused, Err(ClientError::InvalidOption { .. })), "{refused:?}");
+    let refused = Scene::new(V3_1_1).client().0.disconnect_with_options(&long_lived);
+    assert!(matches!(refused, Err(ClientError::Encode(_))), "{refused:?}");
+    let text = DisconnectOptions { reason_string: Some("\0".to_string()), ..Default::default() };
+    let refused = client.disconnect_with_options(&text);
+    assert!(matches!(refused, Err(ClientError::Encode(_))), "{refused:?}");
 }
 
 #[test]

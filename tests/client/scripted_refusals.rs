@@ -156,6 +156,7 @@ fn options_that_make_no_valid_connect_are_refused_when_the_client_is_made() {
         for peer in ["", "host:0", "host:port", "host:70000", "ftp://host", "::1:1883", "[::1", "user@host", "mqtt://"]
         {
             refused_options(version, OPTION, |options| options.peer = peer.to_string());
+            refused_options(version, OPTION, |options| options.connecting.servers = vec![peer.to_string()]);
         }
         refused_options(version, OPTION, |options| options.limits.in_flight = 0);
         refused_options(version, OPTION, |options| options.limits.maximum_packet_size = 1);

@@ -1,7 +1,10 @@
 //! A connection that is lost, and what the next one begins with.
 
+use std::time::Duration;
+
 use flowsdk::mqtt_client::{
-    DropCause, MqttEvent, Outcome, SessionLossPolicy, SubscribeOptions, Token, TopicSubscription,
+    DropCause, MessageProperties, MqttEvent, Outcome, PublishOptions, RestoreSubscriptions, SessionLossPolicy,
+    SubscribeOptions, Token, TopicSubscription,
 };
 use flowsdk::packet::Packet;
 use flowsdk::types::{ProtocolVersion, Role};
@@ -128,7 +131,7 @@ fn messages_in_flight_are_published_anew_when_the_server_has_lost_the_session() 
         live.log.connection(2);
         let words = live.log.words();
         let at = |text: &str| words.iter().position(|word| word == text).unwrap_or_else(|| panic!("{text}: {words:?}"));
-        let (lost, cleared) = (at("session lost 2 1"), at("pending operations cleared"));
+        let (lost, cleared) = (at("session lost [1, 2] [3] []"), at("pending operations cleared"));
         assert!(at("reconnect attempt 1") < lost && lost + 1 == cleared, "{words:?}");
         assert!(words[cleared..].contains(&"connected 0x00 session false".to_string()), "{words:?}");
     });
@@ -146,7 +149,7 @@ fn messages_in_flight_fail_when_the_session_is_lost_if_the_policy_says_so() {
         let mut peer = scene.accept(false);
         assert_eq!(outcome(&live.log, token), Outcome::Dropped(DropCause::SessionLost));
         live.log.wait_for_count(1, |event| matches!(event, MqttEvent::PendingOperationsCleared));
-        assert!(live.log.words().contains(&"session lost 0 1".to_string()));
+        assert!(live.log.words().contains(&"session lost [] [1] []".to_string()));
         live.client.publish("t", b"next", 0, false).unwrap();
         peer.expect(&publish(version, 0, "t", None, b"next"));
     });
@@ -232,6 +235,59 @@ fn subscriptions_are_restored_with_their_options_when_the_server_has_no_session(
         live.log.connection(2);
         assert_eq!(live.log.count(|event| matches!(event, MqttEvent::Subscribed(_))), 2, "only those of the calls");
     });
+}
+
+#[test]
+fn subscriptions_are_restored_although_the_server_has_the_session_if_the_policy_says_so() {
+    both(|version| {
+        let mut scene = Scene::keeping_session(version);
+        scene.options.connecting.restore_subscriptions = RestoreSubscriptions::Always;
+        let live = subscribed(&scene);
+        live.peer.close();
+        let mut peer = scene.accept(true);
+        expect_restored(version, &mut peer);
+    });
+}
+
+#[test]
+fn only_topics_of_the_options_are_subscribed_again_if_the_policy_says_never() {
+    both(|version| {
+        let mut scene = Scene::keeping_session(version);
+        scene.options.connecting.restore_subscriptions = RestoreSubscriptions::Never;
+        scene.options.subscription_topics = vec![TopicSubscription::new("x", 0)];
+        let mut live = scene.connected();
+        live.peer.expect(&subscribe(version, 1, &[("x", 0)]));
+        live.peer.send(&suback(version, 1, &[0]));
+        let token = live.client.subscribe("a", 1).unwrap();
+        live.peer.expect(&subscribe(version, 2, &[("a", 1)]));
+        live.peer.send(&suback(version, 2, &[1]));
+        assert!(live.log.subscribed(token).is_success());
+        live.peer.close();
+        let mut peer = scene.accept(false);
+        let packet = peer.expect_type(8);
+        assert_eq!(packet, subscribe(version, wire::packet_id(&packet), &[("x", 0)]));
+        live.log.connection(2);
+        live.client.ping().unwrap();
+        peer.expect(&wire::PINGREQ);
+    });
+}
+
+#[test]
+fn a_message_in_flight_that_has_expired_when_the_session_is_lost_is_told_as_such() {
+    let scene = Scene::keeping_session(V5);
+    let mut live = scene.connected();
+    let properties = MessageProperties { message_expiry_interval: Some(1), ..Default::default() };
+    let options = PublishOptions { qos: 1, properties, ..Default::default() };
+    let token = live.client.publish_with("t", b"x", &options).unwrap();
+    live.peer.expect_type(3);
+    live.peer.expect_silence(Duration::from_millis(1100));
+    live.peer.close();
+    let _peer = scene.accept(false);
+    assert_eq!(outcome(&live.log, token), Outcome::Expired);
+    live.log.connection(2);
+    let words = live.log.words();
+    let lost = words.iter().position(|word| word == "session lost [] [] [1]").expect("a report");
+    assert_eq!(words[lost + 1], "pending operations cleared");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::io;
 
+use super::ending::{Ending, Farewell};
 use super::input::Input;
-use super::link::Ending;
 use super::outgoing::Answered;
 use super::{Connection, Means};
 use crate::codec::Property;
@@ -26,7 +26,7 @@ enum Step {
     Published(PacketId, ReasonCode, PropertyBlock<'static>),
     Answered(Answered),
     PingResponse,
-    Disconnected(ReasonCode, Option<String>),
+    Disconnected(Farewell),
     Incomplete,
     Stalled(Stall),
     Fault(io::Error),
@@ -119,7 +119,7 @@ impl Connection {
                 Step::Published(packet_id, code, properties) => self.handle_published(packet_id, code, properties),
                 Step::Answered(answer) => self.handle_answer(answer),
                 Step::PingResponse => self.answer_pings(),
-                Step::Disconnected(reason, text) => self.end_link(Ending::ByServer(reason, text)),
+                Step::Disconnected(farewell) => self.end_link(Ending::ByServer(farewell)),
                 Step::Incomplete => break,
                 Step::Stalled(Stall::TransmitFirst) if self.write() => {}
                 Step::Stalled(_) => {
@@ -173,8 +173,7 @@ impl Connection {
             }),
             Some(Event::PingResponse) => Step::PingResponse,
             Some(Event::Disconnected(disconnect)) => {
-                let text = disconnect.properties.reason_string().map(str::to_string);
-                Step::Disconnected(disconnect.reason_code, text)
+                Step::Disconnected(Farewell::new(disconnect.reason_code, &disconnect.properties))
             }
             _ => Step::Nothing,
         }
@@ -190,8 +189,9 @@ impl Connection {
     fn handle_connected(&mut self, result: ConnectionResult, client_id: Option<String>) {
         if result.is_failure() {
             let code = ReasonCode::from_byte(result.reason_code).unwrap_or(ReasonCode::UNSPECIFIED_ERROR);
+            let farewell = Farewell::new(code, &result.properties.as_properties());
             self.outlet.tell(MqttEvent::Connected(result));
-            return self.end_link(Ending::Refused(code));
+            return self.end_link(Ending::Refused(farewell));
         }
         self.note_accepted();
         self.connection_number += 1;
@@ -203,8 +203,8 @@ impl Connection {
         self.collect_dropped();
         if !result.session_present {
             self.session_number += 1;
-            self.restore_subscriptions();
         }
+        self.restore_subscriptions(present);
         self.shared.set_numbers(self.connection_number, self.session_number);
         self.send_requests();
         self.send_publishes();

@@ -1,4 +1,4 @@
-//! The way from nothing to a connection and back: opening, CONNECT, loss, back-off, the end.
+//! The way from nothing to a connection and back: opening, CONNECT, loss.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -7,17 +7,18 @@ use mio::Registry;
 use mio::event::Event;
 
 use super::Connection;
-use crate::codec::Property;
+use super::ending::Ending;
+use crate::codec::{Properties, Property};
 use crate::macros::client_event;
 use crate::mqtt_client::client::PingResult;
-use crate::mqtt_client::connector::{Opening, State};
+use crate::mqtt_client::connecting::Credentials;
+use crate::mqtt_client::connector::{Opened, Opening, State, Target};
 use crate::mqtt_client::event::MqttEvent;
-use crate::mqtt_client::options::Will;
-use crate::mqtt_client::outbound_properties::{message_properties, user_properties};
-use crate::mqtt_client::reconnect::{STABLE_AFTER, may_retry};
+use crate::mqtt_client::options::{Secret, Will};
+use crate::mqtt_client::outbound_properties::{disconnect_properties, message_properties, user_properties};
 use crate::mqtt_client::transport::Transport;
 use crate::packet::{self, Disconnect};
-use crate::session::ConnectOptions;
+use crate::session::{ConnectOptions, Misuse};
 use crate::types::{QoS, ReasonCode};
 
 /// How long the last packet may take to leave, and the peer to close after that.
@@ -52,19 +53,6 @@ pub(super) struct Up {
     ending: Option<Ending>,
     /// The last packet has to leave until then.
     leave_until: Option<Instant>,
-}
-
-/// Why a connection ends.
-#[derive(Debug)]
-pub(super) enum Ending {
-    /// This client has sent DISCONNECT.
-    ByClient(ReasonCode),
-    /// The server has sent DISCONNECT, perhaps with a Reason String.
-    ByServer(ReasonCode, Option<String>),
-    /// CONNACK has refused it.
-    Refused(ReasonCode),
-    /// The transport or the server has failed.
-    Fault(io::Error),
 }
 
 impl Up {
@@ -125,7 +113,7 @@ impl Connection {
         self.wanted = true;
         self.shared.set_wants_connection(true);
         self.is_first = true;
-        self.backoff.reset();
+        self.begin_attempts();
         if !self.link.is_up() && !self.link.is_lingering() {
             self.open_link();
         }
@@ -139,7 +127,7 @@ impl Connection {
                 self.open_link();
             }
             Link::Opening(opening) => match opening.poll() {
-                State::Done(Ok(transport), deadline) => self.begin_connection(registry, transport, deadline),
+                State::Done(Ok(opened), deadline) => self.begin_connection(registry, opened, deadline),
                 State::Done(Err(error), _) => self.fail_attempt(error),
                 State::Begun(deadline) if self.now >= deadline => self.fail_attempt(self.connect_timeout()),
                 State::Begun(_) | State::Waiting => {}
@@ -165,15 +153,18 @@ impl Connection {
     }
 
     fn open_link(&mut self) {
-        client_event!(self.client_id(), debug, "connecting to {}:{}", self.peer.host, self.peer.port);
+        client_event!(self.client_id(), debug, "connecting to {}", self.servers);
         let timeout = self.options.timeouts.connect;
-        match self.shared.hub.connectors.open(self.peer.clone(), timeout, &self.shared) {
+        let target = Target::new(self.servers.take_turn(), self.options.connecting.credentials.clone());
+        match self.shared.hub.connectors.open(target, timeout, &self.shared) {
             Ok(opening) => self.link = Link::Opening(opening),
             Err(error) => self.fail_attempt(error),
         }
     }
 
-    fn begin_connection(&mut self, registry: &Registry, mut transport: Transport, deadline: Instant) {
+    fn begin_connection(&mut self, registry: &Registry, opened: Opened, deadline: Instant) {
+        let Opened { mut transport, peer, credentials } = opened;
+        self.servers.note_reached(peer);
         if let Err(error) = transport.register(registry, self.poll_token) {
             return self.fail_attempt(error);
         }
@@ -188,14 +179,18 @@ impl Connection {
             ending: None,
             leave_until: None,
         });
-        if let Err(misuse) = self.send_connect() {
+        if let Err(misuse) = self.send_connect(credentials) {
             self.give_up();
             self.link.end(Ending::Fault(io::Error::new(io::ErrorKind::InvalidInput, misuse)), self.now);
         }
     }
 
-    fn send_connect(&mut self) -> Result<(), crate::session::Misuse> {
+    fn send_connect(&mut self, provided: Option<Credentials>) -> Result<(), Misuse> {
         let options = &self.options;
+        let (username, password) = match &provided {
+            Some(credentials) => (&credentials.username, &credentials.password),
+            None => (&options.username, &options.password),
+        };
         let protocol = &options.protocol;
         let session_expiry_interval = if options.sessionless { 0 } else { protocol.session_expiry_interval };
         let resumes = protocol.version.is_v5() && session_expiry_interval > 0 && !self.is_first;
@@ -213,7 +208,7 @@ impl Connection {
             payload: &will.payload,
             qos: QoS::from_bits(will.qos).unwrap_or_default(),
             retain: will.retain,
-            properties: crate::codec::Properties::new(properties),
+            properties: Properties::new(properties),
         });
         let now = self.session_now();
         self.session.connect(
@@ -222,8 +217,8 @@ impl Connection {
                 client_id: self.assigned_client_id.as_deref().unwrap_or(&options.client_id),
                 clean_start: options.sessionless || (options.clean_start && !resumes),
                 keep_alive: options.keep_alive,
-                username: options.username.as_deref(),
-                password: options.password.as_ref().map(super::super::options::Secret::expose),
+                username: username.as_deref(),
+                password: password.as_ref().map(Secret::expose),
                 will,
                 session_expiry_interval,
                 properties: &properties,
@@ -262,10 +257,18 @@ impl Connection {
         }
     }
 
-    pub(super) fn send_disconnect(&mut self, reason: ReasonCode) {
+    pub(super) fn send_disconnect(&mut self, reason_code: ReasonCode) {
         let now = self.session_now();
-        if self.session.disconnect(now, &Disconnect::new(reason)).is_ok() {
-            self.link.end(Ending::ByClient(reason), self.now);
+        let options = self.last_words.take();
+        let properties = options.as_deref().map(disconnect_properties).unwrap_or_default();
+        let full = Disconnect { reason_code, properties: Properties::new(&properties) };
+        let mut sent = self.session.disconnect(now, &full);
+        if sent.is_err() {
+            // The server may take no packet as long as that.
+            sent = self.session.disconnect(now, &Disconnect::new(reason_code));
+        }
+        if sent.is_ok() {
+            self.link.end(Ending::ByClient(reason_code), self.now);
             self.write();
         }
     }
@@ -285,10 +288,7 @@ impl Connection {
     }
 
     fn connect_timeout(&self) -> io::Error {
-        let text = format!(
-            "no connection to {}:{} within {:?}",
-            self.peer.host, self.peer.port, self.options.timeouts.connect
-        );
+        let text = format!("no connection to {} within {:?}", self.servers, self.options.timeouts.connect);
         io::Error::new(io::ErrorKind::TimedOut, text)
     }
 
@@ -332,87 +332,9 @@ impl Connection {
         self.input.clear();
         self.resume_reading();
         self.drop_unsent();
+        // What has waited for its turn on this connection may expire without one.
+        self.next_expiry = Some(self.now);
         self.take_back_requests();
-    }
-
-    fn after_end(&mut self, ending: Ending, was_accepted: Option<Instant>) {
-        let may_retry = match ending {
-            Ending::ByClient(reason) => {
-                client_event!(self.client_id(), info, "disconnected");
-                self.tell_disconnected(reason);
-                self.wanted = false;
-                return;
-            }
-            Ending::ByServer(reason, text) => {
-                self.tell_disconnected(reason);
-                let why = text.map_or_else(|| reason.to_string(), |text| format!("{reason}: {text}"));
-                let next = if may_retry(reason) { "" } else { "; call connect() to try again" };
-                self.tell_error(io::Error::new(
-                    io::ErrorKind::ConnectionAborted,
-                    format!("the server has ended the connection: {why}{next}"),
-                ));
-                may_retry(reason)
-            }
-            Ending::Refused(reason) => {
-                if may_retry(reason) {
-                    client_event!(self.client_id(), warn, "the server refuses the connection: {}", reason);
-                } else {
-                    let reason = reason.description(self.session.version());
-                    self.tell_error(io::Error::new(
-                        io::ErrorKind::ConnectionRefused,
-                        format!("the server refuses the connection: {reason}; call connect() to try again"),
-                    ));
-                }
-                may_retry(reason)
-            }
-            Ending::Fault(error) => {
-                if was_accepted.is_some() {
-                    client_event!(self.client_id(), warn, "connection lost: {}", error);
-                    self.outlet.tell(MqttEvent::Error(error));
-                    self.outlet.tell(MqttEvent::ConnectionLost);
-                } else {
-                    self.tell_error(error);
-                }
-                true
-            }
-        };
-        if was_accepted.is_some_and(|since| self.now.saturating_duration_since(since) >= STABLE_AFTER) {
-            self.backoff.reset();
-        }
-        self.try_again_if(may_retry);
-    }
-
-    fn fail_attempt(&mut self, error: io::Error) {
-        self.link = Link::Down;
-        self.tell_error(error);
-        self.try_again_if(true);
-    }
-
-    fn try_again_if(&mut self, may_retry: bool) {
-        let retries = may_retry && self.wanted && self.options.reconnect && self.auto_reconnect;
-        match self.backoff.next_delay().filter(|_| retries) {
-            Some(delay) => {
-                let attempt = self.backoff.attempt();
-                client_event!(self.client_id(), info, "reconnection attempt {} in {:?}", attempt, delay);
-                self.link = Link::Waiting { until: self.now + delay };
-            }
-            None => {
-                if retries {
-                    let attempts = self.config.max_reconnect_attempts;
-                    self.tell_error(io::Error::new(
-                        io::ErrorKind::NotConnected,
-                        format!("gave up after {attempts} reconnection attempts; call connect() to try again"),
-                    ));
-                }
-                self.give_up();
-            }
-        }
-    }
-
-    /// There are no more attempts until the next `connect()`.
-    fn give_up(&mut self) {
-        self.wanted = false;
-        self.shared.set_wants_connection(false);
     }
 
     /// Lets go of whatever there is of a link, without a word.
@@ -421,11 +343,6 @@ impl Connection {
             self.take_back();
         }
         self.link = Link::Down;
-    }
-
-    fn tell_disconnected(&mut self, reason: ReasonCode) {
-        let code = self.session.version().is_v5().then_some(reason.byte());
-        self.outlet.tell(MqttEvent::Disconnected(code));
     }
 
     /// Pings whose connection has gone are answered, too.

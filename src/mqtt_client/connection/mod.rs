@@ -1,9 +1,11 @@
 //! One client's connection: its session, its transport, and what the application is owed.
 
+mod ending;
 mod in_flight;
 mod incoming;
 mod input;
 mod link;
+mod offline;
 mod outgoing;
 mod subscriptions;
 
@@ -26,8 +28,9 @@ use super::dispatch::Outlet;
 use super::error::ClientError;
 use super::event::MqttEvent;
 use super::hub::NoteEnd;
-use super::options::{MqttClientOptions, Peer};
+use super::options::{DisconnectOptions, MqttClientOptions};
 use super::reconnect::Backoff;
+use super::servers::Servers;
 use super::shared::{Places, Shared};
 use crate::macros::client_event;
 use crate::session::{Acknowledgement as Acknowledging, Config, Heap, HeapLimits, Oversize, Session};
@@ -39,7 +42,7 @@ pub(super) struct Connection {
     poll_token: PollToken,
     options: MqttClientOptions,
     config: AsyncClientConfig,
-    peer: Peer,
+    servers: Servers,
     shared: Arc<Shared>,
     outlet: Outlet,
     session: Session<Heap>,
@@ -51,11 +54,17 @@ pub(super) struct Connection {
     wanted: bool,
     auto_reconnect: bool,
     backoff: Backoff,
+    /// Connections in a row that the server has closed soon after it had accepted them.
+    closed_in_a_row: u32,
+    /// The server has not taken credentials since a connection has held.
+    has_refused_credentials: bool,
     /// The next CONNECT is the first one after `connect()`.
     is_first: bool,
     /// The client identifier that the server has chosen.
     assigned_client_id: Option<String>,
     drain: Option<Drain>,
+    /// What the DISCONNECT at the end of it says beside the reason code.
+    last_words: Option<Box<DisconnectOptions>>,
     /// When a shutdown that was asked for stops to wait.
     shut_down_by: Option<Instant>,
     /// Commands that came behind `disconnect()`, until it is done.
@@ -67,6 +76,8 @@ pub(super) struct Connection {
     /// Messages that the session does not have, in order, and their bytes.
     pending: VecDeque<Publishing>,
     pending_bytes: usize,
+    /// When one of them expires, or earlier.
+    next_expiry: Option<Instant>,
     /// Messages of QoS 0 that the session has and the transport has not taken whole, in order.
     unsent: VecDeque<Publishing>,
     /// Messages of QoS 1 and 2 that the session has.
@@ -121,7 +132,7 @@ impl Connection {
     pub(super) fn new(
         options: MqttClientOptions,
         config: AsyncClientConfig,
-        peer: Peer,
+        servers: Servers,
         shared: Arc<Shared>,
         outlet: Outlet,
     ) -> Self {
@@ -131,7 +142,7 @@ impl Connection {
         Self {
             poll_token: PollToken(0),
             session: Session::new(session_config(&options), Heap::new(heap_limits(&options))),
-            peer,
+            servers,
             shared,
             outlet,
             epoch: now,
@@ -141,15 +152,19 @@ impl Connection {
             wanted: false,
             auto_reconnect: config.auto_reconnect,
             backoff: Backoff::new(&config),
+            closed_in_a_row: 0,
+            has_refused_credentials: false,
             is_first: true,
             assigned_client_id: None,
             drain: None,
+            last_words: None,
             shut_down_by: None,
             held_back: Vec::new(),
             again: false,
             has_written: false,
             pending: VecDeque::new(),
             pending_bytes: 0,
+            next_expiry: None,
             unsent: VecDeque::new(),
             in_flight: InFlight::default(),
             requests: VecDeque::new(),
@@ -191,6 +206,7 @@ impl Connection {
         self.outlet.flush();
         self.outlet.run_callbacks();
         self.shared.give_back(&mut self.freed);
+        self.shared.note_pending(self.session.is_connected(), self.pending.len(), self.pending_bytes);
         // Frames are encoded where they are published, so nobody takes these.
         while self.session.storage_mut().take_spent().is_some() {}
         match (ended, std::mem::take(&mut self.again)) {
@@ -259,7 +275,10 @@ impl Connection {
                 self.wanted_pings += 1;
             }
             Command::SetAutoReconnect(on) => self.auto_reconnect = on,
-            Command::Disconnect(reason) => self.begin_drain(reason, false),
+            Command::Disconnect(reason, options) => {
+                self.last_words = Some(options);
+                self.begin_drain(reason, false);
+            }
             Command::Shutdown => self.begin_drain(ReasonCode::SUCCESS, true),
         }
     }
@@ -294,7 +313,7 @@ impl Connection {
         }
         self.wanted = false;
         self.abandon_link();
-        self.drain = None;
+        (self.drain, self.last_words) = (None, None);
         if drain.shutdown {
             self.cancel_everything();
             return true;
@@ -324,7 +343,7 @@ impl Connection {
         });
         // A drain that is over waits for its connection to end, which has a time of its own.
         let drain = self.drain_until().filter(|until| *until > self.now);
-        [session, drain, self.link.next_timeout()].into_iter().flatten().min()
+        [session, drain, self.link.next_timeout(), self.next_expiry()].into_iter().flatten().min()
     }
 
     /// The session's clock.

@@ -10,6 +10,7 @@ use crate::mqtt_client::client::{
     DropCause, Outcome, PublishResult, SessionLossReport, SubscribeResult, UnsubscribeResult,
 };
 use crate::mqtt_client::command::{Publishing, Requesting, RequestingKind};
+use crate::mqtt_client::connecting::RestoreSubscriptions;
 use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::options::{SessionLossPolicy, TopicSubscription};
 use crate::mqtt_client::outbound_properties::subscribe_properties;
@@ -86,44 +87,10 @@ impl Connection {
     }
 
     /// A message leaves the queue of pending ones; its place there is free.
-    fn leave_pending(&mut self, publishing: &Publishing, len: usize) {
+    pub(super) fn leave_pending(&mut self, publishing: &Publishing, len: usize) {
         self.pending_bytes -= len;
         if publishing.in_queue {
             self.freed.add(len);
-        }
-    }
-
-    /// Without a connection messages are kept within bounds, or not at all.
-    pub(super) fn bound_pending(&mut self) {
-        if self.session.is_connected() || self.drain.is_some() {
-            return;
-        }
-        if !self.config.buffer_messages {
-            if !self.wanted {
-                self.drop_pending_while(|_| true, DropCause::NotConnected);
-            }
-            return;
-        }
-        for publishing in self.pending.iter_mut().rev().take_while(|publishing| publishing.in_queue) {
-            publishing.in_queue = false;
-            self.freed.add(publishing.frame.len());
-        }
-        let (count, bytes) = (self.config.max_buffer_size, self.options.limits.buffer_bytes);
-        self.drop_pending_while(
-            |connection| {
-                connection.pending.len() > count || (connection.pending_bytes > bytes && connection.pending.len() > 1)
-            },
-            DropCause::BufferFull,
-        );
-    }
-
-    /// Drops the oldest messages.
-    pub(super) fn drop_pending_while(&mut self, too_much: impl Fn(&Self) -> bool, cause: DropCause) {
-        while too_much(self)
-            && let Some(publishing) = self.pending.pop_front()
-        {
-            self.leave_pending(&publishing, publishing.frame.len());
-            self.finish_publish(publishing, None, Outcome::Dropped(cause));
         }
     }
 
@@ -157,7 +124,7 @@ impl Connection {
         }
     }
 
-    fn finish_publish(
+    pub(super) fn finish_publish(
         &mut self,
         publishing: Publishing,
         answer: Option<(PacketId, ReasonCode, PropertyBlock<'static>)>,
@@ -190,11 +157,11 @@ impl Connection {
             let lost = dropped.reason == DropReason::SessionLost;
             let outcome = match (dropped.reason, dropped.frame) {
                 (DropReason::SessionLost, Some(_)) if publishing.has_expired(self.now) => {
-                    report.expired += 1;
+                    report.expired.push(publishing.token);
                     Outcome::Expired
                 }
                 (DropReason::SessionLost, Some(frame)) if self.options.session_loss == SessionLossPolicy::Requeue => {
-                    report.requeued += 1;
+                    report.requeued.push(publishing.token);
                     publishing.frame = frame;
                     requeued.push(publishing);
                     continue;
@@ -203,7 +170,9 @@ impl Connection {
                 (DropReason::Refused(misuse), _) => Outcome::Dropped(DropCause::Refused(misuse)),
                 _ => Outcome::Dropped(DropCause::SessionLost),
             };
-            report.failed += usize::from(lost && outcome != Outcome::Expired);
+            if lost && outcome != Outcome::Expired {
+                report.failed.push(publishing.token);
+            }
             self.finish_publish(publishing, None, outcome);
         }
         if !requeued.is_empty() {
@@ -354,11 +323,16 @@ impl Connection {
         }
     }
 
-    /// Subscribes again what the server has forgotten, before anything else is sent.
-    pub(super) fn restore_subscriptions(&mut self) {
+    /// Subscribes again what the policy says, before anything else is sent.
+    pub(super) fn restore_subscriptions(&mut self, session_present: bool) {
+        let policy = self.options.connecting.restore_subscriptions;
+        if session_present && policy != RestoreSubscriptions::Always {
+            return;
+        }
         // What was being restored on an earlier connection is among them.
         self.requests.retain(|requesting| requesting.token.is_some());
-        for requesting in self.subscriptions.restore().into_iter().rev() {
+        let restored = self.subscriptions.restore(policy != RestoreSubscriptions::Never);
+        for requesting in restored.into_iter().rev() {
             self.requests.push_front(requesting);
         }
     }

@@ -65,12 +65,13 @@ impl Subscriptions {
         }
     }
 
-    /// The requests that make them again; filters with the same options go together.
-    pub(super) fn restore(&self) -> Vec<Requesting> {
+    /// The requests that make them again, those of calls only if wanted; filters with the same options go together.
+    pub(super) fn restore(&self, with_those_of_calls: bool) -> Vec<Requesting> {
         let mut requests: Vec<Requesting> = Vec::new();
         // The last request with these options.
         let mut open: HashMap<&SubscribeOptions, usize> = HashMap::new();
-        for Wanted { topic, options, .. } in self.wanted.values() {
+        let wanted = self.wanted.values().filter(|wanted| with_those_of_calls || wanted.made_by.is_none());
+        for Wanted { topic, options, .. } in wanted {
             let last = open.entry(options);
             if let Entry::Occupied(entry) = &last
                 && let Some(Requesting { kind: RequestingKind::Subscribe(topics, _), .. }) =
@@ -103,7 +104,7 @@ mod tests {
             }
             RequestingKind::Unsubscribe(..) => panic!("nothing is unsubscribed"),
         };
-        subscriptions.restore().into_iter().map(request).collect()
+        subscriptions.restore(true).into_iter().map(request).collect()
     }
 
     fn with_id(id: u32) -> SubscribeOptions {
