@@ -27,7 +27,7 @@
 //! A lost connection is opened again after a random part of a delay that doubles from
 //! [`reconnect_delay_ms`](AsyncClientConfig::reconnect_delay_ms) to
 //! [`max_reconnect_delay_ms`](AsyncClientConfig::max_reconnect_delay_ms). Until then messages are kept, the oldest being
-//! dropped for new ones. On the new connection, in this order: subscriptions the server has forgotten, messages in flight,
+//! dropped for new ones unless [`Offline`] says otherwise. On the new connection, in this order: subscriptions the server has forgotten, messages in flight,
 //! messages kept, and then [`on_connected`](MqttEventHandler::on_connected). Every publish, subscribe and unsubscribe ends
 //! in exactly one result, with the [`Token`] of its call.
 

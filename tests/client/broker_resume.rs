@@ -236,10 +236,13 @@ fn a_client_without_reconnection_stays_away_until_it_is_told_to_connect() {
 #[test]
 fn a_client_whose_session_was_taken_over_does_not_fight_for_it() {
     let broker = EmbeddedBroker::start().unwrap();
-    let first = Client::connected(options(broker.address(), "same", ProtocolVersion::V5));
+    // The next attempt waits for at least half of the longest delay.
+    let config = AsyncClientConfig { max_reconnect_delay_ms: 3_600_000, ..quick() };
+    let first = Client::new(options(broker.address(), "same", ProtocolVersion::V5), config);
+    first.connect_and_wait();
     let second = Client::connected(options(broker.address(), "same", ProtocolVersion::V5));
     assert_eq!(first.log.disconnected(), Some(0x8E));
-    first.log.error("call connect() to try again");
+    first.log.error("another client with the same client identifier \"same\"");
     second.published("t", b"x", &qos(1));
     assert_eq!(first.log.count(|event| matches!(event, MqttEvent::ReconnectAttempt(_))), 0);
 }
