@@ -207,7 +207,8 @@ pub struct Limits {
     pub in_flight: u16,
     /// The longest packet taken from the server, in bytes (default: 64 MiB). v5.0 tells it the server.
     pub maximum_packet_size: u32,
-    /// Bytes of received messages that wait for their callbacks, beyond which the client stops to read (default: 4 MiB).
+    /// Bytes of received messages that wait for their callbacks, beyond which the client stops to read until half of them
+    /// are handled (default: 4 MiB).
     pub undelivered_bytes: usize,
     /// Results that wait for their callbacks, beyond which calls are refused (default: 65,536).
     pub unreported_results: usize,

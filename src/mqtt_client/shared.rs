@@ -350,16 +350,22 @@ impl Shared {
         self.undelivered.fetch_add(bytes, Ordering::SeqCst);
     }
 
-    /// A batch has been handled: a worker that has stopped reading looks again.
+    /// A batch has been handled: a worker that has stopped reading looks again when half of what was too much is done.
     pub(super) fn remove_undelivered(&self, bytes: usize) {
         self.undelivered.fetch_sub(bytes, Ordering::SeqCst);
-        if self.is_reading_paused() {
+        if self.is_reading_paused() && self.little_is_undelivered() {
             self.wake();
         }
     }
 
+    /// So much that reading has to pause.
     pub(super) fn too_much_undelivered(&self) -> bool {
         self.undelivered.load(Ordering::SeqCst) >= self.bounds.undelivered
+    }
+
+    /// So little that reading that was paused goes on. To go on right below the bound would cost a wake-up a batch.
+    pub(super) fn little_is_undelivered(&self) -> bool {
+        self.undelivered.load(Ordering::SeqCst) <= self.bounds.undelivered / 2
     }
 
     /// Says whether the worker reads. A callback that waits for a result learns that none can come.

@@ -79,19 +79,22 @@ impl Connection {
     /// Stops to read while too much waits for its callbacks. The server's silence means nothing then.
     fn check_pause(&mut self) {
         // Before CONNACK there is nothing to hold back, and without it no connection.
-        let too_much = self.session.is_connected() && self.shared.too_much_undelivered();
-        if too_much == self.input.paused {
+        let can_pause = self.session.is_connected();
+        if self.input.paused {
+            if !can_pause || self.shared.little_is_undelivered() {
+                self.resume_reading();
+            }
             return;
         }
-        if !too_much {
-            return self.resume_reading();
+        if !can_pause || !self.shared.too_much_undelivered() {
+            return;
         }
         self.input.paused = true;
         self.shared.set_reading_paused(true);
         let now = self.session_now();
         self.session.set_reading_paused(now, true);
         // A callback that has ended just before was not asked to wake this thread.
-        if !self.shared.too_much_undelivered() {
+        if self.shared.little_is_undelivered() {
             self.resume_reading();
         }
     }
