@@ -97,17 +97,32 @@ impl Batch {
         span
     }
 
-    pub(super) fn message(&self, place: &Place) -> MqttPublish<'_> {
+    /// The message at `index`. The topic that came twice in a row last is kept as `repeated`: messages mostly come in runs,
+    /// and comparing bytes costs less than checking once more that they are UTF-8.
+    pub(super) fn message<'b>(&'b self, index: usize, repeated: &'b mut String) -> Option<MqttPublish<'b>> {
+        let place = self.places.get(index)?;
         let whole = self.bytes.get(self.origin..).unwrap_or(&[]);
         let bytes = |span: Span| whole.get(span.range()).unwrap_or(&[]);
-        let topic = if place.by_alias {
-            self.topics.get(place.topic.range())
-        } else {
-            // The decoder has checked it.
-            std::str::from_utf8(bytes(place.topic)).ok()
+        let name = bytes(place.topic);
+        // The decoder has checked it.
+        let text = || std::str::from_utf8(name).unwrap_or("");
+        let is_repeated = || {
+            let before = index.checked_sub(1).and_then(|before| self.places.get(before));
+            before.is_some_and(|before| !before.by_alias && bytes(before.topic) == name)
         };
-        MqttPublish {
-            topic_name: Cow::Borrowed(topic.unwrap_or("")),
+        let mut is_known = repeated.as_bytes() == name;
+        if !is_known && !place.by_alias && is_repeated() {
+            repeated.clear();
+            repeated.push_str(text());
+            is_known = true;
+        }
+        let topic = match is_known {
+            _ if place.by_alias => self.topics.get(place.topic.range()).unwrap_or(""),
+            true => repeated,
+            false => text(),
+        };
+        Some(MqttPublish {
+            topic_name: Cow::Borrowed(topic),
             payload: Cow::Borrowed(bytes(place.payload)),
             qos: place.qos.bits(),
             dup: place.dup,
@@ -115,7 +130,7 @@ impl Batch {
             packet_id: place.receipt.map(|receipt| receipt.packet_id().value()),
             properties: PropertyBlock::from_checked(bytes(place.properties)),
             receipt: self.receipt(place),
-        }
+        })
     }
 
     /// What acknowledges a message.
@@ -182,4 +197,50 @@ impl Spares {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_has_its_own_topic_whatever_came_before() {
+        let mut batch = Batch { bytes: b"-a/b1c/d2".to_vec(), origin: 1, ..Batch::default() };
+        let place = |start, topic: &str, by_alias| Place {
+            topic: Span::new(start, topic.len()),
+            payload: Span::new(start + topic.len(), 1),
+            properties: Span::default(),
+            receipt: None,
+            qos: QoS::AtMostOnce,
+            by_alias,
+            dup: false,
+            retain: false,
+        };
+        batch.topics.push_str("alias");
+        let (first, second) = (place(0, "a/b", false), place(4, "c/d", false));
+        let by_alias = place(0, "alias", true);
+        batch.places.extend([first, second, second, first, first, second, by_alias, first, by_alias, by_alias, first]);
+        let mut repeated = String::new();
+        let mut topics = Vec::new();
+        for index in 0..batch.places.len() {
+            topics.extend(batch.message(index, &mut repeated).map(|publish| publish.topic_name.into_owned()));
+        }
+        assert_eq!(topics, ["a/b", "c/d", "c/d", "a/b", "a/b", "c/d", "alias", "a/b", "alias", "alias", "a/b"]);
+    }
+
+    #[test]
+    fn a_buffer_comes_back_in_its_full_length_and_only_so_many_are_kept() {
+        let spares = Spares::default();
+        let mut batch = spares.take_batch();
+        batch.bytes = spares.take_buffer(2 * BUFFER);
+        let place = batch.bytes.as_ptr();
+        spares.keep_batch(batch);
+        assert!(spares.take_batch().bytes.is_empty());
+        let again = spares.take_buffer(BUFFER);
+        assert_eq!((again.as_ptr(), again.len()), (place, 2 * BUFFER));
+        for _ in 0..2 * MAX_SPARE {
+            spares.keep_buffer(vec![0; MAX_SPARE_BYTES / 4]);
+        }
+        assert_eq!(lock(&spares.buffers).len(), 4);
+    }
 }

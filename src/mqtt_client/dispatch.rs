@@ -53,6 +53,7 @@ pub(super) struct Dispatcher {
     /// The message of the current batch that comes next.
     next: usize,
     done_batches: u64,
+    repeated_topic: String,
     /// The message in hand, to be acknowledged when it is done with.
     in_hand: Option<Receipt>,
     acknowledgements: Vec<Acknowledgement>,
@@ -114,6 +115,7 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         current: None,
         next: 0,
         done_batches: 0,
+        repeated_topic: String::new(),
         in_hand: None,
         acknowledgements: Vec::new(),
         waiting_since: Instant::now(),
@@ -256,9 +258,9 @@ impl Dispatcher {
 
     fn message(&mut self) -> Option<MqttPublish<'_>> {
         let batch = self.current.as_ref()?;
-        let place = batch.places.get(self.next.checked_sub(1)?)?;
-        self.in_hand = batch.receipt(place).filter(|_| self.auto_ack);
-        Some(batch.message(place))
+        let publish = batch.message(self.next.checked_sub(1)?, &mut self.repeated_topic)?;
+        self.in_hand = publish.receipt.filter(|_| self.auto_ack);
+        Some(publish)
     }
 
     fn finish_batch(&mut self) {
