@@ -170,20 +170,24 @@ fn the_command_queue_is_bounded_in_bytes_but_takes_one_message_of_any_size() {
 
 #[test]
 fn calls_are_refused_while_too_many_results_wait_for_their_callbacks() {
-    struct Blocks(std::sync::mpsc::Receiver<()>);
+    struct Blocks(std::sync::mpsc::Sender<()>, std::sync::mpsc::Receiver<()>);
     impl flowsdk::mqtt_client::MqttEventHandler for Blocks {
         fn on_connected(&mut self, _: &flowsdk::mqtt_client::ConnectionResult) {
+            self.0.send(()).unwrap();
             // It ends when the sender is dropped.
-            let _ = self.0.recv();
+            let _ = self.1.recv();
         }
     }
     let mut scene = Scene::new(V5);
     scene.options.limits.unreported_results = 10;
+    let (blocks, has_blocked) = std::sync::mpsc::channel();
     let (unblock, blocked) = std::sync::mpsc::channel();
-    let handler = Box::new(Blocks(blocked));
+    let handler = Box::new(Blocks(blocks, blocked));
     let client = AsyncMqttClient::new(scene.options.clone(), handler, scene.config.clone()).unwrap();
     client.connect().unwrap();
     let mut peer = scene.accept(false);
+    // Until its callback begins, the connection itself is a result that waits.
+    has_blocked.recv().unwrap();
     let mut accepted = 0;
     while accepted < 1000 && client.publish("t", b"", 0, false).is_ok() {
         peer.expect_type(3);
