@@ -203,7 +203,7 @@ pub struct Limits {
     /// Bytes of messages kept without a connection (default: 64 MiB). For more, [`Offline::overflow`](super::Offline::overflow) says which goes.
     pub buffer_bytes: usize,
     /// Messages of QoS 1 and 2 on their way to the server (default: 1024). Of v5.0 the server says how many it takes; of
-    /// v3.1.1 it cannot, so those of QoS 2 are at most 20 there: mosquitto by its defaults closes the connection for more.
+    /// v3.1.1 it cannot, so those of QoS 2 are at most 19 there: mosquitto by its defaults has 20 places, of which QoS 1 needs one.
     pub in_flight: u16,
     /// The longest packet taken from the server, in bytes (default: 64 MiB). v5.0 tells it the server.
     pub maximum_packet_size: u32,

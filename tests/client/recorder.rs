@@ -46,6 +46,13 @@ impl Log {
         look(&self.lock())
     }
 
+    /// The last events, for a message about what has not come.
+    pub fn tail(&self) -> String {
+        let events = self.lock();
+        let shown: Vec<_> = events.iter().rev().take(40).rev().map(|event| format!("{event:?}")).collect();
+        format!("the last of {} events:\n  {}", events.len(), shown.join("\n  "))
+    }
+
     /// Waits until `found` gives something, and returns that.
     ///
     /// # Panics
@@ -66,11 +73,9 @@ impl Log {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let shown: Vec<_> = events.iter().rev().take(40).rev().map(|event| format!("{event:?}")).collect();
-                let count = events.len();
                 // The guard must not be poisoned by the panic, as threads of the client still use it.
                 drop(events);
-                panic!("not told within {limit:?}; the last of {count} events:\n  {}", shown.join("\n  "));
+                panic!("not told within {limit:?}; {}", self.tail());
             }
             events = self.0.changed.wait_timeout(events, left).unwrap_or_else(PoisonError::into_inner).0;
         }

@@ -26,11 +26,11 @@ fn an_expired_message_does_not_hold_up_those_behind_it() {
 }
 
 #[test]
-fn a_server_that_cannot_say_how_many_messages_of_qos_2_it_takes_gets_20_at_once() {
+fn a_server_that_cannot_say_how_many_messages_of_qos_2_it_takes_gets_19_at_once() {
     let mut live = Scene::new(ProtocolVersion::V3_1_1).connected();
     let name = |number: u16| number.to_string();
-    let tokens: Vec<_> = (1..=21).map(|number| live.client.publish(&name(number), b"", 2, false).unwrap()).collect();
-    for number in 1..=20 {
+    let tokens: Vec<_> = (1..=20).map(|number| live.client.publish(&name(number), b"", 2, false).unwrap()).collect();
+    for number in 1..=19 {
         live.peer.expect(&publish(ProtocolVersion::V3_1_1, 0x04, &name(number), Some(number), b""));
     }
     // Only the end of an exchange makes room.
@@ -38,7 +38,7 @@ fn a_server_that_cannot_say_how_many_messages_of_qos_2_it_takes_gets_20_at_once(
     live.peer.expect(&wire::ack(wire::PUBREL, 1));
     live.peer.expect_silence(Duration::from_millis(100));
     live.peer.send(&wire::ack(wire::PUBCOMP, 1));
-    live.peer.expect(&publish(ProtocolVersion::V3_1_1, 0x04, "21", Some(21), b""));
+    live.peer.expect(&publish(ProtocolVersion::V3_1_1, 0x04, "20", Some(20), b""));
     assert_eq!(live.log.published(tokens[0]).outcome, Outcome::Acknowledged);
 }
 

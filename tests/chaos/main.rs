@@ -1,0 +1,52 @@
+//! The client against mosquitto over a link that fails all the time, with a ledger on both ends.
+//!
+//! `FLOWSDK_CHAOS_SEED` repeats the plan of a run, and `FLOWSDK_CHAOS=long` makes it a long one. Without mosquitto these
+//! tests are ignored; where `FLOWSDK_REQUIRE_MOSQUITTO` is set they fail.
+
+#[path = "../client/broker_fixture.rs"]
+mod fixture;
+mod ledger;
+mod passage;
+mod peer;
+mod random;
+#[path = "../client/recorder.rs"]
+mod recorder;
+mod run;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use flowsdk::types::ProtocolVersion;
+use libtest_mimic::{Arguments, Trial};
+
+use self::run::{Run, Size};
+use self::support::mosquitto::trial;
+
+/// Messages for each QoS and direction, and what happens meanwhile.
+const SHORT: Size = Size { messages: 2000, cuts: 40, restarts: 3 };
+const LONG: Size = Size { messages: 20_000, cuts: 300, restarts: 6 };
+
+/// Sessions outlive the broker. mosquitto 2.0.11 keeps no order among messages that wait for a place in flight, so there are
+/// places enough.
+const CONFIG: &str = "persistence true\nmax_inflight_messages 0";
+
+fn main() {
+    // Memory and time are those of the one test that runs.
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    let is_long = std::env::var("FLOWSDK_CHAOS").is_ok_and(|length| length == "long");
+    let size = if is_long { LONG } else { SHORT };
+    let seed = std::env::var("FLOWSDK_CHAOS_SEED").map_or_else(|_| time(), |seed| seed.parse().expect("a number"));
+    let trials = fixture::VERSIONS.map(|version| of_version(version, seed, size));
+    libtest_mimic::run(&arguments, trials.into()).exit();
+}
+
+fn of_version(version: ProtocolVersion, seed: u64, size: Size) -> Trial {
+    let suffix = if version.is_v5() { "v5" } else { "v3_1_1" };
+    let name = format!("nothing_is_lost_or_doubled_or_out_of_order_over_a_failing_link::{suffix}");
+    trial(&name, CONFIG, move |broker| Run { broker, version, seed, size }.go())
+}
+
+fn time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
