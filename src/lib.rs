@@ -12,6 +12,10 @@
 //! - [`embedded`]: drivers of a session over `embedded-io` transports, without a heap;
 #![cfg_attr(feature = "std", doc = "- [`mqtt_client`]: the client with a background thread and callbacks.")]
 //!
+#![cfg_attr(
+    feature = "std",
+    doc = "[`guide`] has longer pages: what exactly is [promised](guide::delivery_guarantees) about a message.\n"
+)]
 #![cfg_attr(feature = "arbitrary", doc = "[`mod@arbitrary`] makes valid packets by chance, for fuzzing.\n")]
 //! [`time`] is how the core sees time: as a number of milliseconds that is handed in.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -21,6 +25,8 @@
 pub mod arbitrary;
 pub mod codec;
 pub mod embedded;
+#[cfg(feature = "std")]
+pub mod guide;
 mod macros;
 #[cfg(feature = "std")]
 pub mod mqtt_client;

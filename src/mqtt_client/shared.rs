@@ -281,7 +281,9 @@ impl Shared {
         let mut queue = lock(&self.queue);
         std::mem::swap(&mut queue.commands, commands);
         std::mem::swap(&mut queue.acknowledgements, acks);
-        queue.taken = std::mem::take(&mut queue.new);
+        let new = std::mem::take(&mut queue.new);
+        queue.taken.count += new.count;
+        queue.taken.bytes += new.bytes;
     }
 
     /// At the end of a turn: whether there is a connection, and what waits for it.

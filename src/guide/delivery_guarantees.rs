@@ -1,0 +1,100 @@
+//! What [`mqtt_client`](crate::mqtt_client) promises about a message, and what it does not.
+//!
+//! # Each call ends in one result
+//!
+//! A `publish` that returns a [`Token`](crate::mqtt_client::Token) has accepted the message; one that returns an error has
+//! not, and nothing of it is sent. An accepted message ends in exactly one
+//! [`Outcome`](crate::mqtt_client::Outcome), whatever happens to connections in between, and
+//! [`on_published`](crate::mqtt_client::MqttEventHandler::on_published) tells it with that token. The same holds for
+//! `subscribe` and `unsubscribe`, which are sent again until they are answered.
+//!
+//! ```
+//! use flowsdk::mqtt_client::{
+//!     AsyncClientConfig, AsyncMqttClient, DropCause, MqttClientOptions, Outcome, PublishOptions,
+//! };
+//! use std::time::Duration;
+//!
+//! // Nobody has called `connect()`, and one message is kept without a connection.
+//! let config = AsyncClientConfig { max_buffer_size: 1, ..Default::default() };
+//! let (client, _events) = AsyncMqttClient::with_receiver(MqttClientOptions::default(), config)?;
+//! let options = PublishOptions { qos: 1, ..Default::default() };
+//! let first = client.publish_tracked("readings", b"1", &options)?;
+//! let second = client.publish_tracked("readings", b"2", &options)?;
+//!
+//! let soon = Duration::from_secs(10);
+//! assert_eq!(first.wait(soon)?.outcome, Outcome::Dropped(DropCause::BufferFull));
+//! client.shutdown()?;
+//! assert_eq!(second.wait(soon)?.outcome, Outcome::Cancelled);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What you publish
+//!
+//! | | What success means | A connection is lost, the session is not | The session is lost |
+//! |---|---|---|---|
+//! | QoS 0 | `Sent`: the operating system has the bytes. Whether the server gets them is not known | Nothing is sent twice. What the system had not taken whole ends as `Dropped(ConnectionLost)` | the same |
+//! | QoS 1 | `Acknowledged`: the server has it | It is sent again with DUP: the server may pass it on twice | It is published anew and may arrive twice, or ends as `Dropped(SessionLost)` and may have arrived |
+//! | QoS 2 | `Acknowledged`: the server has it, once | It is sent again as far as needed: the server has it exactly once | What the server had not yet confirmed goes the way of QoS 1. What it had confirmed (PUBREC) is not published again and ends as `Dropped(SessionLost)` |
+//!
+//! The session is lost when the server says so in CONNACK (`session_present` is false), because it was restarted, has let the session
+//! expire, or because the options ask for a new one on each connection. Which ones do is told by the
+//! [table of sessions](crate::mqtt_client#sessions); the default is a session that ends with its connection.
+//! [`SessionLossPolicy`](crate::mqtt_client::SessionLossPolicy) chooses between the two ways of the last column, and
+//! [`on_session_lost`](crate::mqtt_client::MqttEventHandler::on_session_lost) lists the tokens of either, and of messages
+//! whose lifetime was over. So for QoS 2 without any doubt, use a session that outlives connections:
+//!
+//! ```
+//! use flowsdk::mqtt_client::{MqttClientOptions, ProtocolOptions, SessionLossPolicy};
+//!
+//! let options = MqttClientOptions {
+//!     client_id: "sensor-7".to_string(),
+//!     clean_start: false,
+//!     protocol: ProtocolOptions { session_expiry_interval: 7 * 24 * 60 * 60, ..Default::default() },
+//!     // Rather lost than twice, should the server lose the session all the same.
+//!     session_loss: SessionLossPolicy::Fail,
+//!     ..Default::default()
+//! };
+//! # drop(options);
+//! ```
+//!
+//! Other outcomes, at any QoS: `Rejected` with the server's reason code (v5.0; the server did not take it), `Expired` (its
+//! Message Expiry Interval was over before it could be sent), `Dropped(BufferFull)`, `Dropped(Superseded)` and
+//! `Dropped(NotConnected)` (never sent, by the bounds of the [offline buffer](crate::mqtt_client::Offline)),
+//! `Dropped(Refused(_))` (never sent: it breaks a limit that the server has told), and `Cancelled`: the client ended before
+//! anything else was known. A cancelled message of QoS 1 or 2 may have arrived.
+//!
+//! **Order.** Messages of one QoS reach the server in the order of the calls, also over lost connections and lost sessions; a repeated
+//! one of QoS 1 may come behind its successors a second time. A message of QoS 0 may overtake others that wait for the
+//! server's window.
+//!
+//! # What you receive
+//!
+//! | | While the session lives | What may happen |
+//! |---|---|---|
+//! | QoS 0 | at most once | It is lost with a connection |
+//! | QoS 1 | at least once | It is handed over again when its acknowledgement had not reached the server |
+//! | QoS 2 | exactly once for each time the server sends it as a new message | Identifiers are remembered over connections, so that a repeated one is not handed over again |
+//!
+//! A message is acknowledged when your callback has returned, or when you
+//! [say so](crate::mqtt_client::AsyncMqttClient::acknowledge) where `auto_ack` is false. When the session is lost, the
+//! server has forgotten what it still held for you; the client subscribes again, and what was published in between is not
+//! sent unless it was retained.
+//!
+//! # Your process ends
+//!
+//! The client keeps all of this in memory. With the process, accepted messages are gone that were not acknowledged, and so are
+//! the identifiers of received messages of QoS 2. A session that the server keeps goes on at the next start with the same
+//! `client_id` and `clean_start: false`: subscriptions hold, and messages that your process had not acknowledged come again, at
+//! QoS 2 too, as its callback may have been in the midst of one.
+//!
+//! An orderly end loses less: [`shutdown`](crate::mqtt_client::AsyncMqttClient::shutdown) and
+//! [`disconnect`](crate::mqtt_client::AsyncMqttClient::disconnect) first deliver what was accepted, for up to
+//! [`Timeouts::drain`](crate::mqtt_client::Timeouts::drain). What is left then is told as `Cancelled` by `shutdown`, and
+//! stays for the next `connect()` after a `disconnect`. A DISCONNECT with reason code 0x00 keeps the will from being published.
+//! After one with another code, and when a connection ends without one, it is published, after its delay if it has one and
+//! the client does not come back before.
+//!
+//! # What no client can promise
+//!
+//! An acknowledgement is the server's: it says nothing about subscribers. A server may drop messages for a subscriber that is
+//! slow or away, deliver at a lower QoS than was published, or forget a session it has promised to keep.

@@ -1,0 +1,3 @@
+//! Longer pages on one subject each. Their code runs as the tests of this crate.
+
+pub mod delivery_guarantees;
