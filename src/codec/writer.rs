@@ -144,6 +144,10 @@ impl<'b> Writer<'b> {
 
     /// As [`Writer::prefixed`], for a body that goes on for `more` bytes, which are written elsewhere.
     pub fn prefixed_before(&mut self, more: usize, body: &dyn Fn(&mut Writer<'_>)) {
+        #[cfg(feature = "std")]
+        if let Target::Vec(_) = self.target {
+            return self.prefixed_afterwards(more, body);
+        }
         let mut counting = Writer::counting();
         body(&mut counting);
         let len = counting.written;
@@ -156,13 +160,36 @@ impl<'b> Writer<'b> {
         }
         match &mut self.target {
             Target::Count => self.written = self.written.saturating_add(len),
-            Target::Slice(_) => body(self),
-            #[cfg(feature = "std")]
-            Target::Vec(buffer) => {
-                buffer.reserve(len);
-                body(self);
-            }
+            _ => body(self),
         }
+    }
+
+    /// As [`Writer::prefixed_before`], in one run: bytes in a `Vec` can make room for the length when it is known.
+    #[cfg(feature = "std")]
+    fn prefixed_afterwards(&mut self, more: usize, body: &dyn Fn(&mut Writer<'_>)) {
+        let Target::Vec(buffer) = &mut self.target else { return };
+        buffer.reserve(more);
+        let start = buffer.len();
+        let guess = VarInt::len_of(u32::try_from(more).unwrap_or(u32::MAX));
+        self.bytes([0; 4].get(..guess).unwrap_or(&[]));
+        let before = self.written;
+        body(self);
+        let whole = (self.written - before).saturating_add(more);
+        let mut prefix = [0; 4];
+        let mut writer = Writer::new(&mut prefix);
+        writer.var_int(u32::try_from(whole).unwrap_or(u32::MAX));
+        let (len, result) = (writer.written, writer.finish());
+        if let Err(error) = result {
+            return self.fail(error);
+        }
+        let prefix = prefix.get(..len).unwrap_or(&[]);
+        self.bytes(prefix.get(guess..).unwrap_or(&[]));
+        let Target::Vec(buffer) = &mut self.target else { return };
+        let written = buffer.get_mut(start..).unwrap_or(&mut []);
+        if len > guess {
+            written.rotate_right(len - guess);
+        }
+        copy(written, prefix);
     }
 }
 

@@ -38,9 +38,7 @@ pub(super) struct Publishing {
     pub(super) qos: QoS,
     /// The encoded PUBLISH; empty while the session has it.
     pub(super) frame: Vec<u8>,
-    pub(super) published_at: Instant,
-    /// Seconds.
-    pub(super) expiry: Option<u32>,
+    pub(super) expiry: Option<Expiry>,
     pub(super) tracked: Option<Arc<Completion<PublishResult>>>,
     /// It takes a place in the command queue.
     pub(super) in_queue: bool,
@@ -48,8 +46,22 @@ pub(super) struct Publishing {
 
 impl Publishing {
     pub(super) fn has_expired(&self, now: Instant) -> bool {
-        let waited = now.saturating_duration_since(self.published_at).as_secs();
-        self.expiry.is_some_and(|seconds| waited >= u64::from(seconds))
+        self.expiry.is_some_and(|Expiry { since, seconds }| {
+            now.saturating_duration_since(since).as_secs() >= u64::from(seconds)
+        })
+    }
+}
+
+/// How long a message is worth to be sent. Messages without it need no clock, which costs as much as their encoding.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expiry {
+    pub(super) since: Instant,
+    pub(super) seconds: u32,
+}
+
+impl Expiry {
+    pub(super) fn from_now(seconds: u32) -> Self {
+        Self { since: Instant::now(), seconds }
     }
 }
 

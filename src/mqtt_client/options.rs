@@ -199,6 +199,7 @@ impl Default for Timeouts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of messages that wait for the worker (default: 16 MiB). One larger message is taken when no other waits.
+    /// Calls that wait for room do so from 256 KiB on, or from here if this is less: more would fall out of the cache.
     pub queue_bytes: usize,
     /// Bytes of messages kept without a connection (default: 64 MiB). For more, [`Offline::overflow`](super::Offline::overflow) says which goes.
     pub buffer_bytes: usize,

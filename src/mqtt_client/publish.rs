@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::client::PublishResult;
-use super::command::{Command, Publishing};
+use super::command::{Command, Expiry, Publishing};
 use super::error::ClientError;
 use super::handle::AsyncMqttClient;
 use super::options::PublishOptions;
 use super::outbound_properties::message_properties;
+use super::shared::Room;
 use super::token::{Completion, Token, Tracked};
-use crate::codec::{Properties, Writer};
+use crate::codec::{EncodeError, Properties, PropertyContext, Writer};
 use crate::macros::Bytes;
 use crate::packet::{Delivery, Publish};
-use crate::types::{PacketId, QoS, Role, TopicName};
+use crate::types::{PacketId, QoS, Role, TopicError};
 
 impl AsyncMqttClient {
     /// Publishes a message (section 3.3). `qos` is 0, 1 or 2. Messages of one QoS keep their order; one of QoS 0 may overtake
@@ -99,7 +100,7 @@ impl AsyncMqttClient {
         while result.error.is_none() && result.accepted < messages.len() {
             let rest = messages.get(result.accepted..).unwrap_or(&[]);
             let first = Token(first_token.0 + result.accepted as u64);
-            let (accepted, refused) = self.submit_some(rest, first);
+            let (accepted, refused) = self.submit_some(rest, first, self.shared.room(!timeout.is_zero()));
             result.accepted += accepted;
             result.error = match refused {
                 Some((error, bytes)) if error.is_lack_of_room() && !timeout.is_zero() => {
@@ -113,23 +114,32 @@ impl AsyncMqttClient {
     }
 
     /// Hands over the first messages; how many, and why not the next one, with its length.
-    fn submit_some(&self, messages: &[BatchMessage<'_>], first: Token) -> (usize, Option<(ClientError, usize)>) {
-        // What has no room is not encoded either.
-        let room = self.shared.places_left().max(1);
-        let mut prepared = Vec::with_capacity(room.min(messages.len()));
+    fn submit_some(
+        &self,
+        messages: &[BatchMessage<'_>],
+        first: Token,
+        room: Room,
+    ) -> (usize, Option<(ClientError, usize)>) {
+        // What has no room is not encoded either, but for the first one, that has to be asked for.
+        let places = room.places.clamp(1, messages.len());
+        let mut prepared = Vec::with_capacity(places);
+        let mut bytes = 0;
         let mut refused = None;
-        for (message, number) in messages.iter().take(room).zip(first.0..) {
+        for (message, number) in messages.iter().take(places).zip(first.0..) {
             match self.prepare(message.topic, message.payload, message.options, Token(number)) {
-                Ok(publishing) => prepared.push(publishing),
-                Err(error) => {
-                    refused = Some((error, 0));
-                    break;
+                Ok(publishing) => {
+                    bytes += publishing.frame.len();
+                    prepared.push(publishing);
                 }
+                Err(error) => refused = Some((error, 0)),
+            }
+            if refused.is_some() || bytes >= room.bytes {
+                break;
             }
         }
         let count = prepared.len();
         let mut left = prepared.into_iter();
-        let full = self.shared.submit_publishes(&mut left);
+        let full = self.shared.submit_publishes(&mut left, room.bound);
         let accepted = count - left.len();
         let next_len = left.next().map_or(0, |publishing| publishing.frame.len());
         (accepted, full.map(|error| (error, next_len)).or(refused))
@@ -157,27 +167,32 @@ impl AsyncMqttClient {
         token: Token,
     ) -> Result<Publishing, ClientError> {
         let qos = QoS::from_bits(options.qos).ok_or(ClientError::InvalidQoS(options.qos))?;
-        let name = TopicName::new(topic).map_err(|error| ClientError::invalid_topic(topic, error))?;
-        if !self.buffers_messages && !self.shared.wants_connection() {
-            return Err(ClientError::NotConnected);
-        }
         let properties = message_properties(&options.properties);
         let publish = Publish {
-            topic: name.as_str(),
+            topic,
             payload,
             retain: options.retain,
             delivery: Delivery::first(qos, PacketId::MIN),
             properties: Properties::new(&properties),
         };
-        // Room for everything but properties, so that a message costs one allocation.
-        let mut frame = Vec::with_capacity(topic.len() + payload.len() + MOST_HEAD);
-        publish.encode(&mut Writer::appending(&mut frame), self.options.protocol.version, Role::Client)?;
+        // Room for everything, so that a message costs one allocation.
+        let room = topic.len() + payload.len() + MOST_HEAD + len_of(publish.properties);
+        let mut frame = Vec::with_capacity(room);
+        publish.encode(&mut Writer::appending(&mut frame), self.options.protocol.version, Role::Client).map_err(
+            |error| match error {
+                EncodeError::Topic(error) => ClientError::invalid_topic(topic, error),
+                EncodeError::NoTopic => ClientError::invalid_topic(topic, TopicError::Empty),
+                error => error.into(),
+            },
+        )?;
+        if !self.buffers_messages && !self.shared.wants_connection() {
+            return Err(ClientError::NotConnected);
+        }
         Ok(Publishing {
             token,
             qos,
             frame,
-            published_at: Instant::now(),
-            expiry: options.properties.message_expiry_interval,
+            expiry: options.properties.message_expiry_interval.map(Expiry::from_now),
             tracked: None,
             in_queue: true,
         })
@@ -225,4 +240,14 @@ impl BatchResult {
 }
 
 /// The longest head of a PUBLISH without its topic and properties: five bytes of fixed header, two lengths, an identifier.
-const MOST_HEAD: usize = 10;
+const MOST_HEAD: usize = 13;
+
+/// Bytes of the properties of a message, which most have none of.
+fn len_of(properties: Properties<'_>) -> usize {
+    if properties.is_empty() {
+        return 0;
+    }
+    let mut writer = Writer::counting();
+    properties.encode_block(&mut writer, PropertyContext::PublishFromClient);
+    writer.written()
+}

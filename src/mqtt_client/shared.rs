@@ -44,6 +44,25 @@ pub(super) struct Bounds {
     pub(super) buffer: Option<Places>,
 }
 
+/// Who can wait does so from here on: what lies in the queue stays in the cache then.
+const PATIENT_BYTES: usize = 256 * 1024;
+
+impl Bounds {
+    /// The bound in bytes for those who wait for room.
+    fn patient_bytes(&self) -> usize {
+        self.bytes.min(PATIENT_BYTES)
+    }
+}
+
+/// What the queue still takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) places: usize,
+    pub(super) bytes: usize,
+    /// The bound in bytes that holds for this caller.
+    pub(super) bound: usize,
+}
+
 #[derive(Default)]
 struct Queue {
     commands: Vec<Command>,
@@ -111,7 +130,7 @@ impl Shared {
     /// Hands a command that takes a place in the queue to the worker.
     pub(super) fn submit(&self, command: Command, bytes: usize) -> Result<(), ClientError> {
         let mut queue = lock(&self.queue);
-        self.check_room(&queue, bytes)?;
+        self.check_room(&queue, bytes, self.bounds.bytes)?;
         if let Command::Publish(_) = command {
             self.check_buffer(&queue, bytes)?;
         }
@@ -121,11 +140,15 @@ impl Shared {
     }
 
     /// Hands over messages for as long as there is room, and says why there is no more; what is left has not been taken.
-    pub(super) fn submit_publishes(&self, publishings: &mut std::vec::IntoIter<Publishing>) -> Option<ClientError> {
+    pub(super) fn submit_publishes(
+        &self,
+        publishings: &mut std::vec::IntoIter<Publishing>,
+        bound: usize,
+    ) -> Option<ClientError> {
         let mut queue = lock(&self.queue);
         let mut refused = None;
         while let Some(bytes) = publishings.as_slice().first().map(|publishing| publishing.frame.len()) {
-            refused = self.check_publish(&queue, bytes).err();
+            refused = self.check_publish(&queue, bytes, bound).err();
             if refused.is_some() {
                 break;
             }
@@ -145,7 +168,7 @@ impl Shared {
         deadline: Option<Instant>,
     ) -> Result<(), ClientError> {
         let mut queue = lock(&self.queue);
-        if let Err(error) = self.check_publish(&queue, bytes) {
+        if let Err(error) = self.check_publish(&queue, bytes, self.bounds.patient_bytes()) {
             if !error.is_lack_of_room() {
                 return Err(error);
             }
@@ -172,7 +195,7 @@ impl Shared {
         }
         self.waiting_for_room.fetch_add(1, Ordering::SeqCst);
         let result = loop {
-            let full = match self.check_publish(&queue, bytes) {
+            let full = match self.check_publish(&queue, bytes, self.bounds.patient_bytes()) {
                 Ok(()) if self.is_half_empty(&queue) => break Ok(()),
                 Ok(()) => ClientError::QueueFull,
                 Err(error) if error.is_lack_of_room() => error,
@@ -189,19 +212,19 @@ impl Shared {
         result.map(|()| queue)
     }
 
-    fn check_room(&self, queue: &Queue, bytes: usize) -> Result<(), ClientError> {
+    fn check_room(&self, queue: &Queue, bytes: usize, bound: usize) -> Result<(), ClientError> {
         if queue.shut {
             return Err(ClientError::ShutDown);
         }
         let is_full = queue.places >= self.bounds.commands
             || self.unreported.load(Ordering::SeqCst) >= self.bounds.unreported
             // One item above the bound in bytes passes when nothing else waits, or it never could.
-            || (queue.bytes > 0 && queue.bytes + bytes > self.bounds.bytes);
+            || (queue.bytes > 0 && queue.bytes + bytes > bound);
         if is_full { Err(ClientError::QueueFull) } else { Ok(()) }
     }
 
-    fn check_publish(&self, queue: &Queue, bytes: usize) -> Result<(), ClientError> {
-        self.check_room(queue, bytes)?;
+    fn check_publish(&self, queue: &Queue, bytes: usize, bound: usize) -> Result<(), ClientError> {
+        self.check_room(queue, bytes, bound)?;
         self.check_buffer(queue, bytes)
     }
 
@@ -216,7 +239,7 @@ impl Shared {
 
     fn is_half_empty(&self, queue: &Queue) -> bool {
         queue.places <= self.bounds.commands / 2
-            && queue.bytes <= self.bounds.bytes / 2
+            && queue.bytes <= self.bounds.patient_bytes() / 2
             && self.unreported.load(Ordering::SeqCst) <= self.bounds.unreported / 2
     }
 
@@ -227,9 +250,12 @@ impl Shared {
         }
     }
 
-    /// Places that are free in the queue at the moment.
-    pub(super) fn places_left(&self) -> usize {
-        self.bounds.commands.saturating_sub(lock(&self.queue).places)
+    /// Places and bytes that are free in the queue at the moment, for those who may wait and for those who may not.
+    pub(super) fn room(&self, may_wait: bool) -> Room {
+        let bound = if may_wait { self.bounds.patient_bytes() } else { self.bounds.bytes };
+        let queue = lock(&self.queue);
+        let places = self.bounds.commands.saturating_sub(queue.places);
+        Room { places, bytes: bound.saturating_sub(queue.bytes), bound }
     }
 
     /// Hands over a command that is never refused for lack of room. Repeated ones come to one.

@@ -166,12 +166,7 @@ fn encode_packet(
     packet_type: PacketType,
     body: &dyn Fn(&mut Writer<'_>),
 ) -> Result<(), EncodeError> {
-    encode_flagged(writer, packet_type.first_byte(), body)
-}
-
-/// As [`encode_packet`], with the flags in its first byte.
-fn encode_flagged(writer: &mut Writer<'_>, first: u8, body: &dyn Fn(&mut Writer<'_>)) -> Result<(), EncodeError> {
-    writer.u8(first);
+    writer.u8(packet_type.first_byte());
     writer.prefixed(body);
     writer.finish()
 }
@@ -226,9 +221,14 @@ fn encode_properties(
     version: ProtocolVersion,
     context: PropertyContext,
 ) {
-    if version.is_v5() {
+    if properties.is_empty() {
+        // Most packets have none.
+        if version.is_v5() {
+            writer.u8(0);
+        }
+    } else if version.is_v5() {
         properties.encode(writer, context);
-    } else if !properties.is_empty() {
+    } else {
         writer.fail(EncodeError::NotInVersion);
     }
 }

@@ -1,4 +1,4 @@
-use super::{decode_packet_id, decode_properties, encode_flagged, encode_properties};
+use super::{decode_packet_id, decode_properties, encode_properties};
 use crate::codec::{
     DecodeError, EncodeError, FixedHeader, PacketType, Properties, PropertyContext, PropertyId, Reader, Writer,
 };
@@ -133,14 +133,17 @@ impl<'a> Publish<'a> {
             }
             Err(error) => return Err(EncodeError::Topic(error)),
         }
-        encode_flagged(writer, self.first_byte(), &|writer| {
-            writer.string(self.topic);
+        writer.u8(self.first_byte());
+        writer.prefixed_before(self.payload.len(), &|writer| {
+            // It was checked above for more than a string is.
+            writer.binary(self.topic.as_bytes());
             if let Some(packet_id) = self.delivery.packet_id() {
                 writer.u16(packet_id.value());
             }
             encode_properties(self.properties, writer, version, context(from));
-            writer.bytes(self.payload);
-        })
+        });
+        writer.bytes(self.payload);
+        writer.finish()
     }
 
     fn first_byte(&self) -> u8 {

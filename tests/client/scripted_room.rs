@@ -181,6 +181,25 @@ fn a_bound_in_bytes_holds_a_batch_back_and_lets_one_larger_message_through() {
 }
 
 #[test]
+fn producers_that_wait_do_so_at_a_lower_bound_in_bytes() {
+    let mut scene = Scene::new(V5);
+    scene.options.limits.in_flight = 1;
+    let mut live = scene.connected();
+    live.client.publish("t", b"x", 1, false).unwrap();
+    live.peer.expect_type(3);
+    let large = vec![b'x'; 200 * 1024];
+    live.client.publish_wait("t", &large, &qos(1), A_MOMENT).unwrap();
+    assert_eq!(live.client.publish_wait("t", &large, &qos(1), A_MOMENT), Err(ClientError::QueueFull));
+    let options = qos(1);
+    let batch = [BatchMessage { topic: "t", payload: &large, options: &options }; 2];
+    let waiting = live.client.publish_batch(&batch, A_MOMENT);
+    assert_eq!((waiting.accepted, waiting.error), (0, Some(ClientError::QueueFull)));
+    let at_once = live.client.publish_batch(&batch, AT_ONCE);
+    assert_eq!((at_once.accepted, at_once.error), (2, None));
+    live.client.publish("t", &large, 1, false).unwrap();
+}
+
+#[test]
 fn producers_that_wait_have_everything_accepted_through_a_small_queue() {
     const EACH: usize = 2_000;
     for version in VERSIONS {

@@ -48,6 +48,8 @@ pub(super) struct Connection {
     session: Session<Heap>,
     epoch: Instant,
     now: Instant,
+    /// The session's clock at `now`.
+    session_now: time::Instant,
     link: Link,
     input: Input,
     /// A connection is wanted.
@@ -147,6 +149,7 @@ impl Connection {
             outlet,
             epoch: now,
             now,
+            session_now: time::Instant::from_millis(0),
             link: Link::Down,
             input: Input::default(),
             wanted: false,
@@ -186,6 +189,7 @@ impl Connection {
     /// Does everything that can be done now, within what the worker gives.
     pub(super) fn turn(&mut self, means: &mut Means<'_>) -> Turn {
         self.now = Instant::now();
+        self.session_now = self.session_time(self.now);
         self.has_written = false;
         self.take_commands();
         self.drive_link(means.registry);
@@ -347,8 +351,8 @@ impl Connection {
     }
 
     /// The session's clock.
-    fn session_now(&self) -> time::Instant {
-        self.session_time(self.now)
+    const fn session_now(&self) -> time::Instant {
+        self.session_now
     }
 
     fn session_time(&self, at: Instant) -> time::Instant {

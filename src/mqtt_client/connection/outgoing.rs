@@ -58,7 +58,7 @@ impl Connection {
                 // The session fills its wire with what it holds: else a message of QoS 0 would overtake it.
                 let _ = self.session.poll_transmit(now);
             }
-            let since = self.session_time(publishing.published_at);
+            let since = publishing.expiry.map_or(now, |expiry| self.session_time(expiry.since));
             match self.session.publish_frame(since, std::mem::take(&mut publishing.frame)) {
                 Ok(packet_id) => {
                     self.leave_pending(&publishing, len);
@@ -405,7 +405,7 @@ impl Connection {
 impl Publishing {
     /// The session has written into the frame what was left of its lifetime, so only what is left counts from then on.
     fn count_expiry_from_frame(&mut self, version: ProtocolVersion) {
-        let Some(expiry) = self.expiry else { return };
+        let Some(expiry) = &mut self.expiry else { return };
         let Ok(Some((Packet::Publish(publish), _))) = Packet::decode(&self.frame, version, Role::Client) else {
             return;
         };
@@ -413,9 +413,9 @@ impl Publishing {
             Property::MessageExpiryInterval(seconds) => Some(seconds),
             _ => None,
         });
-        if let Some(left) = left.filter(|left| *left < expiry) {
-            self.published_at += Duration::from_secs(u64::from(expiry - left));
-            self.expiry = Some(left);
+        if let Some(left) = left.filter(|left| *left < expiry.seconds) {
+            expiry.since += Duration::from_secs(u64::from(expiry.seconds - left));
+            expiry.seconds = left;
         }
     }
 
