@@ -321,6 +321,14 @@ impl Shared {
         }
     }
 
+    /// Gives back the memory of a burst.
+    pub(super) fn shrink(&self) {
+        let mut queue = lock(&self.queue);
+        if queue.commands.is_empty() {
+            queue.commands = Vec::new();
+        }
+    }
+
     /// Gives back the places of commands that are finished.
     pub(super) fn give_back(&self, places: &mut Places) {
         if places.count > 0 {

@@ -221,14 +221,12 @@ fn encode_properties(
     version: ProtocolVersion,
     context: PropertyContext,
 ) {
-    if properties.is_empty() {
+    if cfg!(feature = "std") && version.is_v5() && properties.is_empty() {
         // Most packets have none.
-        if version.is_v5() {
-            writer.u8(0);
-        }
+        writer.u8(0);
     } else if version.is_v5() {
         properties.encode(writer, context);
-    } else {
+    } else if !properties.is_empty() {
         writer.fail(EncodeError::NotInVersion);
     }
 }

@@ -54,9 +54,17 @@ pub(super) fn renew(frame: &mut [u8], packet_id: PacketId) {
     if let Some(first) = frame.first_mut() {
         *first &= !DUP;
     }
-    if let Some(at) = parts(frame, ProtocolVersion::V3_1_1).map(|parts| parts.behind_topic) {
+    if let Some(at) = behind_topic(frame) {
         put(frame, at, &packet_id.value().to_be_bytes());
     }
+}
+
+/// Where the topic of an encoded PUBLISH ends, and at QoS 1 and 2 its Packet Identifier begins.
+#[cfg(feature = "std")]
+fn behind_topic(frame: &[u8]) -> Option<usize> {
+    let length = frame.iter().skip(1).position(|byte| byte & 0x80 == 0)?;
+    let (len, _) = frame.get(length + 2..)?.split_first_chunk::<2>()?;
+    Some(length + 4 + usize::from(u16::from_be_bytes(*len)))
 }
 
 /// The Message Expiry Interval of a message that expires.

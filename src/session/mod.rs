@@ -32,12 +32,16 @@ mod timers;
 pub use config::{Acknowledgement, ApplicationMessage, Config, ConnectOptions, Oversize, ServerLimits};
 pub use error::{Full, Misuse, PeerError};
 pub use event::{DropReason, Dropped, Event, Message, Progress, Published, Receipt, Stall, Topic};
+#[cfg(feature = "std")]
+pub(crate) use storage::{Fifo, KEPT_PLACES};
 pub use storage::{Fixed, Storage};
 #[cfg(feature = "std")]
 pub use storage::{Heap, HeapLimits};
 
 use core::num::NonZeroU16;
 
+#[cfg(feature = "std")]
+use crate::codec::EncodeError;
 use crate::codec::Property;
 use crate::macros::shows;
 use crate::packet::{Auth, Disconnect, Subscription};
@@ -152,7 +156,23 @@ impl<S: Storage> Session<S> {
     where
         S::Frame: AsRef<[u8]>,
     {
-        self.machine.publish_frame(&mut self.storage.store(), since, frame)
+        let flags = frame::check(frame.as_ref(), self.machine.version());
+        self.machine.publish_frame(&mut self.storage.store(), since, frame, flags)
+    }
+
+    /// As [`Session::publish_frame`], for a frame that [`Publish::encode`](crate::packet::Publish::encode) has written in
+    /// this session's version: what it sees to is not checked again.
+    #[cfg(feature = "std")]
+    pub(crate) fn publish_own_frame(
+        &mut self,
+        since: Instant,
+        frame: S::Frame,
+    ) -> Result<Option<PacketId>, (Misuse, S::Frame)>
+    where
+        S::Frame: AsRef<[u8]>,
+    {
+        let flags = frame::Flags::of(frame.as_ref()).ok_or(Misuse::Encode(EncodeError::NoTopic));
+        self.machine.publish_frame(&mut self.storage.store(), since, frame, flags)
     }
 
     /// Subscribes (section 3.8). Answered by [`Event::Subscribed`]; forgotten if the connection ends before that.

@@ -58,13 +58,12 @@ impl Machine {
         store: &mut V,
         since: Instant,
         frame: V::Frame,
+        flags: Result<Flags, Misuse>,
     ) -> Result<Option<PacketId>, (Misuse, V::Frame)>
     where
         V::Frame: AsRef<[u8]>,
     {
-        let bytes = frame.as_ref();
-        let checked = frame::check(bytes, self.version())
-            .and_then(|flags| self.check_publish(flags, bytes.len()).map(|()| flags));
+        let checked = flags.and_then(|flags| self.check_publish(flags, frame.as_ref().len()).map(|()| flags));
         let flags = match checked {
             Ok(flags) => flags,
             Err(misuse) => return Err((misuse, frame)),

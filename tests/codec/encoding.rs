@@ -55,6 +55,29 @@ fn appending_keeps_what_a_vec_holds() {
     }
 }
 
+/// In a `Vec` a length is put before a body that is there already.
+#[cfg(feature = "std")]
+#[test]
+fn a_vec_gets_what_a_slice_gets_whatever_its_lengths_take() {
+    for len in (0..300).chain(16_250..16_400).chain(2_097_050..2_097_160) {
+        let payload = vec![0xAB; len];
+        let text = "x".repeat(len % 150);
+        let properties = [Property::ContentType(&text), Property::MessageExpiryInterval(7)];
+        let properties = Properties::new(&properties[..len % 3]);
+        let message =
+            Packet::Publish(Publish { topic: "a/topic", payload: &payload, properties, ..Publish::default() });
+        let mut slice = vec![0; len + 200];
+        let mut writer = Writer::new(&mut slice);
+        message.encode(&mut writer, V5, Client).expect("room enough");
+        let written = writer.written();
+        let mut bytes = b"before".to_vec();
+        let mut writer = Writer::appending(&mut bytes);
+        message.encode(&mut writer, V5, Client).expect("a growing buffer");
+        assert_eq!(writer.written(), written);
+        assert!(bytes == [b"before", &slice[..written]].concat(), "a payload of {len} bytes");
+    }
+}
+
 /// `[MQTT-1.5.5-1]`
 #[test]
 fn the_remaining_length_is_written_in_as_few_bytes_as_can_be() {

@@ -33,7 +33,7 @@ use super::reconnect::Backoff;
 use super::servers::Servers;
 use super::shared::{Places, Shared};
 use crate::macros::client_event;
-use crate::session::{Acknowledgement as Acknowledging, Config, Heap, HeapLimits, Oversize, Session};
+use crate::session::{Acknowledgement as Acknowledging, Config, Heap, HeapLimits, KEPT_PLACES, Oversize, Session};
 use crate::time;
 use crate::types::{PacketId, QoS, ReasonCode};
 
@@ -169,7 +169,7 @@ impl Connection {
             pending_bytes: 0,
             next_expiry: None,
             unsent: VecDeque::new(),
-            in_flight: InFlight::default(),
+            in_flight: InFlight::new(),
             requests: VecDeque::new(),
             unanswered: HashMap::new(),
             subscriptions,
@@ -216,7 +216,10 @@ impl Connection {
         match (ended, std::mem::take(&mut self.again)) {
             (true, _) => Turn::Ended,
             (false, true) => Turn::Again,
-            (false, false) => Turn::Wait(self.next_timeout()),
+            (false, false) => {
+                self.shrink();
+                Turn::Wait(self.next_timeout())
+            }
         }
     }
 
@@ -327,6 +330,24 @@ impl Connection {
         }
         self.again = true;
         false
+    }
+
+    /// Gives back the memory of a burst, where nothing is left of it.
+    fn shrink(&mut self) {
+        if !self.is_idle() {
+            return;
+        }
+        if self.commands.capacity() > KEPT_PLACES {
+            self.commands = Vec::new();
+            self.shared.shrink();
+        }
+        for queue in [&mut self.pending, &mut self.unsent] {
+            if queue.capacity() > KEPT_PLACES {
+                *queue = VecDeque::new();
+            }
+        }
+        self.in_flight.shrink();
+        self.session.storage_mut().shrink();
     }
 
     /// Whether everything that was accepted is done with.

@@ -101,7 +101,8 @@ impl Connection {
 
 impl Publishing {
     fn expires_at(&self) -> Option<Instant> {
-        self.published_at.checked_add(Duration::from_secs(u64::from(self.expiry?)))
+        let expiry = self.expiry?;
+        expiry.since.checked_add(Duration::from_secs(u64::from(expiry.seconds)))
     }
 }
 

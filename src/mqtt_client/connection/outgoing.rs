@@ -59,7 +59,7 @@ impl Connection {
                 let _ = self.session.poll_transmit(now);
             }
             let since = publishing.expiry.map_or(now, |expiry| self.session_time(expiry.since));
-            match self.session.publish_frame(since, std::mem::take(&mut publishing.frame)) {
+            match self.session.publish_own_frame(since, std::mem::take(&mut publishing.frame)) {
                 Ok(packet_id) => {
                     self.leave_pending(&publishing, len);
                     holds_new |= packet_id.is_some();
@@ -390,7 +390,7 @@ impl Connection {
     pub(super) fn cancel_everything(&mut self) {
         self.pings.extend(std::iter::repeat_n(self.now, std::mem::take(&mut self.wanted_pings)));
         self.take_back_requests();
-        let in_flight = std::mem::take(&mut self.in_flight).into_messages();
+        let in_flight = self.in_flight.drain();
         let mut left: Vec<_> = in_flight.chain(self.unsent.drain(..)).chain(self.pending.drain(..)).collect();
         left.sort_by_key(|publishing| publishing.token);
         for publishing in left {

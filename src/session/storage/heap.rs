@@ -16,9 +16,9 @@ mod received;
 mod shown;
 mod wire;
 
+use fifo::Cursor;
+pub(crate) use fifo::{Fifo, KEPT_PLACES};
 pub use limits::HeapLimits;
-
-use fifo::{Cursor, Fifo};
 use received::ReceivedTable;
 use wire::{Segment, WRITE_IN_PLACE, Wire, put_on_wire};
 
@@ -117,6 +117,13 @@ impl Heap {
             frame.clear();
             spent.push(frame);
         }
+    }
+
+    /// Gives back the memory of a burst, where nothing is left of it.
+    pub(crate) fn shrink(&mut self) {
+        self.held.shrink();
+        self.releases.shrink();
+        self.wire.shrink();
     }
 
     fn check_wire(&self, len: usize) -> Result<(), Full> {

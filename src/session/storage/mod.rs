@@ -10,6 +10,8 @@ mod heap;
 
 pub use fixed::{Fixed, FixedStore, NoFrame};
 #[cfg(feature = "std")]
+pub(crate) use heap::{Fifo, KEPT_PLACES};
+#[cfg(feature = "std")]
 pub use heap::{Heap, HeapLimits};
 
 use core::num::NonZeroU16;

@@ -5,17 +5,29 @@ use crate::types::PacketId;
 
 /// Values in the order they came, each found by its packet identifier in constant time.
 ///
-/// A removed value leaves a gap. The gaps are closed when they outweigh the rest, so that a value nobody ever removes
-/// does not keep them all.
+/// Identifiers mostly come one after the other, so the place of a value follows from its identifier; those out of line are
+/// looked up. A removed value leaves a gap. The gaps are closed when they outweigh the rest, so that a value nobody ever
+/// removes does not keep them all.
 #[derive(Debug)]
-pub(super) struct Fifo<T> {
+pub(crate) struct Fifo<T> {
     items: VecDeque<Option<(PacketId, T)>>,
+    len: usize,
     /// The number of the first item; numbers of later ones follow.
     first: u64,
-    numbers: HashMap<PacketId, u64, BuildIdHasher>,
+    /// What an identifier in line differs from its number by, in the circle of identifiers.
+    line: u64,
+    /// The numbers of those out of line.
+    strays: HashMap<PacketId, u64, BuildIdHasher>,
     /// How often gaps were closed: a cursor of an earlier epoch starts over.
     epoch: u64,
 }
+
+/// How many identifiers there are.
+const CIRCLE: u64 = PacketId::MAX.value() as u64;
+/// So many identifiers may be left out without the later ones falling out of line.
+const MAX_LEAP: u64 = 8;
+/// So many places are kept when nothing is there.
+pub(crate) const KEPT_PLACES: usize = 256;
 
 /// A place in a [`Fifo`] to go on from.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,48 +45,80 @@ impl Cursor {
 pub(super) type BuildIdHasher = BuildHasherDefault<IdHasher>;
 
 impl<T> Fifo<T> {
-    pub(super) fn new() -> Self {
-        Self { items: VecDeque::new(), first: 0, numbers: HashMap::default(), epoch: 0 }
+    pub(crate) fn new() -> Self {
+        Self { items: VecDeque::new(), len: 0, first: 0, line: 0, strays: HashMap::default(), epoch: 0 }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.numbers.len()
+    pub(crate) const fn len(&self) -> usize {
+        self.len
     }
 
     pub(super) fn contains(&self, id: PacketId) -> bool {
-        self.numbers.contains_key(&id)
+        self.find(id).is_some()
     }
 
     /// Appends a value; one of the same identifier goes away.
-    pub(super) fn push(&mut self, id: PacketId, value: T) {
-        self.remove(id);
-        let number = self.first + self.items.len() as u64;
+    pub(crate) fn push(&mut self, id: PacketId, value: T) {
+        if self.contains(id) {
+            self.remove(id);
+        }
+        let end = self.first + self.items.len() as u64;
+        if self.len == 0 {
+            self.line = line(id, end);
+        }
+        let leap = (self.line + CIRCLE - line(id, end)) % CIRCLE;
+        match leap {
+            0 => {}
+            1..MAX_LEAP => self.items.extend((0..leap).map(|_| None)),
+            _ => drop(self.strays.insert(id, end)),
+        }
         self.items.push_back(Some((id, value)));
-        self.numbers.insert(id, number);
+        self.len += 1;
+        self.close_gaps_if_many();
     }
 
     pub(super) fn get(&self, id: PacketId) -> Option<&T> {
-        let item = self.items.get(self.index(*self.numbers.get(&id)?)?)?;
+        let item = self.items.get(self.find(id)?)?;
         item.as_ref().map(|(_, value)| value)
     }
 
     pub(super) fn get_mut(&mut self, id: PacketId) -> Option<&mut T> {
-        let index = self.index(*self.numbers.get(&id)?)?;
+        let index = self.find(id)?;
         self.items.get_mut(index)?.as_mut().map(|(_, value)| value)
     }
 
-    pub(super) fn remove(&mut self, id: PacketId) -> Option<T> {
-        let number = self.numbers.remove(&id)?;
-        let index = self.index(number)?;
+    pub(crate) fn remove(&mut self, id: PacketId) -> Option<T> {
+        let index = self.find(id)?;
         let (_, value) = self.items.get_mut(index)?.take()?;
+        self.len -= 1;
+        if self.len == 0 {
+            // What is empty has no line, wherever the next one begins.
+            self.line = 0;
+        }
+        if !self.strays.is_empty() {
+            self.strays.remove(&id);
+        }
         while let Some(None) = self.items.front() {
             self.items.pop_front();
             self.first += 1;
         }
-        if self.items.len() > 2 * self.len() + 64 {
-            self.close_gaps();
-        }
+        self.close_gaps_if_many();
         Some(value)
+    }
+
+    /// Takes out all values in their order.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> {
+        let items = core::mem::take(&mut self.items);
+        self.clear();
+        items.into_iter().flatten().map(|(_, value)| value)
+    }
+
+    /// Gives back the memory of a burst, if nothing is left of it.
+    pub(crate) fn shrink(&mut self) {
+        if self.len == 0 && self.items.capacity() > KEPT_PLACES {
+            self.items = VecDeque::new();
+            self.strays = HashMap::default();
+        }
     }
 
     pub(super) fn front(&self) -> Option<(PacketId, &T)> {
@@ -87,7 +131,8 @@ impl<T> Fifo<T> {
 
     pub(super) fn clear(&mut self) {
         self.items.clear();
-        self.numbers.clear();
+        self.strays.clear();
+        (self.len, self.line) = (0, 0);
         self.epoch += 1;
     }
 
@@ -102,17 +147,62 @@ impl<T> Fifo<T> {
         self.items.get_mut(index)?.as_mut().map(|(id, value)| (*id, value))
     }
 
+    fn close_gaps_if_many(&mut self) {
+        if self.items.len() > 2 * self.len + 64 {
+            self.close_gaps();
+        }
+    }
+
     fn close_gaps(&mut self) {
         self.items.retain(Option::is_some);
-        for (index, (id, _)) in self.items.iter().flatten().enumerate() {
-            self.numbers.insert(*id, self.first + index as u64);
-        }
         self.epoch += 1;
+        self.strays.clear();
+        if let Some(Some((last, _))) = self.items.back() {
+            self.line = line(*last, self.first + self.items.len() as u64 - 1);
+        }
+        for (number, (id, _)) in (self.first..).zip(self.items.iter().flatten()) {
+            if line(*id, number) != self.line {
+                self.strays.insert(*id, number);
+            }
+        }
+    }
+
+    /// Where a value is.
+    #[inline]
+    fn find(&self, id: PacketId) -> Option<usize> {
+        if self.len == 0 {
+            return None;
+        }
+        let expected = (u64::from(id.value()) + self.line + CIRCLE - self.first % CIRCLE) % CIRCLE;
+        let index = usize::try_from(expected).ok()?;
+        if let Some(Some((found, _))) = self.items.get(index)
+            && *found == id
+        {
+            return Some(index);
+        }
+        if self.strays.is_empty() && self.items.len() as u64 <= CIRCLE {
+            return None;
+        }
+        self.find_out_of_line(id, index)
+    }
+
+    #[cold]
+    fn find_out_of_line(&self, id: PacketId, index: usize) -> Option<usize> {
+        if let Some(number) = self.strays.get(&id) {
+            return self.index(*number);
+        }
+        // With its gaps the line may be longer than the circle.
+        let behind = (index..self.items.len()).step_by(usize::from(PacketId::MAX.value()));
+        behind.skip(1).find(|at| matches!(self.items.get(*at), Some(Some((found, _))) if *found == id))
     }
 
     fn index(&self, number: u64) -> Option<usize> {
         usize::try_from(number.checked_sub(self.first)?).ok()
     }
+}
+
+const fn line(id: PacketId, number: u64) -> u64 {
+    (number + CIRCLE - id.value() as u64) % CIRCLE
 }
 
 /// Identifiers are ours or bounded to 65,535, so nobody can make many collide. They come one after the other: so the low
@@ -134,5 +224,93 @@ impl Hasher for IdHasher {
     fn write_u16(&mut self, value: u16) {
         let value = self.0 << 16 | u64::from(value);
         self.0 = value ^ value.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 57 << 57;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// Compares with a list that is searched; identifiers come from `next`, which is given what is there.
+    fn behaves_like_a_list(seed: u64, steps: usize, most: usize, mut next: impl FnMut(u64, PacketId) -> PacketId) {
+        let (mut fifo, mut list) = (Fifo::new(), Vec::new());
+        let mut random = seed;
+        let mut last = PacketId::MAX;
+        for step in 0..steps {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let dice = random >> 33;
+            if list.len() < most && dice % 16 < 8 + (step / 64 % 2) as u64 {
+                last = next(dice, last);
+                list.retain(|(id, _)| *id != last);
+                list.push((last, step));
+                fifo.push(last, step);
+            } else if !list.is_empty() {
+                // Mostly the oldest, as acknowledgements come.
+                let at = if dice & 0x300 > 0 { 0 } else { dice as usize % list.len() };
+                let (id, value) = list.remove(at);
+                assert_eq!(fifo.remove(id), Some(value));
+                assert_eq!(fifo.remove(id), None);
+            }
+            assert_eq!(fifo.len(), list.len());
+            assert_eq!(fifo.front().map(|(id, value)| (id, *value)), list.first().copied());
+            for (id, value) in &list {
+                assert_eq!(fifo.get(*id), Some(value));
+            }
+            assert_eq!(fifo.contains(last), list.iter().any(|(id, _)| *id == last));
+        }
+        let mut cursor = Cursor::default();
+        for (id, value) in &list {
+            assert_eq!(fifo.seek(&mut cursor).map(|(id, value)| (id, *value)), Some((*id, *value)));
+            cursor.step();
+        }
+        assert!(fifo.drain().eq(list.iter().map(|(_, value)| *value)));
+        assert_eq!((fifo.len(), fifo.front()), (0, None));
+    }
+
+    fn id(number: u64) -> PacketId {
+        PacketId::new((number % CIRCLE) as u16 + 1).unwrap()
+    }
+
+    #[test]
+    fn values_are_found_whatever_order_their_identifiers_come_in() {
+        for seed in 0..6 {
+            behaves_like_a_list(seed, 2_000, 40, |_, last| last.next());
+            behaves_like_a_list(seed, 2_000, 40, |dice, last| id(u64::from(last.value()) + dice % 3));
+            behaves_like_a_list(seed, 2_000, 40, |dice, last| id(u64::from(last.value()) + dice % 12));
+            behaves_like_a_list(seed, 2_000, 40, |dice, _| id(dice));
+            behaves_like_a_list(seed, 2_000, 40, |dice, _| id(dice % 20 + CIRCLE - 10));
+        }
+    }
+
+    #[test]
+    fn all_identifiers_can_be_there_beside_one_that_never_goes() {
+        let mut fifo = Fifo::new();
+        let (mut next, mut there) = (id(5), HashSet::new());
+        fifo.push(id(0), 0);
+        for number in 0..3 * CIRCLE {
+            next = if next == id(CIRCLE - 1) { id(1) } else { next.next() };
+            if !there.insert(next) {
+                assert!(fifo.remove(next).is_some());
+            }
+            fifo.push(next, number);
+            assert_eq!(fifo.get(next), Some(&number));
+        }
+        assert_eq!(fifo.len() as u64, CIRCLE);
+        assert!((0..CIRCLE).all(|number| fifo.contains(id(number))));
+        assert_eq!(fifo.front(), Some((id(0), &0)));
+    }
+
+    #[test]
+    fn the_memory_of_a_burst_goes_back_once_nothing_is_left_of_it() {
+        let mut fifo = Fifo::new();
+        (0..1000).for_each(|number| fifo.push(id(number), number));
+        fifo.shrink();
+        assert_eq!(fifo.len(), 1000);
+        assert!((0..1000).all(|number| fifo.remove(id(number)) == Some(number)));
+        assert!(fifo.items.capacity() >= 1000);
+        fifo.shrink();
+        assert_eq!(fifo.items.capacity(), 0);
     }
 }

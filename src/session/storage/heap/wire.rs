@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::vec::Vec;
 
+use super::KEPT_PLACES;
 use super::aliases::Outbound;
 use crate::macros::{Bytes, shows};
 use crate::types::PacketId;
@@ -172,6 +173,16 @@ impl Wire {
         if self.gone == self.gathered.len() || self.gone > KEPT_BEHIND.max(self.gathered.len() / 2) {
             self.gathered.drain(..self.gone);
             self.gone = 0;
+        }
+    }
+
+    /// Gives back the memory of a burst, if nothing is left of it.
+    pub(super) fn shrink(&mut self) {
+        if self.message_ends.is_empty() && self.message_ends.capacity() > KEPT_PLACES {
+            self.message_ends = VecDeque::new();
+        }
+        if self.gathered.is_empty() && self.gathered.capacity() > KEPT_BEHIND {
+            self.gathered = Vec::new();
         }
     }
 
