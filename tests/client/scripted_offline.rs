@@ -193,7 +193,8 @@ fn calls_are_refused_while_too_many_results_wait_for_their_callbacks() {
         peer.expect_type(3);
         accepted += 1;
     }
-    assert!((10..1000).contains(&accepted), "{accepted}");
+    // The news of the connection is the tenth, if its callback has not begun yet.
+    assert!((9..1000).contains(&accepted), "{accepted}");
     drop(unblock);
     publish_soon(&client, b"", 0);
 }
