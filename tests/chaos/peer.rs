@@ -18,6 +18,8 @@ pub(crate) const CLIENT_ID: &str = "peer";
 const FIRST_CONNECTION: usize = 1_000_000;
 /// What mosquitto takes by its defaults.
 const WINDOW: usize = 20;
+/// How far the client may be behind: what the broker has in flight to it is sent again after each cut.
+const BEHIND: usize = 200;
 
 /// What the peer sends and has received.
 pub(crate) struct Peer {
@@ -26,6 +28,8 @@ pub(crate) struct Peer {
     pub(crate) referee: Arc<Referee>,
     /// Of QoS 1 and of QoS 2.
     pub(crate) received: Arc<[Mutex<Ledger>; 2]>,
+    /// What the client has received.
+    pub(crate) arrived: Arc<[Mutex<Ledger>; 2]>,
     pub(crate) messages: usize,
     pub(crate) is_over: Arc<AtomicBool>,
     state: State,
@@ -54,11 +58,11 @@ impl Peer {
         address: SocketAddr,
         is_v5: bool,
         referee: Arc<Referee>,
-        received: Arc<[Mutex<Ledger>; 2]>,
+        [received, arrived]: [Arc<[Mutex<Ledger>; 2]>; 2],
         messages: usize,
         is_over: Arc<AtomicBool>,
     ) -> Self {
-        Self { address, is_v5, referee, received, messages, is_over, state: State::default() }
+        Self { address, is_v5, referee, received, arrived, messages, is_over, state: State::default() }
     }
 
     /// Connects, and subscribes to what the client publishes; then sends until all is sent, and receives until it is over.
@@ -171,8 +175,9 @@ impl Peer {
     }
 
     fn fill_window(&mut self) {
+        let arrived: usize = self.arrived.iter().map(|ledger| ledger.lock().unwrap().arrived).sum();
         let State { next, last_id, in_flight, out, .. } = &mut self.state;
-        while in_flight.len() < WINDOW {
+        while in_flight.len() < WINDOW && next[0] + next[1] < arrived + BEHIND {
             // The one that is behind.
             let at = usize::from(next[1] < next[0]);
             if next[at] == self.messages {

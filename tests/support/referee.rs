@@ -100,6 +100,11 @@ impl Referee {
         shown.collect()
     }
 
+    /// How much memory the notes of exchanges take, in bytes.
+    pub fn noted_bytes(&self) -> usize {
+        self.lock().flows.values().map(|steps| size_of_val(steps.as_slice())).sum()
+    }
+
     /// How often the broker ended the newest connection of a client by Session taken over: it had come to an older one,
     /// which was cut before its CONNACK, only after the newest.
     pub fn overtaken(&self) -> usize {

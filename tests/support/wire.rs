@@ -185,6 +185,8 @@ impl Splitter {
             at = end;
         }
         self.begun.drain(..at);
+        // One that waits for ever, as its connection is gone, keeps no more than it needs.
+        self.begun.shrink_to_fit();
     }
 }
 
