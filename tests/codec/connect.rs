@@ -56,6 +56,7 @@ fn connect(flags: u8, version: ProtocolVersion, fields: &[Vec<u8>]) -> Vec<u8> {
 /// `[MQTT-3.1.2-3]` `[MQTT-3.1.2-11]` `[MQTT-3.1.2-11/3.1.1]` `[MQTT-3.1.2-12]` `[MQTT-3.1.2-13]`
 /// `[MQTT-3.1.2-22/3.1.1]`
 #[test]
+#[cfg_attr(miri, ignore = "repeats itself too often")]
 fn each_of_the_256_connect_flags_is_accepted_or_refused_by_its_rule() {
     for version in VERSIONS {
         for flags in 0..=u8::MAX {
@@ -79,6 +80,7 @@ fn each_of_the_256_connect_flags_is_accepted_or_refused_by_its_rule() {
 
 /// `[MQTT-3.1.2-9]` `[MQTT-3.1.2-16]` `[MQTT-3.1.2-17]` `[MQTT-3.1.2-18]` `[MQTT-3.1.2-19]`
 #[test]
+#[cfg_attr(miri, ignore = "repeats itself too often")]
 fn the_payload_holds_what_the_flags_announce_and_no_more() {
     for version in VERSIONS {
         for flags in (0..=u8::MAX).filter(|flags| verdict(*flags, version).is_ok()) {
@@ -94,6 +96,7 @@ fn the_payload_holds_what_the_flags_announce_and_no_more() {
 
 /// `[MQTT-3.1.2-1]` `[MQTT-3.1.2-2]`
 #[test]
+#[cfg_attr(miri, ignore = "repeats itself too often")]
 fn another_protocol_name_or_level_is_refused() {
     for version in VERSIONS {
         for name in ["0006'MQIsdp' 03", "0004'mqtt' 05", "0004'MQTU' 04", "0005'MQTT5' 05", "0003'MQT' 05", "0000 05"] {

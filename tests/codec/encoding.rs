@@ -29,6 +29,7 @@ fn every_golden_packet_is_read_and_written_byte_by_byte() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "repeats itself too often")]
 fn a_slice_that_is_too_small_has_no_room_at_every_size() {
     for case in golden::all() {
         let len = case.wire().bytes.len();
@@ -80,6 +81,7 @@ fn a_vec_gets_what_a_slice_gets_whatever_its_lengths_take() {
 
 /// `[MQTT-1.5.5-1]`
 #[test]
+#[cfg_attr(miri, ignore = "repeats itself too often")]
 fn the_remaining_length_is_written_in_as_few_bytes_as_can_be() {
     for (version, head) in [(V3_1_1, wire("0001't'")), (V5, wire("0001't' 00"))] {
         for len in [0x7F, 0x80, 0x3FFF, 0x4000, 0x1F_FFFF, 0x20_0000] {
@@ -106,6 +108,7 @@ fn a_packet_without_properties_says_so_only_in_v5() {
 
 /// `[MQTT-3.1.3-4]`
 #[test]
+#[cfg_attr(miri, ignore = "repeats itself too often")]
 fn the_longest_field_has_65535_bytes() {
     let text = "x".repeat(65_536);
     for version in VERSIONS {

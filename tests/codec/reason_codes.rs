@@ -56,6 +56,7 @@ fn connack_has_22_reason_codes_in_v5_and_6_return_codes_in_v3_1_1() {
 
 /// `[MQTT-3.4.2-1]` `[MQTT-3.5.2-1]`
 #[test]
+#[cfg_attr(miri, ignore = "repeats itself too often")]
 fn puback_and_pubrec_have_9_codes_one_of_them_only_from_the_server() {
     let from_client = [0x00, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
     let from_server = [&from_client[..], &[0x10]].concat();
@@ -69,6 +70,7 @@ fn puback_and_pubrec_have_9_codes_one_of_them_only_from_the_server() {
 
 /// `[MQTT-3.6.2-1]` `[MQTT-3.7.2-1]`
 #[test]
+#[cfg_attr(miri, ignore = "repeats itself too often")]
 fn pubrel_and_pubcomp_have_2_codes() {
     for from in ROLES {
         for first_byte in [0x62, 0x70] {

@@ -38,8 +38,13 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// How often a property is tried: so often, or as PROPTEST_CASES says.
+fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(usual, |cases| cases.parse().expect("a number"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(2000), max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_packet_is_read_as_it_was_written((version, from, packet) in sent()) {

@@ -149,6 +149,7 @@ fn in_every_string(text: &[u8], mut check: impl FnMut(ProtocolVersion, Role, &[u
 /// `[MQTT-1.5.4-1]` `[MQTT-1.5.7-1]` `[MQTT-3.1.3-4]` `[MQTT-3.1.3-11]` `[MQTT-3.1.3-12]` `[MQTT-3.3.2-1]`
 /// `[MQTT-3.3.2-13]` `[MQTT-3.3.2-19]` `[MQTT-3.8.3-1]` `[MQTT-3.10.3-1]`
 #[test]
+#[cfg_attr(miri, ignore = "repeats itself too often")]
 fn ill_formed_utf_8_is_refused_in_every_string() {
     for text in ILL_FORMED {
         in_every_string(&wire(text), |version, from, bytes| refuses(version, from, bytes, DecodeError::Utf8));

@@ -98,6 +98,7 @@ fn aliases_are_assigned_reused_and_taken_from_the_oldest_topic() {
 
 /// [MQTT-3.2.2-17]
 #[test]
+#[cfg_attr(miri, ignore = "repeats itself too often")]
 fn no_alias_is_above_the_servers_maximum() {
     for maximum in [1, 2, u16::MAX] {
         with_outbound_aliases(Some(maximum), |rig| {
@@ -161,6 +162,7 @@ fn properties_and_flags_stay_beside_an_alias() {
 
 /// [MQTT-3.2.2-15]
 #[test]
+#[cfg_attr(miri, ignore = "repeats itself too often")]
 fn an_alias_never_makes_a_packet_longer_than_the_server_takes() {
     let rooms = (14..=24).chain(125..=140_u32);
     for (room, spare) in rooms.flat_map(|room| (0..6).map(move |spare| (room, spare))) {

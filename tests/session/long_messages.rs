@@ -159,6 +159,7 @@ fn long(byte: char) -> String {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "repeats itself too often")]
 fn a_long_frame_leaves_between_its_neighbours_in_any_steps() {
     for step in [1, 7, 4096, 16_384, 100_000] {
         Setup::new().heap().run(|rig| {

@@ -327,7 +327,7 @@ proptest! {
     /// [MQTT-2.2.1-3] [MQTT-3.3.1-1] [MQTT-3.3.4-7] [MQTT-4.3.2-3] [MQTT-4.3.3-6] [MQTT-4.3.3-10] [MQTT-4.4.0-1]
     /// [MQTT-4.6.0-1] [MQTT-4.6.0-2] [MQTT-4.6.0-3] [MQTT-4.6.0-4] [MQTT-4.9.0-2]
     #[test]
-    fn the_session_does_what_the_model_does(by_hand in any::<bool>(), steps in vec(step(), 0..120)) {
+    fn the_session_does_what_the_model_does(by_hand in any::<bool>(), steps in vec(step(), 0..most(120))) {
         let acknowledgement = if by_hand { Acknowledgement::Manual } else { Acknowledgement::Automatic };
         Setup::new().config(|config| config.acknowledgement = acknowledgement).run(|rig| {
             let mut pair = Pair::new(rig);

@@ -33,6 +33,11 @@ pub(crate) fn cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES").map_or(usual, |cases| cases.parse().expect("a number"))
 }
 
+/// How many steps a property takes at most: so many, and few in Miri, where each costs a thousand times as much.
+pub(crate) fn most(usual: usize) -> usize {
+    if cfg!(miri) { 20 } else { usual }
+}
+
 /// A session without the type of its storage.
 pub(crate) trait Endpoint {
     fn connect(&mut self, now: Instant, options: &ConnectOptions<'_>) -> Result<(), Misuse>;
