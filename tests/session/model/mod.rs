@@ -297,6 +297,9 @@ impl<'r> Pair<'r> {
         self.connect(Answer::Accepted { session_present: true, receive_maximum: 2 });
         for _ in 0..200 {
             self.transmit(usize::MAX);
+            if self.sender.open() == 0 && self.server.is_done() {
+                break;
+            }
             self.server.read(usize::MAX);
             while !self.server.unanswered.is_empty() {
                 self.step(&Step::Answer { nth: 0, refuse: false });
