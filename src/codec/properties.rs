@@ -117,7 +117,7 @@ impl<'a> Properties<'a> {
         }
         let mut block = Reader::new(self.as_block().unwrap_or(&[]));
         while read(&mut block, value)? != wanted {}
-        Some(block.remaining())
+        block.error().is_none().then(|| block.remaining())
     }
 
     /// As [`Properties::number`], for a two byte integer.
@@ -209,6 +209,7 @@ impl Fault {
         }
     }
 }
+
 impl core::fmt::Debug for Properties<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         self.0.fmt(f)

@@ -27,7 +27,7 @@ impl<'a> Reader<'a> {
         Self { bytes, error: None }
     }
 
-    /// Whether nothing is left, be it that a read has failed.
+    /// Whether nothing is left; so it is after a failed read.
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

@@ -7,7 +7,8 @@ use crate::macros::shows;
 /// Where encoded bytes go: a slice, a growing buffer, or nowhere (they are only counted).
 ///
 /// Lengths on the wire come from running an encoding against a counting writer first, so that no length is computed
-/// by a formula of its own. A write that fails notes why, and [`Writer::finish`] tells.
+/// by a formula of its own. A write that fails notes why, and [`Writer::finish`] tells; nothing is written behind it, so
+/// a writer that has failed is used up.
 pub struct Writer<'b> {
     target: Target<'b>,
     written: usize,
@@ -61,6 +62,15 @@ impl<'b> Writer<'b> {
         }
     }
 
+    /// As [`Writer::fail`], for an encoding that ends there.
+    ///
+    /// # Errors
+    /// What has failed first.
+    pub const fn refuse(&mut self, error: EncodeError) -> Result<(), EncodeError> {
+        self.fail(error);
+        self.finish()
+    }
+
     /// Tells whether everything was written.
     ///
     /// # Errors
@@ -74,6 +84,9 @@ impl<'b> Writer<'b> {
 
     /// Writes bytes as they are. Fails with [`EncodeError::NoRoom`] if a slice is full, as every other write does.
     pub fn bytes(&mut self, bytes: &[u8]) {
+        if self.error.is_some() {
+            return;
+        }
         let end = self.written.saturating_add(bytes.len());
         match &mut self.target {
             Target::Count => {}

@@ -84,10 +84,10 @@ impl<'a> Ack<'a> {
     /// properties in v3.1.1, and what properties report.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
         if !self.kind.allows(self.reason_code, from) {
-            return Err(EncodeError::ReasonCode);
+            return writer.refuse(EncodeError::ReasonCode);
         }
         if !version.is_v5() && !self.properties.is_empty() {
-            return Err(EncodeError::NotInVersion);
+            return writer.refuse(EncodeError::NotInVersion);
         }
         encode_packet(writer, self.kind.packet_type(), &|writer| {
             writer.u16(self.packet_id.value());

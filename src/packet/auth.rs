@@ -32,14 +32,14 @@ impl<'a> Auth<'a> {
     /// [`EncodeError::AuthenticationMethod`] if the method is missing in anything but a bare success.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
         if !version.is_v5() {
-            return Err(EncodeError::NotInVersion);
+            return writer.refuse(EncodeError::NotInVersion);
         }
         if !self.reason_code.is_allowed_in(codes(from)) {
-            return Err(EncodeError::ReasonCode);
+            return writer.refuse(EncodeError::ReasonCode);
         }
         let bare = self.properties.is_empty() && self.reason_code == ReasonCode::SUCCESS;
         if !bare && !self.properties.has(PropertyId::AuthenticationMethod) {
-            return Err(EncodeError::AuthenticationMethod);
+            return writer.refuse(EncodeError::AuthenticationMethod);
         }
         encode_packet(writer, PacketType::Auth, &|writer| {
             if !bare {

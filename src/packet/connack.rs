@@ -30,9 +30,9 @@ impl<'a> Connack<'a> {
             }
             ProtocolVersion::V3_1_1 => self.reason_code.return_code(),
         };
-        let code = code.ok_or(EncodeError::ReasonCode)?;
+        let Some(code) = code else { return writer.refuse(EncodeError::ReasonCode) };
         if self.session_present && code != 0 {
-            return Err(EncodeError::SessionPresent);
+            return writer.refuse(EncodeError::SessionPresent);
         }
         encode_packet(writer, PacketType::Connack, &|writer| {
             writer.u8(u8::from(self.session_present));

@@ -94,10 +94,10 @@ impl<'a> Connect<'a> {
         writer: &mut Writer<'_>,
     ) -> Result<(), EncodeError> {
         if !self.version.is_v5() && self.password.is_some() && self.username.is_none() {
-            return Err(EncodeError::PasswordWithoutUserName);
+            return writer.refuse(EncodeError::PasswordWithoutUserName);
         }
         if !is_client_id(self.client_id, self.clean_start, self.version) {
-            return Err(EncodeError::ClientIdentifier);
+            return writer.refuse(EncodeError::ClientIdentifier);
         }
         encode_packet(writer, PacketType::Connect, &|writer| {
             writer.string(PROTOCOL_NAME);

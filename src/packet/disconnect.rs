@@ -30,10 +30,10 @@ impl<'a> Disconnect<'a> {
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
         if version.is_v5() {
             if !self.reason_code.is_allowed_in(codes(from)) {
-                return Err(EncodeError::ReasonCode);
+                return writer.refuse(EncodeError::ReasonCode);
             }
         } else if !self.properties.is_empty() || self.reason_code != ReasonCode::SUCCESS || from == Role::Server {
-            return Err(EncodeError::NotInVersion);
+            return writer.refuse(EncodeError::NotInVersion);
         }
         encode_packet(writer, PacketType::Disconnect, &|writer| {
             encode_result(writer, self.reason_code, self.properties, context(from));

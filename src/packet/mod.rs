@@ -124,7 +124,7 @@ impl<'a> Packet<'a> {
     ///
     /// # Errors
     /// [`EncodeError`] for what the version, the direction or the standard does not allow, and if there is no room;
-    /// a slice may then hold a part of the packet.
+    /// what was written is then a part of the packet, and the writer is used up.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
         match self {
             Self::Connect(packet) => packet.encode(writer),

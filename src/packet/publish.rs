@@ -128,10 +128,10 @@ impl<'a> Publish<'a> {
             Ok(_) => {}
             Err(TopicError::Empty) if version.is_v5() => {
                 if self.topic_alias().is_none() {
-                    return Err(EncodeError::NoTopic);
+                    return writer.refuse(EncodeError::NoTopic);
                 }
             }
-            Err(error) => return Err(EncodeError::Topic(error)),
+            Err(error) => return writer.refuse(EncodeError::Topic(error)),
         }
         writer.u8(self.first_byte());
         writer.prefixed_before(self.payload.len(), &|writer| {

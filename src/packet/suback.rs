@@ -41,7 +41,7 @@ impl<'a> Suback<'a> {
     /// # Errors
     /// [`EncodeError::ReasonCode`] for a code that the version does not have here, [`EncodeError::EmptyList`].
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
-        check_codes(self.codes, codes(version))?;
+        check_codes(writer, self.codes, codes(version));
         encode_packet(writer, PacketType::Suback, &|writer| {
             writer.u16(self.packet_id.value());
             encode_properties(self.properties, writer, version, PropertyContext::Suback);
@@ -67,9 +67,9 @@ impl<'a> Unsuback<'a> {
     /// [`EncodeError::NotInVersion`] for codes in v3.1.1.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
         match version {
-            ProtocolVersion::V5 => check_codes(self.codes, CodeContext::Unsuback)?,
+            ProtocolVersion::V5 => check_codes(writer, self.codes, CodeContext::Unsuback),
             ProtocolVersion::V3_1_1 if self.codes.is_empty() => {}
-            ProtocolVersion::V3_1_1 => return Err(EncodeError::NotInVersion),
+            ProtocolVersion::V3_1_1 => return writer.refuse(EncodeError::NotInVersion),
         }
         encode_packet(writer, PacketType::Unsuback, &|writer| {
             writer.u16(self.packet_id.value());
@@ -92,12 +92,13 @@ impl Iterator for ReasonCodeIter<'_> {
     }
 }
 
-fn check_codes(codes: &[u8], context: CodeContext) -> Result<(), EncodeError> {
+fn check_codes(writer: &mut Writer<'_>, codes: &[u8], context: CodeContext) {
     if codes.is_empty() {
-        return Err(EncodeError::EmptyList);
+        writer.fail(EncodeError::EmptyList);
     }
-    let are_allowed = codes.iter().all(|code| ReasonCode::decode(*code, context).is_some());
-    if are_allowed { Ok(()) } else { Err(EncodeError::ReasonCode) }
+    if !codes.iter().all(|code| ReasonCode::decode(*code, context).is_some()) {
+        writer.fail(EncodeError::ReasonCode);
+    }
 }
 
 /// Section 3.9.3; of v3.1.1 `[MQTT-3.9.3-2]`.

@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU32;
 
-use super::config::{ConnectOptions, Oversize, ServerLimits};
+use super::config::{ConnectOptions, Oversize};
 use super::error::{Full, Misuse, PeerError};
 use super::event::{Event, Progress};
 use super::machine::{Halt, Machine, Phase};
@@ -49,7 +49,7 @@ impl Machine {
             will: None,
             properties: Properties::new(options.properties),
         };
-        let len = encode(store, |writer| connect.encode_with(&own, options.will.as_ref(), writer))?;
+        let len = self.encode(store, |writer| connect.encode_with(&own, options.will.as_ref(), writer))?;
         store.queue(Queued::Connect, len)?;
 
         self.receive_maximum = receive_maximum;
@@ -67,7 +67,6 @@ impl Machine {
     fn begin_connection(&mut self, now: Instant, options: &ConnectOptions<'_>) {
         self.timers = Timers::started(now);
         self.timers.set_keep_alive(options.keep_alive);
-        self.limits = ServerLimits::DEFAULT;
         let properties = Properties::new(options.properties);
         self.authenticates = properties.has(PropertyId::AuthenticationMethod);
         self.wants_problem_information = properties.number(PropertyId::RequestProblemInformation) != Some(0);
@@ -169,7 +168,7 @@ impl Machine {
             return Err(Misuse::NoAuthenticationMethod); // [MQTT-4.12.0-7]
         }
         let version = self.version();
-        let len = encode(store, |writer| auth.encode(writer, version, Role::Client))?;
+        let len = self.encode(store, |writer| auth.encode(writer, version, Role::Client))?;
         store.queue(Queued::Control, len)?;
         Ok(())
     }
@@ -188,8 +187,7 @@ impl Machine {
             disconnect.encode(&mut Writer::counting(), version, Role::Client)?;
             Some(disconnect.reason_code)
         } else {
-            let len = encode(store, |writer| disconnect.encode(writer, version, Role::Client))?;
-            self.limits.check_packet_size(len)?;
+            let len = self.encode(store, |writer| disconnect.encode(writer, version, Role::Client))?;
             store.queue(Queued::Farewell, len)?;
             None
         };
@@ -209,6 +207,39 @@ impl Machine {
         if core::mem::take(&mut self.is_established) && self.session_expiry == 0 {
             self.lose_session(store); // [MQTT-3.1.2-23]
         }
+    }
+
+    /// Writes a packet where the store has room for it, and says how long it is.
+    pub(super) fn encode<V: Store>(
+        &self,
+        store: &mut V,
+        packet: impl Fn(&mut Writer<'_>) -> Result<(), EncodeError>,
+    ) -> Result<usize, Misuse> {
+        let mut writer = store.writer();
+        match packet(&mut writer) {
+            Ok(()) => self.check_packet_size(&writer),
+            Err(EncodeError::NoRoom) => self.check_without_room(&packet),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What can never be sent is told before that there is no room.
+    #[cold]
+    #[inline(never)]
+    fn check_without_room(&self, packet: &dyn Fn(&mut Writer<'_>) -> Result<(), EncodeError>) -> Result<usize, Misuse> {
+        let mut writer = Writer::counting();
+        packet(&mut writer)?;
+        self.check_packet_size(&writer)?;
+        Err(Full::Bytes.into())
+    }
+
+    /// Before CONNACK nobody knows what the server takes.
+    fn check_packet_size(&self, writer: &Writer<'_>) -> Result<usize, Misuse> {
+        let len = writer.written();
+        if self.is_connected() {
+            self.limits.check_packet_size(len)?;
+        }
+        Ok(len)
     }
 
     /// The server has nothing of the session any more. What was never sent goes on as before.
@@ -233,17 +264,4 @@ const fn is_own(property: &Property<'_>) -> bool {
 fn fingerprint(client_id: &str) -> NonZeroU32 {
     let hash = client_id.bytes().fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     NonZeroU32::new(hash).unwrap_or(NonZeroU32::MIN)
-}
-
-/// Writes a packet where the store has room for it, and says how long it is.
-pub(super) fn encode<V: Store>(
-    store: &mut V,
-    packet: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
-) -> Result<usize, Misuse> {
-    let mut writer = store.writer();
-    match packet(&mut writer) {
-        Ok(()) => Ok(writer.written()),
-        Err(EncodeError::NoRoom) => Err(Full::Bytes.into()),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -89,6 +89,7 @@ pub enum Full {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
+// A tag of a whole word: what it carries is then copied by words, not by a linked memcpy.
 #[repr(u32)]
 pub enum PeerError {
     /// Bytes that are no valid packet.

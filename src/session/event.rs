@@ -45,6 +45,7 @@ pub enum Stall {
 /// Something the application wants to know. It borrows the input, so the session stays free for new commands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
+// A tag of a whole word: what it carries is then copied by words, not by a linked memcpy.
 #[repr(u32)]
 pub enum Event<'a> {
     /// The server has accepted the connection.

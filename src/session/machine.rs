@@ -128,15 +128,22 @@ impl Machine {
         matches!(self.phase, Phase::Closing { .. } | Phase::Ended)
     }
 
+    /// Those of the last connection stay until the next CONNACK: what they have refused is told by them.
+    pub(super) const fn server_limits(&self) -> &ServerLimits {
+        if self.is_connected() { &self.limits } else { &ServerLimits::DEFAULT }
+    }
+
     /// The send quota of section 4.9: what the server's Receive Maximum leaves `[MQTT-4.9.0-1]`.
     pub(super) const fn send_quota(&self) -> u16 {
-        self.limits.receive_maximum.saturating_sub(self.in_flight)
+        self.server_limits().receive_maximum.saturating_sub(self.in_flight)
+    }
+
+    pub(super) const fn check_connected(&self) -> Result<(), Misuse> {
+        if self.is_connected() { Ok(()) } else { Err(Misuse::NotConnected) }
     }
 
     pub(super) fn ping(&mut self, now: Instant) -> Result<(), Misuse> {
-        if !self.is_connected() {
-            return Err(Misuse::NotConnected);
-        }
+        self.check_connected()?;
         self.timers.ping(now);
         Ok(())
     }
@@ -203,8 +210,8 @@ impl Machine {
         Ok(len)
     }
 
-    pub(super) const fn too_large(header: FixedHeader) -> PeerError {
-        let len = header.remaining_length.saturating_add(header.header_len as u32);
+    pub(super) fn too_large(header: FixedHeader) -> PeerError {
+        let len = header.remaining_length.saturating_add(header.header_len.into());
         PeerError::PacketTooLarge(len)
     }
 

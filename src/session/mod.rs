@@ -97,7 +97,7 @@ impl<S> Session<S> {
 
     /// What the server of this connection can do.
     pub const fn server_limits(&self) -> &ServerLimits {
-        &self.machine.limits
+        self.machine.server_limits()
     }
 
     /// Sets [`Config::receive_limit`], for a driver that knows its buffer later than the session was made. Call it

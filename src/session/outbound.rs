@@ -1,7 +1,6 @@
 //! Messages to the server: quality of service as the sender (section 4.3) and flow control (section 4.9).
 
 use super::config::{ApplicationMessage, ServerLimits};
-use super::connection::encode;
 use super::error::{Misuse, PeerError};
 use super::event::{DropReason, Event, Progress, Published};
 use super::frame::{self, Expiry, Flags};
@@ -42,8 +41,8 @@ impl Machine {
             properties: message.properties,
         };
         let version = self.version();
-        let len = encode(store, |writer| publish.encode(writer, version, Role::Client))?;
-        self.check_publish(Flags { qos: message.qos, retain: message.retain }, len)?;
+        self.check_publish(Flags { qos: message.qos, retain: message.retain }, 0)?;
+        let len = self.encode(store, |writer| publish.encode(writer, version, Role::Client))?;
         if !has_id {
             store.queue(Queued::Message, len)?;
             return Ok(None);

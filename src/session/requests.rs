@@ -1,6 +1,5 @@
 //! Subscribe and unsubscribe (sections 3.8 to 3.11).
 
-use super::connection::encode;
 use super::error::{Misuse, PeerError};
 use super::event::{Event, Progress};
 use super::machine::{Halt, Machine};
@@ -17,9 +16,10 @@ impl Machine {
         properties: &[Property<'_>],
     ) -> Result<PacketId, Misuse> {
         let properties = Properties::new(properties);
+        self.check_connected()?;
         self.check_offered(subscriptions, &properties)?;
         let (version, packet_id) = (self.version(), self.unused_packet_id(store)?);
-        let len = encode(store, |writer| {
+        let len = self.encode(store, |writer| {
             encode_subscribe(writer, version, packet_id, properties, subscriptions.iter().copied())
         })?;
         self.request(store, RequestKind::Subscribe, packet_id, subscriptions.len(), len)
@@ -32,8 +32,9 @@ impl Machine {
         properties: &[Property<'_>],
     ) -> Result<PacketId, Misuse> {
         let properties = Properties::new(properties);
+        self.check_connected()?;
         let (version, packet_id) = (self.version(), self.unused_packet_id(store)?);
-        let len = encode(store, |writer| {
+        let len = self.encode(store, |writer| {
             encode_unsubscribe(writer, version, packet_id, properties, filters.iter().copied())
         })?;
         self.request(store, RequestKind::Unsubscribe, packet_id, filters.len(), len)
@@ -49,10 +50,6 @@ impl Machine {
         filters: usize,
         len: usize,
     ) -> Result<PacketId, Misuse> {
-        if !self.is_connected() {
-            return Err(Misuse::NotConnected);
-        }
-        self.limits.check_packet_size(len)?;
         let filters = u16::try_from(filters).map_err(|_| EncodeError::TooLong)?;
         store.push_request(Request { kind, packet_id, filters })?;
         if let Err(full) = store.queue(Queued::Control, len) {

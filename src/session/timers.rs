@@ -14,8 +14,8 @@ pub(super) struct Timers {
     ahead: usize,
     /// In seconds; 0 while the mechanism is off.
     keep_alive: u16,
-    /// Bytes that have come and are not done with, the beginning of a packet: the lower half of their number.
-    partial: u16,
+    /// Bytes that have come and are not done with: the beginning of a packet.
+    partial: usize,
     ping: Ping,
     /// While an answer is awaited, the next PINGREQ that keeps the connection alive.
     another: Another,
@@ -72,8 +72,7 @@ impl Timers {
     /// So many bytes of input were there, and so many of them are done with. The beginning of a packet comes again and
     /// again; of the peer it says something only when it has changed.
     pub(super) const fn has_received(&mut self, now: Instant, len: usize, consumed: usize) {
-        let [b0, b1, ..] = len.wrapping_sub(consumed).to_le_bytes();
-        let partial = u16::from_le_bytes([b0, b1]);
+        let partial = len.saturating_sub(consumed);
         if consumed > 0 || partial != self.partial {
             self.last_receive = now;
         }
@@ -106,6 +105,8 @@ impl Timers {
         if let Ping::Idle = self.ping {
             self.ping = Ping::Due;
             self.awaited_since = now;
+            // What came longer ago than instants compare over must not count as later.
+            self.last_receive = now;
         }
     }
 

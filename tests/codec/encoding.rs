@@ -282,3 +282,18 @@ fn a_client_never_publishes_with_a_subscription_identifier() {
     let received = super::checks::accepts(V5, Server, &received);
     refuses_to_write(V5, Client, &received, EncodeError::MisplacedProperty(PropertyId::SubscriptionIdentifier));
 }
+
+#[test]
+fn a_writer_that_has_failed_writes_no_more_and_says_so() {
+    let mut buffer = [0; 3];
+    let mut writer = Writer::new(&mut buffer);
+    writer.u8(1);
+    writer.u32(5);
+    writer.u8(9);
+    assert_eq!((writer.finish(), writer.written()), (Err(EncodeError::NoRoom), 1));
+    assert_eq!(buffer, [1, 0, 0]);
+
+    let mut writer = Writer::counting();
+    let refused = Publish { topic: "", ..Publish::default() }.encode(&mut writer, V5, Client);
+    assert_eq!((refused, writer.finish()), (Err(EncodeError::NoTopic), Err(EncodeError::NoTopic)));
+}

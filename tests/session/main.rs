@@ -21,6 +21,7 @@ mod outbound;
 mod packet_ids;
 mod pieces;
 mod quota;
+mod refused_commands;
 mod requests;
 mod resuming;
 mod server_limits;

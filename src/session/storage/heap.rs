@@ -298,6 +298,8 @@ impl Store for &mut Heap {
                 self.check_wire(len)?;
                 let Heap { wire, draft, .. } = &mut **self;
                 wire.gather_bytes(draft);
+                // It may be large, and that of a CONNECT has a password.
+                *draft = Vec::new();
                 Ok(())
             }
         }

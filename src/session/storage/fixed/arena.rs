@@ -94,9 +94,14 @@ pub(super) struct Arena<'a> {
 }
 
 impl Arena<'_> {
-    /// Where the next packet is encoded. Positions are 16 bits wide.
+    /// Positions are 16 bits wide.
+    fn capacity(&self) -> usize {
+        self.bytes.len().min(u16::MAX.into())
+    }
+
+    /// Where the next packet is encoded.
     pub(super) fn writer(&mut self) -> Writer<'_> {
-        let end = self.bytes.len().min(u16::MAX.into());
+        let end = self.capacity();
         Writer::new(self.bytes.get_mut(usize::from(self.position.used) + HEADER..end).unwrap_or_default())
     }
 
@@ -113,7 +118,7 @@ impl Arena<'_> {
     /// Keeps a PUBLISH that was written until the server has it, unless that takes the room of a CONNECT.
     pub(super) fn hold(&mut self, held: &Held, len: usize) -> Result<(), Full> {
         let end = usize::from(self.position.used) + HEADER + len + usize::from(self.position.reserved);
-        if end > self.bytes.len() {
+        if end > self.capacity() {
             return Err(Full::Bytes);
         }
         self.push(len, held.packet_id.value(), held.qos.bits(), held.since.as_millis())
