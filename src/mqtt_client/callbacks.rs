@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::calls::{Called, Caller};
+use super::contain::{contain, discard};
 use super::dispatch::{Dispatcher, Next, Patience};
 use super::event::{MqttEvent, MqttPublish};
 use super::filters::FilterTree;
@@ -34,16 +34,18 @@ impl TopicHandlers {
 
     pub(super) fn remove(&self, filter: &str) -> bool {
         let mut tree = self.lock();
-        let found = tree.remove(filter);
+        let removed = tree.remove(filter);
         self.has_some.store(!tree.is_empty(), Ordering::Release);
-        found
+        drop(tree);
+        // Outside of the lock: what they hold may come back here when it is dropped.
+        !removed.is_empty()
     }
 
     /// Drops them all, and with them whatever they hold of the client.
     pub(super) fn clear(&self) {
         let handlers = std::mem::take(&mut *self.lock());
-        // Outside of the lock: what they hold may be the client itself.
-        drop(handlers);
+        // Outside of the lock: what they hold may be the client itself. One by one, as a second panic in one drop aborts.
+        handlers.into_values().into_iter().for_each(discard);
     }
 
     /// Calls those whose filter matches, and says whether there were some. They may add and remove others meanwhile.
@@ -103,27 +105,25 @@ impl Callbacks {
     pub(super) fn run(&mut self, at_most: usize) -> Ran {
         for _ in 0..at_most {
             let panic = match self.dispatcher.next(Patience::None) {
-                Next::Event(event) => catch_unwind(AssertUnwindSafe(|| {
+                Next::Event(event) => contain(|| {
                     let topic_handlers = &self.topic_handlers;
                     let taken = matches!(&event, MqttEvent::MessageReceived(publish) if topic_handlers.call(publish));
                     if !taken {
                         handler::call(&mut *self.handler, &event);
                     }
-                })),
+                }),
                 Next::TimedOut => return Ran::All,
                 Next::Closed => {
                     self.topic_handlers.clear();
                     return Ran::Closed;
                 }
             };
-            if let Err(panic) = panic {
-                let text = panic.downcast_ref::<&str>().copied();
-                let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+            if let Err(text) = panic {
                 // What the panic says may be of the message; the handler hears it.
                 event!(warn, "a callback has panicked");
                 let error = io::Error::other(format!("a callback has panicked: {text}"));
                 // If this panics too, there is nobody left to tell.
-                let _ = catch_unwind(AssertUnwindSafe(|| self.handler.on_error(&error)));
+                let _ = contain(|| self.handler.on_error(&error));
             }
         }
         // Another client's callbacks may take long.
@@ -196,11 +196,15 @@ impl Seat {
                 }
             }
         }
-        let last = place.take();
         drop(place);
-        // What a handler does when it is dropped must not end the callbacks of others.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(last)));
+        self.vacate();
         false
+    }
+
+    /// Lets the handler go. What it does when it is dropped must not end the callbacks of others.
+    fn vacate(&self) {
+        let last = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        discard(last);
     }
 }
 
@@ -210,8 +214,10 @@ pub(super) fn serve(called: &Called) {
     loop {
         called.take(&mut waiting);
         let Some(seat) = waiting.pop_front() else { return };
-        if seat.serve() {
-            waiting.push_back(seat);
+        match contain(|| seat.serve()) {
+            Ok(true) => waiting.push_back(seat),
+            Ok(false) => {}
+            Err(_) => seat.vacate(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::contain::contain;
 use super::options::Secret;
 
 /// How a client comes to a connection, and back to one.
@@ -114,9 +115,8 @@ impl CredentialsProvider {
     }
 
     pub(super) fn provide(&self) -> io::Result<Credentials> {
-        let provide = std::panic::AssertUnwindSafe(|| (self.0)());
         let panicked = |_| Err(io::Error::other("the credentials provider has panicked"));
-        std::panic::catch_unwind(provide).unwrap_or_else(panicked)
+        contain(|| (self.0)()).unwrap_or_else(panicked)
     }
 }
 

@@ -48,8 +48,15 @@ impl<T> FilterTree<T> {
         node.here.push(value);
     }
 
-    /// Removes the values of a filter, and says whether there were some.
-    pub(super) fn remove(&mut self, filter: &str) -> bool {
+    /// All values, in no order.
+    pub(super) fn into_values(self) -> Vec<T> {
+        let mut values = Vec::new();
+        self.root.give_values(&mut values);
+        values
+    }
+
+    /// Takes the values of a filter out.
+    pub(super) fn remove(&mut self, filter: &str) -> Vec<T> {
         let levels: Vec<&str> = filter.split('/').collect();
         self.root.remove(&levels)
     }
@@ -86,17 +93,23 @@ impl<T> Node<T> {
         }
     }
 
-    fn remove(&mut self, levels: &[&str]) -> bool {
+    fn give_values(self, values: &mut Vec<T>) {
+        values.extend(self.here.into_iter().chain(self.rest));
+        self.any.into_iter().for_each(|node| node.give_values(values));
+        self.levels.into_values().for_each(|node| node.give_values(values));
+    }
+
+    fn remove(&mut self, levels: &[&str]) -> Vec<T> {
         match levels.split_first() {
-            None => !std::mem::take(&mut self.here).is_empty(),
-            Some((&"#", _)) => !std::mem::take(&mut self.rest).is_empty(),
+            None => std::mem::take(&mut self.here),
+            Some((&"#", _)) => std::mem::take(&mut self.rest),
             Some((&"+", rest)) => {
-                let removed = self.any.as_mut().is_some_and(|node| node.remove(rest));
+                let removed = self.any.as_mut().map_or_else(Vec::new, |node| node.remove(rest));
                 self.any.take_if(|node| node.is_empty());
                 removed
             }
             Some((first, rest)) => {
-                let Some(node) = self.levels.get_mut(*first) else { return false };
+                let Some(node) = self.levels.get_mut(*first) else { return Vec::new() };
                 let removed = node.remove(rest);
                 if node.is_empty() {
                     self.levels.remove(*first);
@@ -131,6 +144,10 @@ mod tests {
             expected.sort_unstable();
             assert_eq!(found, expected, "{topic}");
         }
+        let (mut all, mut expected) = (tree.into_values(), FILTERS);
+        all.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(all, expected);
     }
 
     #[test]
@@ -140,8 +157,8 @@ mod tests {
             tree.insert(filter, ());
         }
         for filter in FILTERS {
-            assert!(tree.remove(filter), "{filter}");
-            assert!(!tree.remove(filter), "{filter}");
+            assert_eq!(tree.remove(filter).len(), 1, "{filter}");
+            assert!(tree.remove(filter).is_empty(), "{filter}");
         }
         assert!(tree.is_empty());
     }

@@ -40,6 +40,7 @@ mod config;
 mod connecting;
 mod connection;
 mod connector;
+mod contain;
 mod dispatch;
 mod error;
 mod event;

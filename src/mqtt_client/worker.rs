@@ -2,7 +2,6 @@
 //! anything else.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use mio::{Events, Poll, Token};
 
 use super::command::Command;
 use super::connection::{Connection, Means, Turn};
+use super::contain::discard;
 use super::hub::Hub;
 use super::spin::Spin;
 use super::timers::Timers;
@@ -207,7 +207,7 @@ impl Worker {
         self.timers.set(place, client.until, None);
         self.free.push(place);
         // With it goes the handler of a client whose callbacks run here: what that does must not end the others.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(client)));
+        discard(client);
     }
 
     fn look_at_the_clock(&mut self) {

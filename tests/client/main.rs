@@ -26,6 +26,7 @@ mod scripted_servers;
 mod scripted_setup;
 
 // Clients that share threads.
+mod runtime_fences;
 mod runtime_shared;
 
 // Against the real broker in the process.

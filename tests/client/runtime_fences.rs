@@ -1,0 +1,115 @@
+//! The application's code that fails or comes back on threads that others need.
+
+use std::panic::panic_any;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Weak};
+use std::{io, thread};
+
+use flowsdk::mqtt_client::{
+    AsyncClientConfig, AsyncMqttClient, CallbackMode, MqttClientOptions, MqttEventHandler, MqttPublish, Outcome,
+    PublishResult, Runtime, Threads,
+};
+
+use crate::recorder::{Log, Recorder};
+use crate::support::PATIENCE;
+
+const MODES: [CallbackMode; 2] = [CallbackMode::Thread, CallbackMode::Worker];
+
+/// A client that is never connected and keeps one message.
+fn client(runtime: &Runtime, callbacks: CallbackMode, handler: Box<dyn MqttEventHandler>) -> AsyncMqttClient {
+    let threads = Threads { runtime: Some(runtime.clone()), callbacks, ..Default::default() };
+    let config = AsyncClientConfig { max_buffer_size: 1, ..Default::default() };
+    AsyncMqttClient::new(MqttClientOptions { threads, ..Default::default() }, handler, config).unwrap()
+}
+
+fn bystander(runtime: &Runtime, mode: CallbackMode) -> (AsyncMqttClient, Log) {
+    let (recorder, log) = Recorder::new();
+    (client(runtime, mode, recorder), log)
+}
+
+/// Checks that a client works and that it and its runtime end as they should.
+#[track_caller]
+fn expect_in_order(runtime: &Runtime, client: &AsyncMqttClient, log: &Log) {
+    let first = client.publish("t", b"", 1, false).unwrap();
+    let second = client.publish("t", b"", 1, false).unwrap();
+    assert!(matches!(log.published(first).outcome, Outcome::Dropped(_)));
+    client.shutdown().unwrap();
+    assert_eq!(log.published(second).outcome, Outcome::Cancelled);
+    runtime.shutdown(PATIENCE).unwrap();
+}
+
+/// A topic handler that keeps something.
+fn holding(held: impl Send + 'static) -> impl FnMut(&MqttPublish<'_>) + Send + 'static {
+    move |_| {
+        let _ = &held;
+    }
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the test's own bomb");
+    }
+}
+
+/// Panics wherever it can, with bombs.
+struct Hostile;
+
+impl MqttEventHandler for Hostile {
+    fn on_published(&mut self, _result: &PublishResult) {
+        panic_any(Bomb);
+    }
+
+    fn on_error(&mut self, _error: &io::Error) {
+        panic_any(Bomb);
+    }
+}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        panic_any(Bomb);
+    }
+}
+
+#[test]
+fn a_panic_whose_payload_panics_when_it_is_dropped_ends_no_thread() {
+    for mode in MODES {
+        let runtime = Runtime::new().unwrap();
+        let hostile = client(&runtime, mode, Box::new(Hostile));
+        for filter in ["a", "b/+", "b/#"] {
+            hostile.add_topic_handler(filter, holding(Bomb)).unwrap();
+        }
+        let (other, log) = bystander(&runtime, mode);
+        for _ in 0..3 {
+            hostile.publish("t", b"", 1, false).unwrap();
+        }
+        hostile.shutdown().unwrap();
+        expect_in_order(&runtime, &other, &log);
+    }
+}
+
+/// Asks the client for something else when it is dropped.
+struct ComesBack(Weak<AsyncMqttClient>);
+
+impl Drop for ComesBack {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.upgrade() {
+            client.remove_topic_handler("other");
+        }
+    }
+}
+
+#[test]
+fn a_topic_handler_that_is_removed_may_call_its_client_as_it_goes() {
+    let runtime = Runtime::new().unwrap();
+    let (client, _log) = bystander(&runtime, CallbackMode::Thread);
+    let client = Arc::new(client);
+    client.add_topic_handler("t", holding(ComesBack(Arc::downgrade(&client)))).unwrap();
+    let (sender, removed) = channel();
+    let remover = Arc::clone(&client);
+    // Not within a scope: where this goes wrong the thread never ends.
+    thread::spawn(move || sender.send(remover.remove_topic_handler("t")));
+    assert_eq!(removed.recv_timeout(PATIENCE), Ok(true));
+}
