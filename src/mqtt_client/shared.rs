@@ -179,7 +179,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits until the queue is half empty and takes an item of so many bytes.
+    /// Waits until the queue is half empty and takes an item of so many bytes; at the deadline any room will do.
     pub(super) fn wait_for_room(&self, bytes: usize, deadline: Option<Instant>) -> Result<(), ClientError> {
         self.wait_until_half_empty(lock(&self.queue), bytes, deadline).map(drop)
     }
@@ -197,13 +197,14 @@ impl Shared {
         let result = loop {
             let full = match self.check_publish(&queue, bytes, self.bounds.patient_bytes()) {
                 Ok(()) if self.is_half_empty(&queue) => break Ok(()),
-                Ok(()) => ClientError::QueueFull,
-                Err(error) if error.is_lack_of_room() => error,
+                Ok(()) => None,
+                Err(error) if error.is_lack_of_room() => Some(error),
                 Err(error) => break Err(error),
             };
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             queue = match left {
-                Some(Duration::ZERO) => break Err(full),
+                // Half empty is for those that can wait on.
+                Some(Duration::ZERO) => break full.map_or(Ok(()), Err),
                 Some(left) => self.has_room.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.has_room.wait(queue).unwrap_or_else(PoisonError::into_inner),
             };

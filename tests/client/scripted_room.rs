@@ -67,6 +67,23 @@ fn a_producer_waits_until_the_queue_is_half_empty() {
 }
 
 #[test]
+fn any_room_will_do_for_a_producer_whose_time_is_over() {
+    let Live { mut peer, client, .. } = full(|_| {});
+    let options = qos(1);
+    let batch = [BatchMessage { topic: "t", payload: b"x", options: &options }; 2];
+    let limit = Duration::from_secs(2);
+    thread::scope(|scope| {
+        let single = scope.spawn(|| client.publish_wait("t", b"x", &options, limit));
+        let_one_go(&mut peer, 1);
+        assert!(single.join().unwrap().is_ok(), "one place of eight was free");
+        let waiting = scope.spawn(|| client.publish_batch(&batch, limit));
+        let_one_go(&mut peer, 2);
+        let result = waiting.join().unwrap();
+        assert_eq!((result.accepted, result.error), (1, Some(ClientError::QueueFull)));
+    });
+}
+
+#[test]
 fn a_producer_that_waits_hears_of_the_end_of_the_client() {
     let Live { peer, client, .. } = full(|_| {});
     let (sender, ended) = channel();
