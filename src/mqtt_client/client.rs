@@ -64,6 +64,12 @@ pub struct PublishResult {
 }
 
 impl PublishResult {
+    /// That of a client that ends without an answer.
+    pub(super) fn cancelled(token: Token, qos: u8) -> Self {
+        let properties = PropertyBlock::default();
+        Self { token, packet_id: None, reason_code: None, qos, outcome: Outcome::Cancelled, properties }
+    }
+
     /// Whether the message was sent (QoS 0) or acknowledged without an error.
     pub const fn is_success(&self) -> bool {
         matches!(self.outcome, Outcome::Sent | Outcome::Acknowledged)
@@ -149,6 +155,12 @@ pub struct SubscribeResult {
 }
 
 impl SubscribeResult {
+    /// That of a client that ends without an answer.
+    pub(super) fn cancelled(token: Token) -> Self {
+        let (reason_codes, properties) = (Vec::new(), PropertyBlock::default());
+        Self { token, packet_id: 0, reason_codes, outcome: Outcome::Cancelled, properties }
+    }
+
     /// Whether every filter was granted.
     pub fn is_success(&self) -> bool {
         !self.reason_codes.is_empty() && self.reason_codes.iter().all(|code| *code <= 2)
@@ -177,6 +189,12 @@ pub struct UnsubscribeResult {
 }
 
 impl UnsubscribeResult {
+    /// That of a client that ends without an answer.
+    pub(super) fn cancelled(token: Token) -> Self {
+        let (reason_codes, properties) = (Vec::new(), PropertyBlock::default());
+        Self { token, packet_id: 0, reason_codes, outcome: Outcome::Cancelled, properties }
+    }
+
     /// Whether the server has answered without an error.
     pub fn is_success(&self) -> bool {
         self.outcome == Outcome::Acknowledged && self.reason_codes.iter().all(|code| *code < 0x80)

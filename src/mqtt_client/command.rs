@@ -1,10 +1,9 @@
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::client::{PublishResult, SubscribeResult, UnsubscribeResult};
 use super::event::Receipt;
 use super::options::{DisconnectOptions, SubscribeOptions, TopicSubscription};
-use super::token::{Completion, Token};
+use super::token::{Promise, Token};
 use crate::types::{QoS, ReasonCode};
 
 /// What the handle asks of the worker.
@@ -39,7 +38,7 @@ pub(super) struct Publishing {
     /// The encoded PUBLISH; empty while the session has it.
     pub(super) frame: Vec<u8>,
     pub(super) expiry: Option<Expiry>,
-    pub(super) tracked: Option<Arc<Completion<PublishResult>>>,
+    pub(super) tracked: Option<Promise<PublishResult>>,
     /// It takes a place in the command queue.
     pub(super) in_queue: bool,
 }
@@ -78,8 +77,8 @@ pub(super) struct Requesting {
 
 #[derive(Debug)]
 pub(super) enum RequestingKind {
-    Subscribe(Vec<TopicSubscription>, Option<Arc<Completion<SubscribeResult>>>),
-    Unsubscribe(Vec<String>, Option<Arc<Completion<UnsubscribeResult>>>),
+    Subscribe(Vec<TopicSubscription>, Option<Promise<SubscribeResult>>),
+    Unsubscribe(Vec<String>, Option<Promise<UnsubscribeResult>>),
 }
 
 /// A message that the application is done with.

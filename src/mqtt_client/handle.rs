@@ -16,7 +16,7 @@ use super::options::{CallbackMode, DisconnectOptions, MqttClientOptions, Subscri
 use super::receiver::EventReceiver;
 use super::runtime::Runtime;
 use super::shared::{Bounds, Places, Shared};
-use super::token::{Completion, Token, Tracked};
+use super::token::{Completion, Promise, Token, Tracked};
 use super::validate;
 use crate::packet::AckKind;
 use crate::types::{QoS, ReasonCode, Role, TopicFilter};
@@ -157,15 +157,15 @@ impl AsyncMqttClient {
         options: &SubscribeOptions,
     ) -> Result<Tracked<SubscribeResult>, ClientError> {
         let completion = Completion::new();
-        let token = self.submit_subscribe(topics, options, Some(Arc::clone(&completion)))?;
-        Ok(Tracked::new(token, completion, Arc::clone(&self.shared)))
+        let token = self.submit_subscribe(topics, options, Some(Promise::new(&completion)))?;
+        Ok(Tracked::new(token, completion, Arc::clone(&self.shared), SubscribeResult::cancelled(token)))
     }
 
     fn submit_subscribe(
         &self,
         topics: &[TopicSubscription],
         options: &SubscribeOptions,
-        tracked: Option<Arc<Completion<SubscribeResult>>>,
+        tracked: Option<Promise<SubscribeResult>>,
     ) -> Result<Token, ClientError> {
         validate::subscribe(topics, options, self.options.protocol.version)?;
         self.submit_request(RequestingKind::Subscribe(topics.to_vec(), tracked), options)
@@ -186,14 +186,14 @@ impl AsyncMqttClient {
     /// As [`AsyncMqttClient::unsubscribe`].
     pub fn unsubscribe_tracked(&self, topic_filters: &[&str]) -> Result<Tracked<UnsubscribeResult>, ClientError> {
         let completion = Completion::new();
-        let token = self.submit_unsubscribe(topic_filters, Some(Arc::clone(&completion)))?;
-        Ok(Tracked::new(token, completion, Arc::clone(&self.shared)))
+        let token = self.submit_unsubscribe(topic_filters, Some(Promise::new(&completion)))?;
+        Ok(Tracked::new(token, completion, Arc::clone(&self.shared), UnsubscribeResult::cancelled(token)))
     }
 
     fn submit_unsubscribe(
         &self,
         filters: &[&str],
-        tracked: Option<Arc<Completion<UnsubscribeResult>>>,
+        tracked: Option<Promise<UnsubscribeResult>>,
     ) -> Result<Token, ClientError> {
         validate::unsubscribe(filters, self.options.protocol.version)?;
         let filters = filters.iter().map(ToString::to_string).collect();

@@ -87,6 +87,13 @@ impl Hub {
         self.wake_sleeper(mailbox);
     }
 
+    /// The worker has gone: no client can come. Those come back that it has not seen.
+    pub(super) fn close(&self) -> Vec<Connection> {
+        let mut mailbox = lock(&self.mailbox);
+        mailbox.shut = true;
+        std::mem::take(&mut mailbox.arrivals)
+    }
+
     pub(super) fn is_shut(&self) -> bool {
         lock(&self.mailbox).shut
     }

@@ -10,7 +10,7 @@ use super::handle::AsyncMqttClient;
 use super::options::PublishOptions;
 use super::outbound_properties::message_properties;
 use super::shared::Room;
-use super::token::{Completion, Token, Tracked};
+use super::token::{Completion, Promise, Token, Tracked};
 use crate::codec::{EncodeError, Properties, PropertyContext, Writer};
 use crate::macros::Bytes;
 use crate::packet::{Delivery, Publish};
@@ -46,8 +46,9 @@ impl AsyncMqttClient {
         options: &PublishOptions,
     ) -> Result<Tracked<PublishResult>, ClientError> {
         let completion = Completion::new();
-        let token = self.submit_publish(topic, payload, options, Some(Arc::clone(&completion)))?;
-        Ok(Tracked::new(token, completion, Arc::clone(&self.shared)))
+        let token = self.submit_publish(topic, payload, options, Some(Promise::new(&completion)))?;
+        let cancelled = PublishResult::cancelled(token, options.qos);
+        Ok(Tracked::new(token, completion, Arc::clone(&self.shared), cancelled))
     }
 
     /// Publishes a message, and waits up to `timeout` for room where the queue is full: for producers that want to be held
@@ -150,7 +151,7 @@ impl AsyncMqttClient {
         topic: &str,
         payload: &[u8],
         options: &PublishOptions,
-        tracked: Option<Arc<Completion<PublishResult>>>,
+        tracked: Option<Promise<PublishResult>>,
     ) -> Result<Token, ClientError> {
         let publishing = Publishing { tracked, ..self.prepare(topic, payload, options, self.shared.next_token())? };
         let (token, len) = (publishing.token, publishing.frame.len());

@@ -167,3 +167,51 @@ fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<(), Clien
     let spawned = thread::Builder::new().name(name).spawn(body);
     spawned.map(drop).map_err(|error| ClientError::Start(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        AsyncMqttClient, MqttClientOptions, MqttEventHandler, Outcome, PublishOptions, Threads, Tracked,
+    };
+    use super::*;
+
+    struct Quiet;
+    impl MqttEventHandler for Quiet {}
+
+    fn cancelled<T: Clone + Send + 'static>(tracked: &Tracked<T>) -> T {
+        tracked.wait(Duration::ZERO).unwrap()
+    }
+
+    #[test]
+    fn where_the_worker_has_gone_calls_fail_and_waits_end() {
+        let poll = Poll::new().unwrap();
+        let hub = Arc::new(Hub::new(Waker::new(poll.registry(), worker::WAKE).unwrap(), "gone"));
+        let (mut worker, end) = (Worker::new(poll, Arc::clone(&hub)), NoteEnd::worker(&hub.end));
+        let runtime = Runtime(Arc::new(Inner { hub, name: "gone".to_string(), callback_thread: Mutex::new(None) }));
+        let threads = Threads { runtime: Some(runtime.clone()), ..Default::default() };
+        let options = MqttClientOptions { threads, ..Default::default() };
+        let client = || AsyncMqttClient::with_default_config(options.clone(), Box::new(Quiet));
+        let message = PublishOptions { qos: 1, ..Default::default() };
+        let (seen, unseen) = (client().unwrap(), client());
+        let taken = seen.publish_tracked("t", b"", &message).unwrap();
+        worker.look_for_news();
+        worker.take_turns();
+        let unseen = unseen.unwrap();
+        let untaken = [&seen, &unseen].map(|client| client.publish_tracked("t", b"", &message).unwrap());
+        let request = unseen.unsubscribe_tracked(&["t"]).unwrap();
+        assert!(taken.try_result().is_none() && untaken[0].try_result().is_none());
+        // As it is dropped when its thread unwinds.
+        drop((worker, end));
+        for tracked in [&taken, &untaken[0], &untaken[1]] {
+            assert_eq!((cancelled(tracked).outcome, cancelled(tracked).qos), (Outcome::Cancelled, 1));
+        }
+        assert_eq!(cancelled(&request).outcome, Outcome::Cancelled);
+        for client in [seen, unseen] {
+            assert_eq!(client.connect(), Err(ClientError::ShutDown));
+            assert_eq!(client.publish_wait("t", b"", &message, Duration::MAX), Err(ClientError::ShutDown));
+            assert_eq!(client.shutdown(), Ok(()));
+        }
+        assert_eq!(client().err(), Some(ClientError::ShutDown));
+        assert_eq!(runtime.shutdown(Duration::from_secs(10)), Ok(()));
+    }
+}

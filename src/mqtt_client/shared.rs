@@ -430,6 +430,16 @@ impl Shared {
         self.lost_callbacks.load(Ordering::SeqCst)
     }
 
+    /// Nothing is accepted any more, and nobody waits for room. What the worker has not taken comes back.
+    pub(super) fn shut(&self) -> Vec<Command> {
+        let mut queue = lock(&self.queue);
+        queue.shut = true;
+        let commands = std::mem::take(&mut queue.commands);
+        drop(queue);
+        self.has_room.notify_all();
+        commands
+    }
+
     pub(super) fn is_shut(&self) -> bool {
         lock(&self.queue).shut
     }

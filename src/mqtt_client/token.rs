@@ -4,6 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::contain::contain;
 use super::error::WaitError;
 use super::shared::Shared;
 
@@ -25,11 +26,13 @@ pub struct Tracked<T> {
     token: Token,
     completion: Arc<Completion<T>>,
     shared: Arc<Shared>,
+    /// The result where the client has gone without one.
+    cancelled: T,
 }
 
 impl<T: Clone> Tracked<T> {
-    pub(super) const fn new(token: Token, completion: Arc<Completion<T>>, shared: Arc<Shared>) -> Self {
-        Self { token, completion, shared }
+    pub(super) const fn new(token: Token, completion: Arc<Completion<T>>, shared: Arc<Shared>, cancelled: T) -> Self {
+        Self { token, completion, shared, cancelled }
     }
 
     /// The token of the call.
@@ -39,7 +42,11 @@ impl<T: Clone> Tracked<T> {
 
     /// The result, if it is there.
     pub fn try_result(&self) -> Option<T> {
-        self.completion.lock().value.clone()
+        self.result(&self.completion.lock())
+    }
+
+    fn result(&self, state: &State<T>) -> Option<T> {
+        state.ended.then(|| state.value.as_ref().unwrap_or(&self.cancelled).clone())
     }
 
     /// Waits for the result.
@@ -72,8 +79,8 @@ impl<T: Clone> Tracked<T> {
     fn wait_until(&self, deadline: Option<Instant>, in_callback: bool) -> Result<T, WaitError> {
         let mut state = self.completion.lock();
         loop {
-            if let Some(value) = &state.value {
-                return Ok(value.clone());
+            if let Some(result) = self.result(&state) {
+                return Ok(result);
             }
             if in_callback && self.shared.is_reading_paused() {
                 return Err(WaitError::WouldDeadlock);
@@ -92,8 +99,8 @@ impl<T: Clone> Future for Tracked<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let mut state = self.completion.lock();
-        if let Some(value) = &state.value {
-            return Poll::Ready(value.clone());
+        if let Some(result) = self.result(&state) {
+            return Poll::Ready(result);
         }
         match &mut state.waker {
             Some(waker) => waker.clone_from(context.waker()),
@@ -109,6 +116,27 @@ impl<T> std::fmt::Debug for Tracked<T> {
     }
 }
 
+/// The worker's end of a completion. Where it is dropped without a result, because something has failed there, waiting ends
+/// all the same.
+#[derive(Debug)]
+pub(super) struct Promise<T>(Arc<Completion<T>>);
+
+impl<T> Promise<T> {
+    pub(super) fn new(completion: &Arc<Completion<T>>) -> Self {
+        Self(Arc::clone(completion))
+    }
+
+    pub(super) fn complete(self, value: T) {
+        self.0.end(Some(value));
+    }
+}
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        self.0.end(None);
+    }
+}
+
 /// Where the worker puts a result.
 #[derive(Debug)]
 pub(super) struct Completion<T> {
@@ -119,22 +147,27 @@ pub(super) struct Completion<T> {
 #[derive(Debug)]
 struct State<T> {
     value: Option<T>,
+    ended: bool,
     waker: Option<Waker>,
 }
 
 impl<T> Completion<T> {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { value: None, waker: None }), done: Condvar::new() })
+        Arc::new(Self { state: Mutex::new(State { value: None, ended: false, waker: None }), done: Condvar::new() })
     }
 
-    pub(super) fn complete(&self, value: T) {
+    fn end(&self, value: Option<T>) {
         let mut state = self.lock();
-        state.value = Some(value);
+        if std::mem::replace(&mut state.ended, true) {
+            return;
+        }
+        state.value = value;
         let waker = state.waker.take();
         drop(state);
         self.done.notify_all();
         if let Some(waker) = waker {
-            waker.wake();
+            // An executor that fails is no reason for the worker to fail.
+            let _ = contain(|| waker.wake());
         }
     }
 

@@ -10,7 +10,7 @@ use mio::{Events, Poll, Token};
 
 use super::command::Command;
 use super::connection::{Connection, Means, Turn};
-use super::contain::discard;
+use super::contain::{contain, discard};
 use super::hub::Hub;
 use super::spin::Spin;
 use super::timers::Timers;
@@ -136,7 +136,7 @@ impl Worker {
     }
 
     /// Takes on new clients and hears which ones have commands.
-    fn look_for_news(&mut self) {
+    pub(super) fn look_for_news(&mut self) {
         let mut arrivals = std::mem::take(&mut self.arrivals);
         let mut called = std::mem::take(&mut self.called);
         let news = self.hub.take(&mut arrivals, &mut called);
@@ -180,7 +180,7 @@ impl Worker {
     }
 
     /// One turn for each client that has something to do.
-    fn take_turns(&mut self) {
+    pub(super) fn take_turns(&mut self) {
         let count = self.runnable.len();
         self.hope = Duration::ZERO;
         let budget = (ROUND / count.max(1)).max(LEAST_TURN);
@@ -188,16 +188,19 @@ impl Worker {
             let Some(place) = self.runnable.pop_front() else { return };
             let Some(Some(client)) = self.places.get_mut(place) else { continue };
             let mut means = Means { registry: self.poll.registry(), buffer: &mut self.buffer, budget };
-            let turn = client.connection.turn(&mut means);
-            match turn {
-                Turn::Ended => self.let_go(place),
-                Turn::Wait(until) if client.connection.shared().fall_asleep(place) => {
+            match contain(|| client.connection.turn(&mut means)) {
+                Err(text) => {
+                    abort(&mut client.connection, &text);
+                    self.let_go(place);
+                }
+                Ok(Turn::Ended) => self.let_go(place),
+                Ok(Turn::Wait(until)) if client.connection.shared().fall_asleep(place) => {
                     client.is_runnable = false;
                     self.hope = self.hope.max(client.connection.spin());
                     self.timers.set(place, client.until, until);
                     client.until = until;
                 }
-                Turn::Wait(_) | Turn::Again => self.runnable.push_back(place),
+                Ok(Turn::Wait(_) | Turn::Again) => self.runnable.push_back(place),
             }
         }
     }
@@ -219,6 +222,26 @@ impl Worker {
             }
         }
     }
+}
+
+impl Drop for Worker {
+    /// However the thread has ended: nobody may wait for it any more.
+    fn drop(&mut self) {
+        let unseen = self.hub.close();
+        for mut connection in unseen.into_iter().chain(self.arrivals.drain(..)) {
+            abort(&mut connection, "the worker has ended");
+            discard(connection);
+        }
+        for mut client in self.places.drain(..).flatten() {
+            abort(&mut client.connection, "the worker has ended");
+            discard(client);
+        }
+    }
+}
+
+fn abort(connection: &mut Connection, text: &str) {
+    // What fails once may fail again; what it leaves undone is done where the client is dropped.
+    let _ = contain(|| connection.abort(text));
 }
 
 /// The session counts whole milliseconds: a poll that ends within one would find nothing due.

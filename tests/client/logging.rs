@@ -2,14 +2,19 @@
 
 use std::sync::{Mutex, Once, PoisonError};
 
-use flowsdk::mqtt_client::{AsyncMqttClient, ConnectionResult, MqttEventHandler, Outcome, Will};
+use flowsdk::mqtt_client::{
+    AsyncMqttClient, ClientError, ConnectionResult, MqttEventHandler, Outcome, PublishOptions, Runtime, Will,
+};
 use flowsdk::types::ProtocolVersion;
 use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::scripted_setup::{Scene, V5, both, publish};
-use crate::support::wire;
+use crate::support::{PATIENCE, wire};
 
 const SECRET: &str = "s3cr3t";
+
+/// A client whose lines the logger fails at.
+const BOMB: &str = "log-bomb";
 
 /// Keeps every line of the process, of every crate, at every level.
 struct Lines(Mutex<Vec<String>>);
@@ -23,7 +28,9 @@ impl Log for Lines {
 
     fn log(&self, record: &Record<'_>) {
         let line = format!("{} {}", record.level(), record.args());
+        let fails = line.contains(BOMB);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        assert!(!fails, "the test's own logger");
     }
 
     fn flush(&self) {}
@@ -143,4 +150,34 @@ fn a_callback_that_panics_is_a_line_without_the_words_of_the_panic() {
     let lines = all_lines();
     assert!(lines.contains(&"WARN a callback has panicked".to_owned()));
     assert!(!lines.iter().any(|line| line.contains(SECRET)));
+}
+
+#[test]
+fn a_logger_that_panics_ends_its_client_with_all_results_told_and_no_other_one() {
+    let runtime = Runtime::new().unwrap();
+    let mut scene = scene(V5, BOMB);
+    scene.options.threads.runtime = Some(runtime.clone());
+    let (client, log) = scene.client();
+    scene.options.client_id = "log-beside".to_owned();
+    let (other, _other_log) = scene.client();
+    let options = PublishOptions { qos: 1, ..Default::default() };
+    let tracked = client.publish_tracked("t", b"", &options).unwrap();
+    let plain = client.publish("t", b"", 1, false).unwrap();
+    let request = client.unsubscribe_tracked(&["t"]).unwrap();
+    client.connect().unwrap();
+    assert_eq!(tracked.wait(PATIENCE).unwrap().outcome, Outcome::Cancelled);
+    assert_eq!(request.wait(PATIENCE).unwrap().outcome, Outcome::Cancelled);
+    assert_eq!(log.published(plain).outcome, Outcome::Cancelled);
+    log.error("the test's own logger");
+    assert_eq!(client.publish("t", b"", 1, false), Err(ClientError::ShutDown));
+    client.shutdown().unwrap();
+
+    other.connect().unwrap();
+    let mut peer = scene.accept(false);
+    let tracked = other.publish_tracked("t", b"", &options).unwrap();
+    let packet = peer.expect_type(3);
+    peer.send(&wire::ack(wire::PUBACK, wire::packet_id(&packet)));
+    assert!(tracked.wait(PATIENCE).unwrap().is_success());
+    drop(peer);
+    runtime.shutdown(PATIENCE).unwrap();
 }

@@ -1,13 +1,16 @@
 //! The application's code that fails or comes back on threads that others need.
 
+use std::future::Future;
 use std::panic::panic_any;
+use std::pin::Pin;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Wake, Waker};
 use std::{io, thread};
 
 use flowsdk::mqtt_client::{
     AsyncClientConfig, AsyncMqttClient, CallbackMode, MqttClientOptions, MqttEventHandler, MqttPublish, Outcome,
-    PublishResult, Runtime, Threads,
+    PublishOptions, PublishResult, Runtime, Threads,
 };
 
 use crate::recorder::{Log, Recorder};
@@ -88,6 +91,28 @@ fn a_panic_whose_payload_panics_when_it_is_dropped_ends_no_thread() {
         hostile.shutdown().unwrap();
         expect_in_order(&runtime, &other, &log);
     }
+}
+
+struct BadWaker;
+
+impl Wake for BadWaker {
+    fn wake(self: Arc<Self>) {
+        panic_any(Bomb);
+    }
+}
+
+#[test]
+fn a_waker_that_panics_ends_no_client() {
+    let runtime = Runtime::new().unwrap();
+    let (one, one_log) = bystander(&runtime, CallbackMode::Thread);
+    let (other, log) = bystander(&runtime, CallbackMode::Thread);
+    let mut awaited = one.publish_tracked("t", b"", &PublishOptions::default()).unwrap();
+    let waker = Waker::from(Arc::new(BadWaker));
+    assert!(Pin::new(&mut awaited).poll(&mut Context::from_waker(&waker)).is_pending());
+    one.publish("t", b"", 0, false).unwrap();
+    assert!(matches!(one_log.published(awaited.token()).outcome, Outcome::Dropped(_)));
+    one.shutdown().unwrap();
+    expect_in_order(&runtime, &other, &log);
 }
 
 /// Asks the client for something else when it is dropped.

@@ -7,6 +7,7 @@ use super::Connection;
 use super::link::Link;
 use crate::codec::{Properties, Property};
 use crate::macros::client_event;
+use crate::mqtt_client::command::Command;
 use crate::mqtt_client::error::ConnectionError;
 use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::reconnect::{SUSPICIOUS, Verdict, judge};
@@ -181,6 +182,29 @@ impl Connection {
                 self.give_up();
             }
         }
+    }
+
+    /// Ends the client on the spot, because the worker has failed in it: what the application is owed is told, and nothing else
+    /// of it can be trusted.
+    pub(in crate::mqtt_client) fn abort(&mut self, text: &str) {
+        let unseen = self.shared.shut();
+        let error = io::Error::other(format!("the client ends, because it has failed: {text}"));
+        self.outlet.tell(MqttEvent::Error(error));
+        if self.session.is_connected() {
+            self.outlet.tell(MqttEvent::ConnectionLost);
+        }
+        let taken = std::mem::take(&mut self.commands).into_iter().rev();
+        for command in std::mem::take(&mut self.held_back).into_iter().chain(taken).chain(unseen) {
+            match command {
+                Command::Publish(publishing) => self.pending.push_back(publishing),
+                Command::Request(requesting) => self.requests.push_back(requesting),
+                Command::Ping => self.wanted_pings += 1,
+                _ => {}
+            }
+        }
+        self.cancel_everything();
+        self.outlet.flush();
+        self.outlet.run_callbacks();
     }
 
     /// There are no more attempts until the next `connect()`.

@@ -246,16 +246,17 @@ impl Connection {
     }
 
     fn take_commands(&mut self) {
-        let mut commands = std::mem::take(&mut self.commands);
         let mut acknowledgements = std::mem::take(&mut self.acknowledgements);
-        self.shared.take(&mut commands, &mut acknowledgements);
+        self.shared.take(&mut self.commands, &mut acknowledgements);
         for acknowledgement in acknowledgements.drain(..) {
             self.acknowledge(acknowledgement);
         }
-        for command in commands.drain(..) {
+        self.acknowledgements = acknowledgements;
+        // Out of their place one by one: where one of them fails, the others still have to end.
+        self.commands.reverse();
+        while let Some(command) = self.commands.pop() {
             self.execute(command);
         }
-        (self.commands, self.acknowledgements) = (commands, acknowledgements);
     }
 
     fn execute(&mut self, command: Command) {
