@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Instant;
@@ -6,6 +7,15 @@ use super::batch::Spares;
 use super::connection::Connection;
 use super::connector::Connectors;
 use super::error::ClientError;
+
+thread_local! {
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread drives the connections of some runtime, which none of them may have wait for long.
+pub(super) fn is_some_worker() -> bool {
+    IS_WORKER.get()
+}
 
 /// What the threads of a runtime and its clients have in common.
 pub(super) struct Hub {
@@ -136,6 +146,7 @@ impl Hub {
     pub(super) fn enter_worker(&self) {
         // Only the first thread that asks is the worker.
         let _ = self.worker_thread.set(thread::current().id());
+        IS_WORKER.set(true);
     }
 
     /// The calling thread is the one that runs callbacks.

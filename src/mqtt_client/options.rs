@@ -256,8 +256,8 @@ pub enum CallbackMode {
     #[default]
     Thread,
     /// On the thread that drives the connections, which saves the way to another thread: the least latency. A callback must not
-    /// block: meanwhile no client of the same [`Runtime`] reads, writes or keeps alive. A wait in it that would have to wait
-    /// ends at once with [`WaitError::WouldDeadlock`](super::WaitError::WouldDeadlock).
+    /// block: meanwhile no client of the same [`Runtime`] reads, writes or keeps alive. A wait in it that would have to wait,
+    /// for whatever client, ends at once with [`WaitError::WouldDeadlock`](super::WaitError::WouldDeadlock).
     Worker,
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::command::{Acknowledgement, Command, Publishing};
 use super::error::ClientError;
-use super::hub::{End, Hub};
+use super::hub::{End, Hub, is_some_worker};
 use super::token::{Token, Waiting};
 
 /// What the handle, the worker and the callbacks have in common.
@@ -190,7 +190,7 @@ impl Shared {
         bytes: usize,
         deadline: Option<Instant>,
     ) -> Result<MutexGuard<'q, Queue>, ClientError> {
-        if self.hub.is_callback_thread() || self.hub.is_worker() {
+        if self.hub.is_callback_thread() || is_some_worker() {
             return Err(ClientError::WouldDeadlock);
         }
         self.waiting_for_room.fetch_add(1, Ordering::SeqCst);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::contain::contain;
 use super::error::WaitError;
+use super::hub::is_some_worker;
 use super::shared::Shared;
 
 /// Names one accepted call. It comes back in the result, and is never used again by the same client.
@@ -59,8 +60,8 @@ impl<T: Clone> Tracked<T> {
     where
         T: Send + 'static,
     {
-        if self.shared.hub.is_worker() {
-            // This very thread would have to bring it.
+        if is_some_worker() {
+            // This very thread would have to bring it, or that of another runtime that may wait for this one.
             return self.try_result().ok_or(WaitError::WouldDeadlock);
         }
         let deadline = Instant::now().checked_add(timeout);

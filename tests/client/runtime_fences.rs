@@ -9,8 +9,8 @@ use std::task::{Context, Wake, Waker};
 use std::{io, thread};
 
 use flowsdk::mqtt_client::{
-    AsyncClientConfig, AsyncMqttClient, CallbackMode, MqttClientOptions, MqttEventHandler, MqttPublish, Outcome,
-    PublishOptions, PublishResult, Runtime, Threads,
+    AsyncClientConfig, AsyncMqttClient, BatchMessage, CallbackMode, ClientError, MqttClientOptions, MqttEventHandler,
+    MqttPublish, Offline, Outcome, Overflow, PublishOptions, PublishResult, Runtime, Threads, WaitError,
 };
 
 use crate::recorder::{Log, Recorder};
@@ -137,4 +137,39 @@ fn a_topic_handler_that_is_removed_may_call_its_client_as_it_goes() {
     // Not within a scope: where this goes wrong the thread never ends.
     thread::spawn(move || sender.send(remover.remove_topic_handler("t")));
     assert_eq!(removed.recv_timeout(PATIENCE), Ok(true));
+}
+
+struct Published<F>(F);
+
+impl<F: FnMut(&PublishResult) + Send> MqttEventHandler for Published<F> {
+    fn on_published(&mut self, result: &PublishResult) {
+        (self.0)(result);
+    }
+}
+
+#[test]
+fn a_callback_on_a_worker_does_not_wait_for_a_client_of_another_runtime() {
+    let (runtime, another) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+    let threads = Threads { runtime: Some(another.clone()), ..Default::default() };
+    let config = AsyncClientConfig { max_buffer_size: 1, ..Default::default() };
+    let offline = Offline { overflow: Overflow::Refuse, ..Default::default() };
+    let options = MqttClientOptions { threads, offline, ..Default::default() };
+    let other = AsyncMqttClient::with_default_config(options.clone(), Box::new(Published(|_: &_| {}))).unwrap();
+    let full = AsyncMqttClient::new(options, Box::new(Published(|_: &_| {})), config).unwrap();
+    full.publish("t", b"", 1, false).unwrap();
+    let awaited = other.publish_tracked("t", b"", &PublishOptions::default()).unwrap();
+    let (sender, answers) = channel();
+    let handler = move |_: &PublishResult| {
+        let options = PublishOptions::default();
+        let batch = [BatchMessage { topic: "t", payload: b"", options: &options }];
+        let publish = full.publish_wait("t", b"", &options, PATIENCE).err();
+        // The test may have taken its answers and gone.
+        let _ = sender.send((awaited.wait(PATIENCE).err(), publish, full.publish_batch(&batch, PATIENCE).error));
+    };
+    let client = client(&runtime, CallbackMode::Worker, Box::new(Published(handler)));
+    for _ in 0..2 {
+        client.publish("t", b"", 1, false).unwrap();
+    }
+    let refused = Some(ClientError::WouldDeadlock);
+    assert_eq!(answers.recv_timeout(4 * PATIENCE), Ok((Some(WaitError::WouldDeadlock), refused.clone(), refused)));
 }
