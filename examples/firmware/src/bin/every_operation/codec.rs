@@ -90,6 +90,7 @@ fn writer(input: &Input, buffer: &mut [u8]) -> Result<(), EncodeError> {
         writer.string(input.text);
         writer.prefixed(&|writer| writer.bytes(input.bytes));
         writer.prefixed_before(number as usize, &|writer| writer.bytes(input.bytes));
+        used(writer.refuse(EncodeError::TooLong));
         writer.fail(EncodeError::Nul);
         used((writer.written(), writer.is_counting(), writer.finish()));
     }
