@@ -26,7 +26,7 @@ pub(super) enum Form {
     Pair,
 }
 
-/// A value of any form; only what belongs to its form is filled.
+/// A value of any form. Only what belongs to its form counts: the rest may be left from a value before.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Value<'a> {
     pub(super) number: u32,

@@ -150,7 +150,8 @@ impl<'b> Writer<'b> {
         self.binary(text.as_bytes());
     }
 
-    /// Writes what `body` writes behind its length as a variable byte integer. `body` runs twice, first to be counted.
+    /// Writes what `body` writes behind its length as a variable byte integer. Into a slice
+    /// `body` runs twice, first to be counted.
     pub fn prefixed(&mut self, body: &dyn Fn(&mut Writer<'_>)) {
         self.prefixed_before(0, body);
     }

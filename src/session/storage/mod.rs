@@ -321,11 +321,11 @@ pub enum Stage {
     AtLeastOnce,
     /// QoS 2, and PUBREC has to be sent.
     ExactlyOnce,
-    /// As above, but its PUBLISH came on an earlier connection: the server will repeat it.
+    /// QoS 2, and PUBREC has to be sent, but its PUBLISH came on an earlier connection: the server will repeat it.
     Interrupted,
     /// PUBREC was sent, PUBREL has not come.
     AwaitingRelease,
-    /// As above, but its PUBLISH came on an earlier connection: it takes no place in the Receive Maximum.
+    /// PUBREC was sent on an earlier connection, PUBREL has not come: it takes no place in the Receive Maximum.
     Carried,
 }
 
