@@ -1,9 +1,11 @@
 //! What is kept without a connection, and what has to go.
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use flowsdk::mqtt_client::{
-    AsyncMqttClient, ClientError, DropCause, MessageProperties, MqttEvent, Outcome, Overflow, PublishOptions, Token,
+    AsyncMqttClient, CallbackMode, ClientError, ConnectionResult, DropCause, MessageProperties, MqttEvent,
+    MqttEventHandler, Outcome, Overflow, PublishOptions, Token,
 };
 
 use crate::recorder::Log;
@@ -108,6 +110,37 @@ fn a_buffer_that_refuses_keeps_what_was_accepted_before_the_connection_was_lost(
         assert!(packet.ends_with(&[number]));
         peer.send(&wire::ack(wire::PUBACK, wire::packet_id(&packet)));
         assert_eq!(outcome(&live.log, token), Outcome::Acknowledged);
+    }
+}
+
+/// Publishes more than the buffer takes as soon as it hears of a connection.
+struct AtOnce(Arc<OnceLock<AsyncMqttClient>>);
+
+impl MqttEventHandler for AtOnce {
+    fn on_connected(&mut self, _: &ConnectionResult) {
+        let client = self.0.wait();
+        for payload in [b"1", b"2", b"3", b"4"] {
+            published(client, "t", payload);
+        }
+    }
+}
+
+#[test]
+fn whoever_hears_of_the_connection_publishes_with_it_and_not_into_the_buffer() {
+    for mode in [CallbackMode::Thread, CallbackMode::Worker] {
+        let mut scene = two(V5, Overflow::Refuse);
+        scene.options.threads.callbacks = mode;
+        let place = Arc::new(OnceLock::new());
+        let handler = Box::new(AtOnce(Arc::clone(&place)));
+        let client = AsyncMqttClient::new(scene.options.clone(), handler, scene.config.clone()).unwrap();
+        let client = place.get_or_init(|| client);
+        client.connect().unwrap();
+        let mut peer = scene.accept(false);
+        for number in 1..=4 {
+            peer.expect(&publish(V5, 2, "t", Some(number), &[b'0' + number as u8]));
+        }
+        peer.close();
+        client.shutdown().unwrap();
     }
 }
 

@@ -211,6 +211,8 @@ impl Connection {
         self.shared.set_numbers(self.connection_number, self.session_number);
         self.send_requests();
         self.send_publishes();
+        // Whoever hears of the connection may publish with it.
+        self.note_pending();
         self.outlet.tell(MqttEvent::Connected(result));
     }
 }

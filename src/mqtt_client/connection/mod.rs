@@ -210,7 +210,7 @@ impl Connection {
         self.outlet.flush();
         self.outlet.run_callbacks();
         self.shared.give_back(&mut self.freed);
-        self.shared.note_pending(self.session.is_connected(), self.pending.len(), self.pending_bytes);
+        self.note_pending();
         // Frames are encoded where they are published, so nobody takes these.
         while self.session.storage_mut().take_spent().is_some() {}
         match (ended, std::mem::take(&mut self.again)) {
@@ -221,6 +221,11 @@ impl Connection {
                 Turn::Wait(self.next_timeout())
             }
         }
+    }
+
+    /// Lets the handle know whether messages are sent at once, and how many wait.
+    fn note_pending(&self) {
+        self.shared.note_pending(self.session.is_connected(), self.pending.len(), self.pending_bytes);
     }
 
     /// What the worker knows it by from now on.
