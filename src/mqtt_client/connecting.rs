@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::contain::contain;
 use super::options::Secret;
+use super::proxy::Proxy;
 
 /// How a client comes to a connection, and back to one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Connecting {
     pub servers: Vec<String>,
     /// What is asked for the credentials of each attempt, in place of `username` and `password` (default: none).
     pub credentials: Option<CredentialsProvider>,
+    /// The proxy through which connections are opened (default: none, they go straight to the server).
+    pub proxy: Option<Proxy>,
     /// What is done when the server says to use another one (default: stop, and say so).
     pub redirects: Redirects,
     /// How long a connection has to hold until the next loss counts as the first one (default: 10 seconds).
@@ -30,6 +33,7 @@ impl Default for Connecting {
         Self {
             servers: Vec::new(),
             credentials: None,
+            proxy: None,
             redirects: Redirects::default(),
             stable_after: Duration::from_secs(10),
             restore_subscriptions: RestoreSubscriptions::default(),

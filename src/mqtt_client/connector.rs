@@ -7,10 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::connecting::{Credentials, CredentialsProvider};
+use super::connecting::{Connecting, Credentials, CredentialsProvider};
+use super::proxy::Proxy;
 use super::servers::Peer;
 use super::shared::Shared;
 use super::transport::Transport;
+#[cfg(feature = "proxy")]
+use super::transport::proxy::handshake;
+#[cfg(feature = "proxy")]
+use super::transport::timed::Timed;
 
 /// Threads at a time.
 const MAX_THREADS: usize = 8;
@@ -43,6 +48,7 @@ pub(super) struct Target {
     servers: Vec<Peer>,
     /// Asked before.
     credentials: Option<CredentialsProvider>,
+    proxy: Option<Proxy>,
 }
 
 /// What an attempt has come to.
@@ -183,8 +189,8 @@ impl State {
 
 impl Target {
     /// Servers in the order in which they are tried; at least one.
-    pub(super) fn new(servers: Vec<Peer>, credentials: Option<CredentialsProvider>) -> Self {
-        Self { servers, credentials }
+    pub(super) fn new(servers: Vec<Peer>, options: &Connecting) -> Self {
+        Self { servers, credentials: options.credentials.clone(), proxy: options.proxy.clone() }
     }
 
     fn first(&self) -> Option<Peer> {
@@ -204,7 +210,7 @@ impl Target {
                 break;
             }
             // A server that never answers leaves time for the others.
-            match connect(&peer, Instant::now() + left / untried).and_then(Transport::tcp) {
+            match connect(&peer, self.proxy.as_ref(), Instant::now() + left / untried).and_then(Transport::tcp) {
                 Ok(transport) => return Ok(Opened { transport, peer, credentials }),
                 Err(error) => errors.push(io::Error::new(error.kind(), format!("cannot connect to {peer}: {error}"))),
             }
@@ -216,10 +222,35 @@ impl Target {
     }
 }
 
-/// Tries every address of the peer.
-fn connect(peer: &Peer, deadline: Instant) -> io::Result<TcpStream> {
+/// Reaches the peer, through the proxy if there is one.
+fn connect(peer: &Peer, proxy: Option<&Proxy>, deadline: Instant) -> io::Result<TcpStream> {
+    match proxy {
+        None => connect_tcp(&peer.host, peer.port, deadline),
+        Some(proxy) => {
+            let connected = connect_through(proxy, peer, deadline);
+            connected.map_err(|error| io::Error::new(error.kind(), format!("proxy {}: {error}", proxy.address)))
+        }
+    }
+}
+
+#[cfg(feature = "proxy")]
+fn connect_through(proxy: &Proxy, peer: &Peer, deadline: Instant) -> io::Result<TcpStream> {
+    let (host, port) = proxy.place().ok_or(io::ErrorKind::InvalidInput)?;
+    let stream = connect_tcp(host, port, deadline)?;
+    stream.set_nodelay(true)?;
+    handshake(&mut Timed::new(&stream, deadline), proxy, &peer.host, peer.port)?;
+    Ok(stream)
+}
+
+#[cfg(not(feature = "proxy"))]
+fn connect_through(_: &Proxy, _: &Peer, _: Instant) -> io::Result<TcpStream> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Tries every address of a host.
+fn connect_tcp(host: &str, port: u16, deadline: Instant) -> io::Result<TcpStream> {
     let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    let addresses: Vec<_> = (peer.host.as_str(), peer.port).to_socket_addrs()?.collect();
+    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
     for (address, untried) in addresses.iter().zip((1..=addresses.len()).rev()) {
         let left = deadline.saturating_duration_since(Instant::now());
         // An address that never answers leaves time for the others.

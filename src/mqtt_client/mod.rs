@@ -52,6 +52,7 @@ mod offline;
 mod options;
 mod outbound_properties;
 mod properties;
+mod proxy;
 mod publish;
 mod receiver;
 mod reconnect;
@@ -81,6 +82,7 @@ pub use options::{
     Secret, SessionLossPolicy, SubscribeOptions, Threads, Timeouts, TopicSubscription, Will,
 };
 pub use properties::PropertyBlock;
+pub use proxy::{Proxy, ProxyKind};
 pub use publish::{BatchMessage, BatchResult};
 pub use receiver::EventReceiver;
 pub use runtime::Runtime;

@@ -26,6 +26,9 @@ pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -
     if options.limits.maximum_packet_size < 16 {
         return Err(ClientError::option("limits.maximum_packet_size", "at least 16 bytes are needed"));
     }
+    if let Some(proxy) = &options.connecting.proxy {
+        proxy.check()?;
+    }
     protocol(options)?;
     let will_properties = options.will.as_ref().map(|will| message_properties(&will.properties)).unwrap_or_default();
     let will = match &options.will {

@@ -18,6 +18,8 @@ mod scripted_inbound;
 mod scripted_keep_alive;
 mod scripted_offline;
 mod scripted_progress;
+#[cfg(feature = "proxy")]
+mod scripted_proxies;
 mod scripted_refusals;
 mod scripted_requests;
 mod scripted_resume;

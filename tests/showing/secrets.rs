@@ -223,3 +223,15 @@ fn the_options_of_the_desktop_client_show_neither_user_name_nor_password_nor_the
     };
     hides(format!("{options:?}").as_bytes(), true);
 }
+
+#[test]
+fn the_options_of_a_proxy_show_neither_user_name_nor_password() {
+    let proxy = mqtt_client::Proxy {
+        username: Some(SECRET_TEXT.to_string()),
+        password: Some(SECRET_TEXT.into()),
+        ..mqtt_client::Proxy::new(mqtt_client::ProxyKind::Http, "visible:1")
+    };
+    let connecting = mqtt_client::Connecting { proxy: Some(proxy), ..Default::default() };
+    let options = MqttClientOptions { connecting, ..Default::default() };
+    hides(format!("{options:?}").as_bytes(), true);
+}

@@ -141,6 +141,17 @@ impl Peer {
         );
     }
 
+    /// The client's next bytes, which must be these, whatever packets they are or are not.
+    #[track_caller]
+    pub fn expect_bytes(&mut self, expected: &[u8]) {
+        self.set_read_timeout(self.patience);
+        let mut bytes = Vec::new();
+        if let Err(problem) = self.read_whole(&mut bytes, expected.len()) {
+            panic!("expected {}\nbut {problem}", expected.escape_ascii());
+        }
+        assert!(bytes == expected, "expected {}\nreceived {}", expected.escape_ascii(), bytes.escape_ascii());
+    }
+
     /// The client's next packet, which must be a CONNECT.
     #[track_caller]
     pub fn expect_connect(&mut self) -> Vec<u8> {

@@ -155,7 +155,7 @@ impl Connection {
     fn open_link(&mut self) {
         client_event!(self.client_id(), debug, "connecting to {}", self.servers);
         let timeout = self.options.timeouts.connect;
-        let target = Target::new(self.servers.take_turn(), self.options.connecting.credentials.clone());
+        let target = Target::new(self.servers.take_turn(), &self.options.connecting);
         match self.shared.hub.connectors.open(target, timeout, &self.shared) {
             Ok(opening) => self.link = Link::Opening(opening),
             Err(error) => self.fail_attempt(error),

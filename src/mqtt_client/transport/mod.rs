@@ -1,5 +1,10 @@
 //! Byte streams to a broker, non-blocking.
 
+#[cfg(feature = "proxy")]
+pub(super) mod proxy;
+#[cfg(feature = "proxy")]
+pub(super) mod timed;
+
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 
