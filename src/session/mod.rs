@@ -133,7 +133,7 @@ impl<S: Storage> Session<S> {
     /// [`Misuse::Encode`] for what the version does not allow.
     #[inline(never)]
     pub fn connect(&mut self, now: Instant, options: &ConnectOptions<'_>) -> Result<(), Misuse> {
-        self.machine.connect(&mut self.storage.store(), now, options)
+        self.machine.connect(self.storage.store(), now, options)
     }
 
     /// Publishes a message (section 3.3). At QoS 1 and 2 it is kept until the server has it, across connections, and may
@@ -144,7 +144,7 @@ impl<S: Storage> Session<S> {
     /// [`Misuse`]: no room, no connection, an invalid topic, or something the server has said it does not take.
     #[inline(never)]
     pub fn publish(&mut self, now: Instant, message: &ApplicationMessage<'_>) -> Result<Option<PacketId>, Misuse> {
-        self.machine.publish(&mut self.storage.store(), now, message)
+        self.machine.publish(self.storage.store(), now, message)
     }
 
     /// Publishes a message that is already encoded as a PUBLISH of this session's version, with any packet identifier.
@@ -157,7 +157,7 @@ impl<S: Storage> Session<S> {
         S::Frame: AsRef<[u8]>,
     {
         let flags = frame::check(frame.as_ref(), self.machine.version());
-        self.machine.publish_frame(&mut self.storage.store(), since, frame, flags)
+        self.machine.publish_frame(self.storage.store(), since, frame, flags)
     }
 
     /// As [`Session::publish_frame`], for a frame that [`Publish::encode`](crate::packet::Publish::encode) has written in
@@ -172,7 +172,7 @@ impl<S: Storage> Session<S> {
         S::Frame: AsRef<[u8]>,
     {
         let flags = frame::Flags::of(frame.as_ref()).ok_or(Misuse::Encode(EncodeError::NoTopic));
-        self.machine.publish_frame(&mut self.storage.store(), since, frame, flags)
+        self.machine.publish_frame(self.storage.store(), since, frame, flags)
     }
 
     /// Subscribes (section 3.8). Answered by [`Event::Subscribed`]; forgotten if the connection ends before that.
@@ -187,7 +187,7 @@ impl<S: Storage> Session<S> {
         properties: &[Property<'_>],
     ) -> Result<PacketId, Misuse> {
         let _ = now;
-        self.machine.subscribe(&mut self.storage.store(), subscriptions, properties)
+        self.machine.subscribe(self.storage.store(), subscriptions, properties)
     }
 
     /// Unsubscribes (section 3.10). Answered by [`Event::Unsubscribed`]; forgotten if the connection ends before that.
@@ -202,7 +202,7 @@ impl<S: Storage> Session<S> {
         properties: &[Property<'_>],
     ) -> Result<PacketId, Misuse> {
         let _ = now;
-        self.machine.unsubscribe(&mut self.storage.store(), filters, properties)
+        self.machine.unsubscribe(self.storage.store(), filters, properties)
     }
 
     /// Acknowledges a received message, in any order: the packets leave in the order of receipt `[MQTT-4.6.0-2]`
@@ -212,7 +212,7 @@ impl<S: Storage> Session<S> {
     /// [`Misuse::StaleReceipt`], [`Misuse::ReasonCode`].
     pub fn acknowledge(&mut self, now: Instant, receipt: Receipt, code: ReasonCode) -> Result<(), Misuse> {
         let _ = now;
-        self.machine.acknowledge(&mut self.storage.store(), receipt, code)
+        self.machine.acknowledge(self.storage.store(), receipt, code)
     }
 
     /// Sends an AUTH (section 3.15): an answer to [`Event::Auth`], or a re-authentication.
@@ -221,7 +221,7 @@ impl<S: Storage> Session<S> {
     /// [`Misuse::NoAuthenticationMethod`] if CONNECT had none, [`Misuse::NotConnected`], [`Misuse::Encode`].
     pub fn authenticate(&mut self, now: Instant, auth: &Auth<'_>) -> Result<(), Misuse> {
         let _ = now;
-        self.machine.authenticate(&mut self.storage.store(), auth)
+        self.machine.authenticate(self.storage.store(), auth)
     }
 
     /// Sends a PINGREQ now (section 3.12), unless one is on its way.
@@ -240,7 +240,7 @@ impl<S: Storage> Session<S> {
     #[inline(never)]
     pub fn disconnect(&mut self, now: Instant, disconnect: &Disconnect<'_>) -> Result<(), Misuse> {
         let _ = now;
-        self.machine.disconnect(&mut self.storage.store(), disconnect)
+        self.machine.disconnect(self.storage.store(), disconnect)
     }
 
     /// Takes bytes from the server: at most one packet a call. Call again with the rest while
@@ -262,7 +262,7 @@ impl<S: Storage> Session<S> {
         input: &'i [u8],
         progress: &mut Progress<'i>,
     ) -> Result<(), PeerError> {
-        self.machine.handle_input(&mut self.storage.store(), now, input, progress)
+        self.machine.handle_input(self.storage.store(), now, input, progress)
     }
 
     /// Does what is due: a PINGREQ, or the end of a silent connection.
@@ -277,7 +277,7 @@ impl<S: Storage> Session<S> {
     #[inline(never)]
     pub fn handle_closed(&mut self, now: Instant) {
         let _ = now;
-        self.machine.handle_closed(&mut self.storage.store());
+        self.machine.handle_closed(self.storage.store());
     }
 
     /// Tells that input is not read for now, so that the server's silence means nothing, or that it is read again.
@@ -303,7 +303,7 @@ impl<S: Storage> Session<S> {
     /// The transport has taken the first `len` bytes of what was polled.
     #[inline(never)]
     pub fn consume_transmit(&mut self, now: Instant, len: usize) {
-        self.machine.consume_transmit(&mut self.storage.store(), now, len);
+        self.machine.consume_transmit(self.storage.store(), now, len);
     }
 
     /// When [`Session::handle_timeout`] has to be called.
@@ -315,7 +315,7 @@ impl<S: Storage> Session<S> {
     /// A message that has ended without an answer of the server. While there are some, no PUBLISH of QoS 1 or 2 is sent.
     #[must_use]
     pub fn poll_dropped(&mut self) -> Option<Dropped<S::Frame>> {
-        self.machine.poll_dropped(&mut self.storage.store())
+        self.machine.poll_dropped(self.storage.store())
     }
 
     /// The topic of a received message; `None` for an alias that was not used on this connection.
@@ -329,7 +329,7 @@ impl<S: Storage> Session<S> {
     /// Fills the wire; whether bytes may be sent at all.
     #[inline(never)]
     fn prepare(&mut self, now: Instant) -> bool {
-        self.machine.prepare(&mut self.storage.store(), now);
+        self.machine.prepare(self.storage.store(), now);
         self.machine.may_transmit()
     }
 

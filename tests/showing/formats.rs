@@ -72,7 +72,6 @@ every_one_has_a_format! {
     session::DropReason,
     session::Session<session::Fixed<8, 1>>,
     session::storage::Fixed<8, 1>,
-    session::storage::FixedStore<'_>,
     session::storage::NoFrame,
     session::storage::Heap,
     session::storage::HeapLimits,

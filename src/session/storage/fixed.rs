@@ -1,5 +1,3 @@
-use heapless::Vec;
-
 use super::{Answer, Held, Loaded, Queued, Received, Request, RequestKind, Stage, Storage, Store, Terms};
 use crate::codec::Writer;
 use crate::macros::{Bytes, shows};
@@ -11,7 +9,7 @@ mod arena;
 mod received;
 mod table;
 
-use arena::{Arena, Position};
+use arena::Arena;
 use table::{Table, remove, take};
 
 /// A storage of fixed size, without a heap: `TX` bytes for packets to send and messages to keep, and `WINDOW` messages
@@ -44,29 +42,19 @@ use table::{Table, remove, take};
 /// # assert!(!session.is_connected());
 /// ```
 pub struct Fixed<const TX: usize, const WINDOW: usize> {
-    position: Position,
     /// Those in front were sent on this connection.
-    releases: Vec<PacketId, WINDOW, u16>,
+    releases: Table<PacketId, WINDOW>,
     sent_releases: u16,
-    requests: Vec<Unanswered, WINDOW, u16>,
-    received: Vec<Received, WINDOW, u16>,
-    answers: Vec<Answer, WINDOW, u16>,
-    bytes: [u8; TX],
+    requests: Table<Unanswered, WINDOW>,
+    received: Table<Received, WINDOW>,
+    answers: Table<Answer, WINDOW>,
+    // Last: what lies at small offsets is reached by short instructions.
+    arena: Arena<TX>,
 }
 
 /// A request: its identifier, how many filters it has, and in the lowest bit its kind.
 #[derive(Clone, Copy, Debug)]
 struct Unanswered(PacketId, u16);
-
-/// The view of a [`Fixed`] that has no sizes in its type.
-pub struct FixedStore<'a> {
-    arena: Arena<'a>,
-    releases: &'a mut Table<PacketId>,
-    sent_releases: &'a mut u16,
-    requests: &'a mut Table<Unanswered>,
-    received: &'a mut Table<Received>,
-    answers: &'a mut Table<Answer>,
-}
 
 /// A [`Fixed`] encodes into its own memory: no frame is ever handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,13 +66,12 @@ impl<const TX: usize, const WINDOW: usize> Fixed<TX, WINDOW> {
     /// 65,535 at most.
     pub const fn new() -> Self {
         Self {
-            position: Position::new(),
-            releases: Vec::new(),
+            releases: Table::new(),
             sent_releases: 0,
-            requests: Vec::new(),
-            received: Vec::new(),
-            answers: Vec::new(),
-            bytes: [0; TX],
+            requests: Table::new(),
+            received: Table::new(),
+            answers: Table::new(),
+            arena: Arena::new(),
         }
     }
 }
@@ -92,7 +79,7 @@ impl<const TX: usize, const WINDOW: usize> Fixed<TX, WINDOW> {
 shows! {
     Debug: impl[const TX: usize, const WINDOW: usize] Fixed for Fixed<TX, WINDOW>, |this| {
         bytes: Bytes(TX),
-        position: this.position,
+        position: this.arena.position,
         releases: this.releases,
         requests: this.requests,
         received: this.received,
@@ -110,16 +97,6 @@ shows! {
     }
 }
 
-shows! {
-    impl[] FixedStore for FixedStore<'_>, |this| {
-        bytes: this.arena.bytes.len(),
-        window: this.window(),
-        releases: this.releases.len(),
-        requests: this.requests.len(),
-        received: this.received.len(),
-    }
-}
-
 impl<const TX: usize, const WINDOW: usize> Default for Fixed<TX, WINDOW> {
     fn default() -> Self {
         Self::new()
@@ -128,55 +105,40 @@ impl<const TX: usize, const WINDOW: usize> Default for Fixed<TX, WINDOW> {
 
 impl<const TX: usize, const WINDOW: usize> Storage for Fixed<TX, WINDOW> {
     type Frame = NoFrame;
-    type Store<'a> = FixedStore<'a>;
+    type Store = Self;
 
-    // One copy of this for all commands.
-    #[inline(never)]
-    fn store(&mut self) -> FixedStore<'_> {
-        FixedStore {
-            arena: Arena { bytes: &mut self.bytes, position: &mut self.position },
-            releases: &mut self.releases,
-            sent_releases: &mut self.sent_releases,
-            requests: &mut self.requests,
-            received: &mut self.received,
-            answers: &mut self.answers,
-        }
+    fn store(&mut self) -> &mut Self {
+        self
     }
 
     fn transmit(&self) -> &[u8] {
-        self.position.transmit(&self.bytes)
+        self.arena.transmit()
     }
 }
 
-impl FixedStore<'_> {
-    fn window(&self) -> usize {
-        self.received.capacity()
-    }
-}
-
-impl Store for FixedStore<'_> {
+impl<const TX: usize, const WINDOW: usize> Store for Fixed<TX, WINDOW> {
     type Frame = NoFrame;
 
     fn open(&mut self, _terms: Terms) {}
 
     fn close(&mut self) {
         self.arena.rewind();
-        *self.sent_releases = 0;
+        self.sent_releases = 0;
         self.requests.clear();
         self.answers.clear();
-        received::interrupt(self.received);
+        received::interrupt(&mut self.received);
     }
 
     fn has_wire_room(&self) -> bool {
-        self.arena.position.is_idle()
+        self.arena.is_idle()
     }
 
     fn waiting(&self) -> usize {
-        self.arena.position.transmit(self.arena.bytes).len()
+        self.arena.transmit().len()
     }
 
     fn load(&mut self, packet: &[u8]) {
-        self.arena.position.load_small(packet);
+        self.arena.load_small(packet);
     }
 
     fn load_next(&mut self, publishes: bool, mut admit: impl FnMut(&mut [u8], &mut Held) -> bool) -> Loaded {
@@ -212,7 +174,7 @@ impl Store for FixedStore<'_> {
     }
 
     fn hold(&mut self, held: Held, len: usize) -> Result<(), Full> {
-        if self.arena.held_count() + self.releases.len() >= self.window() {
+        if self.arena.held_count() + self.releases.len() >= WINDOW {
             return Err(Full::Window);
         }
         self.arena.hold(&held, len)
@@ -241,7 +203,7 @@ impl Store for FixedStore<'_> {
             self.arena.remove(at);
             return Some((packet_id, None));
         }
-        remove(self.releases, 0).map(|packet_id| (packet_id, None))
+        remove(&mut self.releases, 0).map(|packet_id| (packet_id, None))
     }
 
     fn push_release(&mut self, packet_id: PacketId) {
@@ -250,17 +212,17 @@ impl Store for FixedStore<'_> {
     }
 
     fn next_release(&mut self) -> Option<PacketId> {
-        let packet_id = *self.releases.get(usize::from(*self.sent_releases))?;
-        *self.sent_releases += 1;
+        let packet_id = *self.releases.get(usize::from(self.sent_releases))?;
+        self.sent_releases += 1;
         Some(packet_id)
     }
 
     fn remove_release(&mut self, packet_id: PacketId) -> bool {
         let Some(index) = self.releases.iter().position(|id| *id == packet_id) else { return false };
-        if index < usize::from(*self.sent_releases) {
-            *self.sent_releases -= 1;
+        if index < usize::from(self.sent_releases) {
+            self.sent_releases -= 1;
         }
-        remove(self.releases, index).is_some()
+        remove(&mut self.releases, index).is_some()
     }
 
     fn has_release(&self, packet_id: PacketId) -> bool {
@@ -280,7 +242,7 @@ impl Store for FixedStore<'_> {
 
     fn take_request(&mut self, kind: RequestKind, packet_id: PacketId) -> Option<Request> {
         let Unanswered(packet_id, filters) =
-            take(self.requests, |Unanswered(id, filters)| *id == packet_id && filters % 2 == kind.bit())?;
+            take(&mut self.requests, |Unanswered(id, filters)| *id == packet_id && filters % 2 == kind.bit())?;
         Some(Request { kind, packet_id, filters: filters / 2 })
     }
 
@@ -295,11 +257,11 @@ impl Store for FixedStore<'_> {
     }
 
     fn pop_answer(&mut self) -> Option<Answer> {
-        remove(self.answers, 0)
+        remove(&mut self.answers, 0)
     }
 
     fn receive_capacity(&self) -> u16 {
-        u16::try_from(self.window()).unwrap_or(u16::MAX)
+        u16::try_from(WINDOW).unwrap_or(u16::MAX)
     }
 
     fn received_count(&self) -> usize {
@@ -311,12 +273,12 @@ impl Store for FixedStore<'_> {
     }
 
     fn push_received(&mut self, received: Received) -> bool {
-        take(self.received, |known| known.packet_id == received.packet_id);
+        take(&mut self.received, |known| known.packet_id == received.packet_id);
         self.received.push(received).is_ok()
     }
 
     fn stall(&self) -> Option<Stall> {
-        received::stall(self.received)
+        received::stall(&self.received)
     }
 
     fn received(&self, packet_id: PacketId) -> Option<Received> {
@@ -324,23 +286,23 @@ impl Store for FixedStore<'_> {
     }
 
     fn acknowledge(&mut self, packet_id: PacketId, serial: u16, code: ReasonCode) -> bool {
-        received::acknowledge(self.received, packet_id, serial, code)
+        received::acknowledge(&mut self.received, packet_id, serial, code)
     }
 
     fn pop_acknowledged(&mut self, stage: Stage) -> Option<(PacketId, ReasonCode)> {
-        received::pop_acknowledged(self.received, stage)
+        received::pop_acknowledged(&mut self.received, stage)
     }
 
     fn revive(&mut self, packet_id: PacketId) {
-        received::revive(self.received, packet_id);
+        received::revive(&mut self.received, packet_id);
     }
 
     fn release(&mut self, packet_id: PacketId) -> bool {
-        take(self.received, |received| received.packet_id == packet_id && received.is_accepted()).is_some()
+        take(&mut self.received, |received| received.packet_id == packet_id && received.is_accepted()).is_some()
     }
 
     fn remove_received(&mut self, packet_id: PacketId) {
-        take(self.received, |received| received.packet_id == packet_id);
+        take(&mut self.received, |received| received.packet_id == packet_id);
     }
 
     fn clear_received(&mut self) {

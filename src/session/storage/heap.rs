@@ -153,7 +153,7 @@ impl Heap {
 
 impl Storage for Heap {
     type Frame = Vec<u8>;
-    type Store<'a> = &'a mut Self;
+    type Store = Self;
 
     fn store(&mut self) -> &mut Self {
         self
@@ -182,7 +182,7 @@ impl Storage for Heap {
     }
 }
 
-impl Store for &mut Heap {
+impl Store for Heap {
     type Frame = Vec<u8>;
 
     fn open(&mut self, terms: Terms) {
@@ -238,7 +238,7 @@ impl Store for &mut Heap {
         if !publishes {
             return Loaded::Nothing;
         }
-        let Heap { held, wire, outbound_aliases, unsent, maximum_packet_size, .. } = &mut **self;
+        let Heap { held, wire, outbound_aliases, unsent, maximum_packet_size, .. } = self;
         loop {
             let Some((id, item)) = held.seek(unsent) else { return Loaded::Nothing };
             if item.state != FrameState::Unsent {
@@ -259,7 +259,7 @@ impl Store for &mut Heap {
     }
 
     fn consume(&mut self, len: usize) {
-        let Heap { wire, held, spent, .. } = &mut **self;
+        let Heap { wire, held, spent, .. } = self;
         let mut done = Vec::new();
         wire.consume(
             len,
@@ -296,7 +296,7 @@ impl Store for &mut Heap {
             }
             Queued::Connect | Queued::Control => {
                 self.check_wire(len)?;
-                let Heap { wire, draft, .. } = &mut **self;
+                let Heap { wire, draft, .. } = self;
                 wire.gather_bytes(draft);
                 // It may be large, and that of a CONNECT has a password.
                 *draft = Vec::new();
@@ -309,7 +309,7 @@ impl Store for &mut Heap {
         if let Err(full) = self.check_wire(frame.len()) {
             return Err((full, frame));
         }
-        let Heap { wire, outbound_aliases, maximum_packet_size, spent, .. } = &mut **self;
+        let Heap { wire, outbound_aliases, maximum_packet_size, spent, .. } = self;
         match put_on_wire(wire, outbound_aliases, &frame, *maximum_packet_size) {
             Some(offset) => wire.push(Segment::Frame(frame, offset)),
             None => Heap::keep_spent(spent, frame),
@@ -343,7 +343,7 @@ impl Store for &mut Heap {
     }
 
     fn unhold(&mut self, packet_id: PacketId) {
-        let Heap { held, wire, .. } = &mut **self;
+        let Heap { held, wire, .. } = self;
         let Some(item) = held.get_mut(packet_id) else { return };
         if item.frame.len() >= WRITE_IN_PLACE && wire.holds(packet_id) {
             item.state = FrameState::Acknowledged;
@@ -372,7 +372,7 @@ impl Store for &mut Heap {
     }
 
     fn next_release(&mut self) -> Option<PacketId> {
-        let Heap { releases, unsent_releases, .. } = &mut **self;
+        let Heap { releases, unsent_releases, .. } = self;
         loop {
             let (id, sent) = releases.seek(unsent_releases)?;
             unsent_releases.step();

@@ -1,14 +1,14 @@
 //! Where a session keeps what outlives a call: packets to send, unacknowledged messages, the identifiers of both
 //! directions, requests that await their answer.
 //!
-//! A session is generic over its [`Storage`] alone. Its logic works on the [`Store`] that a storage lends for a call;
-//! that of [`Fixed`] has no sizes in its type, so that two sizes do not double the code.
+//! A session is generic over its [`Storage`] alone. Its logic works on the [`Store`] that a storage lends for a call. A
+//! program that has sessions of two sizes has the code twice: for one size it is smaller so.
 
 mod fixed;
 #[cfg(feature = "std")]
 mod heap;
 
-pub use fixed::{Fixed, FixedStore, NoFrame};
+pub use fixed::{Fixed, NoFrame};
 #[cfg(feature = "std")]
 pub(crate) use heap::{Fifo, KEPT_PLACES};
 #[cfg(feature = "std")]
@@ -27,13 +27,11 @@ use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode};
 pub trait Storage {
     /// A PUBLISH that is handed over already encoded.
     type Frame;
-    /// The storage without its sizes.
-    type Store<'a>: Store<Frame = Self::Frame>
-    where
-        Self: 'a;
+    /// What the session's logic works on.
+    type Store: Store<Frame = Self::Frame>;
 
     /// Lends the storage to the session's logic.
-    fn store(&mut self) -> Self::Store<'_>;
+    fn store(&mut self) -> &mut Self::Store;
 
     /// The bytes that are next on the wire; empty when there are none.
     fn transmit(&self) -> &[u8];
@@ -66,12 +64,9 @@ pub trait Storage {
 /// ```
 impl<S: Storage> Storage for &mut S {
     type Frame = S::Frame;
-    type Store<'a>
-        = S::Store<'a>
-    where
-        Self: 'a;
+    type Store = S::Store;
 
-    fn store(&mut self) -> Self::Store<'_> {
+    fn store(&mut self) -> &mut S::Store {
         (**self).store()
     }
 

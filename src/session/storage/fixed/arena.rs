@@ -67,33 +67,40 @@ impl Position {
     pub(super) const fn new() -> Self {
         Self { used: 0, reserved: 0, sending: None, sent: 0, small: [0; SMALL], small_len: 0 }
     }
-
-    pub(super) fn is_idle(&self) -> bool {
-        self.small_len == 0 && self.sending.is_none()
-    }
-
-    pub(super) fn transmit<'b>(&'b self, bytes: &'b [u8]) -> &'b [u8] {
-        let packet = match self.sending {
-            Some(at) => bytes.get(at.index()..self.used.into()).and_then(packet),
-            None => self.small.get(..self.small_len.into()),
-        };
-        packet.and_then(|packet| packet.get(self.sent.into()..)).unwrap_or(&[])
-    }
-
-    pub(super) fn load_small(&mut self, packet: &[u8]) {
-        copy(&mut self.small, packet);
-        self.small_len = u8::try_from(packet.len().min(SMALL)).unwrap_or(0);
-        self.sent = 0;
-    }
 }
 
 /// The bytes together with their position.
-pub(super) struct Arena<'a> {
-    pub(super) bytes: &'a mut [u8],
-    pub(super) position: &'a mut Position,
+// In this order: what lies at small offsets is reached by short instructions.
+#[repr(C)]
+pub(super) struct Arena<const N: usize> {
+    pub(super) position: Position,
+    bytes: [u8; N],
 }
 
-impl Arena<'_> {
+impl<const N: usize> Arena<N> {
+    pub(super) const fn new() -> Self {
+        Self { position: Position::new(), bytes: [0; N] }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.position.small_len == 0 && self.position.sending.is_none()
+    }
+
+    pub(super) fn transmit(&self) -> &[u8] {
+        let position = &self.position;
+        let packet = match position.sending {
+            Some(at) => self.bytes.get(at.index()..position.used.into()).and_then(packet),
+            None => position.small.get(..position.small_len.into()),
+        };
+        packet.and_then(|packet| packet.get(position.sent.into()..)).unwrap_or(&[])
+    }
+
+    pub(super) fn load_small(&mut self, packet: &[u8]) {
+        copy(&mut self.position.small, packet);
+        self.position.small_len = u8::try_from(packet.len().min(SMALL)).unwrap_or(0);
+        self.position.sent = 0;
+    }
+
     /// Positions are 16 bits wide.
     fn capacity(&self) -> usize {
         self.bytes.len().min(u16::MAX.into())
@@ -215,8 +222,8 @@ impl Arena<'_> {
     }
 
     pub(super) fn consume(&mut self, len: usize) {
-        let position = &mut *self.position;
-        let is_whole = len >= position.transmit(self.bytes).len();
+        let is_whole = len >= self.transmit().len();
+        let position = &mut self.position;
         position.sent = position.sent.saturating_add(low_half(len));
         let sending = position.sending;
         if is_whole {

@@ -6,7 +6,7 @@ use crate::session::event::Stall;
 use crate::types::{PacketId, ReasonCode};
 
 /// The connection is gone: the server sends QoS 1 messages anew and repeats those of QoS 2.
-pub(super) fn interrupt(table: &mut Table<Received>) {
+pub(super) fn interrupt<const N: usize>(table: &mut Table<Received, N>) {
     while take(table, |received| received.stage == Stage::AtLeastOnce).is_some() {}
     for received in table.iter_mut() {
         received.stage = if received.stage.awaits_release() { Stage::Carried } else { Stage::Interrupted };
@@ -14,12 +14,17 @@ pub(super) fn interrupt(table: &mut Table<Received>) {
 }
 
 /// Only the answer to a QoS 1 message makes room: one of QoS 2 keeps its place until PUBREL. The oldest is answered first.
-pub(super) fn stall(table: &Table<Received>) -> Option<Stall> {
+pub(super) fn stall<const N: usize>(table: &Table<Received, N>) -> Option<Stall> {
     let oldest = table.iter().find(|received| received.stage == Stage::AtLeastOnce)?;
     Some(if oldest.code.is_some() { Stall::TransmitFirst } else { Stall::AcknowledgeFirst })
 }
 
-pub(super) fn acknowledge(table: &mut Table<Received>, packet_id: PacketId, serial: u16, code: ReasonCode) -> bool {
+pub(super) fn acknowledge<const N: usize>(
+    table: &mut Table<Received, N>,
+    packet_id: PacketId,
+    serial: u16,
+    code: ReasonCode,
+) -> bool {
     let awaits = |received: &&mut Received| {
         received.packet_id == packet_id
             && received.serial == serial
@@ -29,7 +34,10 @@ pub(super) fn acknowledge(table: &mut Table<Received>, packet_id: PacketId, seri
     table.iter_mut().find(awaits).map(|received| received.code = Some(code)).is_some()
 }
 
-pub(super) fn pop_acknowledged(table: &mut Table<Received>, wanted: Stage) -> Option<(PacketId, ReasonCode)> {
+pub(super) fn pop_acknowledged<const N: usize>(
+    table: &mut Table<Received, N>,
+    wanted: Stage,
+) -> Option<(PacketId, ReasonCode)> {
     let index = table.iter().position(|received| received.stage == wanted)?;
     let oldest = table.get_mut(index)?;
     let (packet_id, code) = (oldest.packet_id, oldest.code?);
@@ -41,7 +49,7 @@ pub(super) fn pop_acknowledged(table: &mut Table<Received>, wanted: Stage) -> Op
     Some((packet_id, code))
 }
 
-pub(super) fn revive(table: &mut Table<Received>, packet_id: PacketId) {
+pub(super) fn revive<const N: usize>(table: &mut Table<Received, N>, packet_id: PacketId) {
     let is_asleep = |received: &Received| received.packet_id == packet_id && received.stage != Stage::ExactlyOnce;
     if let Some(mut received) = take(table, is_asleep) {
         if received.stage.awaits_release() {
