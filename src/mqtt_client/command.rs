@@ -4,13 +4,15 @@ use super::client::{PublishResult, SubscribeResult, UnsubscribeResult};
 use super::event::Receipt;
 use super::options::{DisconnectOptions, SubscribeOptions, TopicSubscription};
 use super::token::{Promise, Token};
-use crate::types::{QoS, ReasonCode};
+use crate::codec::FixedHeader;
+use crate::types::{ProtocolVersion, QoS, ReasonCode};
 
 /// What the handle asks of the worker.
 #[derive(Debug)]
 pub(super) enum Command {
     Connect,
     Publish(Publishing),
+    Run(Run),
     Request(Requesting),
     Ping,
     SetAutoReconnect(bool),
@@ -47,6 +49,94 @@ impl Publishing {
     pub(super) fn has_expired(&self, now: Instant) -> bool {
         self.expiry.is_some_and(|Expiry { since, seconds }| {
             now.saturating_duration_since(since).as_secs() >= u64::from(seconds)
+        })
+    }
+}
+
+/// Messages of QoS 0 that came one after the other, encoded in one buffer: most cost no allocation of their own.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// The first of their tokens, which are consecutive.
+    pub(super) first: Token,
+    pub(super) count: usize,
+    /// Their PUBLISH packets.
+    pub(super) frames: Vec<u8>,
+    /// Bytes of the longest packet.
+    pub(super) longest: usize,
+    /// One of them is to be retained.
+    pub(super) retain: bool,
+}
+
+/// Messages that are handed over together.
+#[derive(Debug)]
+pub(super) enum Messages {
+    One(Publishing),
+    Run(Run),
+}
+
+impl Messages {
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::One(publishing) => publishing.frame.len(),
+            Self::Run(run) => run.frames.len(),
+        }
+    }
+
+    pub(super) const fn is_of_qos_0(&self) -> bool {
+        match self {
+            Self::One(publishing) => matches!(publishing.qos, QoS::AtMostOnce),
+            Self::Run(_) => true,
+        }
+    }
+
+    pub(super) const fn is_run(&self) -> bool {
+        matches!(self, Self::Run(_))
+    }
+
+    pub(super) const fn count(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Run(run) => run.count,
+        }
+    }
+}
+
+/// So many bytes at most are in one run.
+pub(super) const MAX_RUN: usize = 16 * 1024;
+
+impl Run {
+    /// A run without messages, that takes the buffer.
+    pub(super) const fn new(first: Token, frames: Vec<u8>) -> Self {
+        Self { first, count: 0, frames, longest: 0, retain: false }
+    }
+
+    /// The token of a message that would come next.
+    pub(super) const fn next_token(&self) -> Token {
+        Token(self.first.0 + self.count as u64)
+    }
+
+    /// Adds the message whose packet ends the buffer.
+    pub(super) fn add(&mut self, len: usize, retain: bool) {
+        self.count += 1;
+        self.longest = self.longest.max(len);
+        self.retain |= retain;
+    }
+
+    /// The messages as such, in their order.
+    pub(super) fn take_apart(self, version: ProtocolVersion) -> impl Iterator<Item = Publishing> {
+        let mut at = 0;
+        (self.first.0..).take(self.count).map(move |number| {
+            let rest = self.frames.get(at..).unwrap_or(&[]);
+            let len = FixedHeader::decode(rest, version).ok().flatten().map_or(0, |header| header.packet_len());
+            at += len;
+            Publishing {
+                token: Token(number),
+                qos: QoS::AtMostOnce,
+                frame: rest.get(..len).unwrap_or(&[]).to_vec(),
+                expiry: None,
+                tracked: None,
+                in_queue: true,
+            }
         })
     }
 }

@@ -12,20 +12,39 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, unbounded};
 
 use super::batch::Batch;
 use super::callbacks::Listener;
+use super::client::{Outcome, PublishResult};
 use super::command::Acknowledgement;
 use super::event::{MqttEvent, MqttPublish, Receipt};
 use super::shared::Shared;
+use super::token::Token;
 use crate::types::ReasonCode;
 
 /// How long an acknowledgement waits for others to go with it.
 const ACK_DELAY: Duration = Duration::from_millis(1);
 
-/// An event that is not a message.
+/// What is told beside messages.
 #[derive(Debug)]
 struct Notice {
     /// It comes behind that many batches.
     behind: u64,
-    event: MqttEvent<'static>,
+    news: News,
+}
+
+#[derive(Debug)]
+enum News {
+    Event(MqttEvent<'static>),
+    /// Messages of QoS 0 with so many tokens from this one on have ended alike.
+    Published(Token, usize, Outcome),
+}
+
+impl Notice {
+    /// Calls that it makes.
+    const fn count(&self) -> usize {
+        match self.news {
+            News::Event(_) => 1,
+            News::Published(_, count, _) => count,
+        }
+    }
 }
 
 /// The worker's end.
@@ -138,12 +157,17 @@ impl Outlet {
 
     /// Tells an event in its place between the messages.
     pub(super) fn tell(&mut self, event: MqttEvent<'static>) {
-        self.run.push(Notice { behind: self.sent_batches, event });
+        self.run.push(Notice { behind: self.sent_batches, news: News::Event(event) });
     }
 
     /// Tells how an operation has ended, as soon as possible.
     pub(super) fn tell_result(&mut self, event: MqttEvent<'static>) {
-        self.run.push(Notice { behind: 0, event });
+        self.run.push(Notice { behind: 0, news: News::Event(event) });
+    }
+
+    /// As [`Self::tell_result`], for messages of QoS 0 with consecutive tokens.
+    pub(super) fn tell_run(&mut self, first: Token, count: usize, outcome: Outcome) {
+        self.run.push(Notice { behind: 0, news: News::Published(first, count, outcome) });
     }
 
     /// Sends a batch behind those before.
@@ -169,7 +193,7 @@ impl Outlet {
     /// Hands over what has come together.
     pub(super) fn flush(&mut self) {
         if !self.run.is_empty() {
-            let count = self.run.len();
+            let count = self.run.iter().map(Notice::count).sum();
             self.shared.add_unreported(count);
             if self.notices.send(std::mem::take(&mut self.run)).is_err() {
                 self.shared.remove_unreported(count);
@@ -240,9 +264,9 @@ impl Dispatcher {
             }
             // A notice that waits for messages before it does not hold up results behind it.
             let due = self.waiting.iter().position(|notice| notice.behind <= self.done_batches);
-            if let Some(notice) = due.and_then(|index| self.waiting.remove(index)) {
+            if let Some(event) = due.and_then(|index| self.take_notice(index)) {
                 self.shared.remove_unreported(1);
-                return Some(Found::Notice(notice.event));
+                return Some(Found::Notice(event));
             }
             match &self.current {
                 Some(batch) if self.next < batch.places.len() => {
@@ -253,6 +277,22 @@ impl Dispatcher {
                 Some(_) => self.finish_batch(),
                 None => self.take_batch().ok()?,
             }
+        }
+    }
+
+    /// The next event of a notice that waits.
+    fn take_notice(&mut self, index: usize) -> Option<MqttEvent<'static>> {
+        if let Some(Notice { news: News::Published(first, count, outcome), .. }) = self.waiting.get_mut(index) {
+            let result = PublishResult { outcome: outcome.clone(), ..PublishResult::cancelled(*first, 0) };
+            (first.0, *count) = (first.0 + 1, *count - 1);
+            if *count == 0 {
+                self.waiting.remove(index);
+            }
+            return Some(MqttEvent::Published(result));
+        }
+        match self.waiting.remove(index)?.news {
+            News::Event(event) => Some(event),
+            News::Published(..) => None,
         }
     }
 
@@ -313,7 +353,8 @@ impl Drop for Dispatcher {
     fn drop(&mut self) {
         self.finish_message();
         self.shared.lose_callbacks();
-        let unreported = self.waiting.len() + self.notices.try_iter().map(|run| run.len()).sum::<usize>();
+        let runs = self.notices.try_iter().flatten().chain(self.waiting.drain(..));
+        let unreported = runs.map(|notice| notice.count()).sum();
         self.shared.remove_unreported(unreported);
         let current = self.current.take().into_iter().map(|batch| (batch, self.next));
         for (batch, next) in current.chain(self.batches.try_iter().map(|batch| (batch, 0))) {

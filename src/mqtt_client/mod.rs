@@ -54,6 +54,7 @@ mod outbound_properties;
 mod properties;
 mod proxy;
 mod publish;
+mod queue;
 mod receiver;
 mod reconnect;
 mod runtime;

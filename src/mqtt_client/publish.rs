@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::client::PublishResult;
-use super::command::{Command, Expiry, Publishing};
+use super::command::{Expiry, MAX_RUN, Messages, Publishing, Run};
 use super::error::ClientError;
 use super::handle::AsyncMqttClient;
 use super::options::PublishOptions;
 use super::outbound_properties::message_properties;
-use super::shared::Room;
+use super::shared::{Patience, Room};
 use super::token::{Completion, Promise, Token, Tracked};
-use crate::codec::{EncodeError, Properties, PropertyContext, Writer};
+use crate::codec::{EncodeError, Properties, Property, PropertyContext, Writer};
 use crate::macros::Bytes;
 use crate::packet::{Delivery, Publish};
 use crate::types::{PacketId, QoS, Role, TopicError};
@@ -32,7 +32,7 @@ impl AsyncMqttClient {
     /// # Errors
     /// As [`AsyncMqttClient::publish`].
     pub fn publish_with(&self, topic: &str, payload: &[u8], options: &PublishOptions) -> Result<Token, ClientError> {
-        self.submit_publish(topic, payload, options, None)
+        self.submit_message(topic, payload, options, Patience::None)
     }
 
     /// Publishes a message whose result can be waited for or awaited.
@@ -46,7 +46,10 @@ impl AsyncMqttClient {
         options: &PublishOptions,
     ) -> Result<Tracked<PublishResult>, ClientError> {
         let completion = Completion::new();
-        let token = self.submit_publish(topic, payload, options, Some(Promise::new(&completion)))?;
+        let message = Message::new(topic, payload, options)?;
+        let token = self.shared.next_token();
+        let publishing = Publishing { tracked: Some(Promise::new(&completion)), ..self.prepare(&message, token)? };
+        self.shared.submit_publish(publishing, Patience::None)?;
         let cancelled = PublishResult::cancelled(token, options.qos);
         Ok(Tracked::new(token, completion, Arc::clone(&self.shared), cancelled))
     }
@@ -65,14 +68,7 @@ impl AsyncMqttClient {
         options: &PublishOptions,
         timeout: Duration,
     ) -> Result<Token, ClientError> {
-        let publishing = self.prepare(topic, payload, options, self.shared.next_token())?;
-        let (token, len) = (publishing.token, publishing.frame.len());
-        self.shared.submit_when_there_is_room(
-            Command::Publish(publishing),
-            len,
-            Instant::now().checked_add(timeout),
-        )?;
-        Ok(token)
+        self.submit_message(topic, payload, options, Patience::For(timeout))
     }
 
     /// Publishes many messages at the cost of one call: the queue is locked once for as many as it has room for. They are
@@ -123,63 +119,101 @@ impl AsyncMqttClient {
     ) -> (usize, Option<(ClientError, usize)>) {
         // What has no room is not encoded either, but for the first one, that has to be asked for.
         let places = room.places.clamp(1, messages.len());
-        let mut prepared = Vec::with_capacity(places);
+        let mut prepared = Vec::new();
         let mut bytes = 0;
         let mut refused = None;
         for (message, number) in messages.iter().take(places).zip(first.0..) {
-            match self.prepare(message.topic, message.payload, message.options, Token(number)) {
-                Ok(publishing) => {
-                    bytes += publishing.frame.len();
-                    prepared.push(publishing);
-                }
+            match self.prepare_behind(&mut prepared, message, Token(number)) {
+                Ok(len) => bytes += len,
                 Err(error) => refused = Some((error, 0)),
             }
             if refused.is_some() || bytes >= room.bytes {
                 break;
             }
         }
-        let count = prepared.len();
+        let count: usize = prepared.iter().map(Messages::count).sum();
         let mut left = prepared.into_iter();
-        let full = self.shared.submit_publishes(&mut left, room.bound);
-        let accepted = count - left.len();
-        let next_len = left.next().map_or(0, |publishing| publishing.frame.len());
+        let full = self.shared.submit_messages(&mut left, room.bound);
+        let accepted = count - left.as_slice().iter().map(Messages::count).sum::<usize>();
+        let next_len = left.next().map_or(0, |messages| messages.bytes());
         (accepted, full.map(|error| (error, next_len)).or(refused))
     }
 
-    fn submit_publish(
+    /// Adds a message to those of a batch; its length.
+    fn prepare_behind(
+        &self,
+        prepared: &mut Vec<Messages>,
+        message: &BatchMessage<'_>,
+        token: Token,
+    ) -> Result<usize, ClientError> {
+        let message = Message::new(message.topic, message.payload, message.options)?;
+        // Where single messages are refused they have to come as such.
+        if !message.fits_run() || self.shared.may_refuse_some() {
+            let publishing = self.prepare(&message, token)?;
+            let len = publishing.frame.len();
+            prepared.push(Messages::One(publishing));
+            return Ok(len);
+        }
+        let takes = |run: &Run| run.frames.len() + message.room <= MAX_RUN;
+        if !matches!(prepared.last(), Some(Messages::Run(run)) if takes(run)) {
+            prepared.push(Messages::Run(Run::new(token, Vec::with_capacity(message.room))));
+        }
+        let Some(Messages::Run(run)) = prepared.last_mut() else { return Ok(0) };
+        let before = run.frames.len();
+        let encoded = self.encode(&message, &mut run.frames);
+        let len = run.frames.len() - before;
+        match encoded {
+            Ok(()) => run.add(len, message.options.retain),
+            Err(_) if run.count == 0 => drop(prepared.pop()),
+            Err(_) => run.frames.truncate(before),
+        }
+        encoded.map(|()| len)
+    }
+
+    fn submit_message(
         &self,
         topic: &str,
         payload: &[u8],
         options: &PublishOptions,
-        tracked: Option<Promise<PublishResult>>,
+        patience: Patience,
     ) -> Result<Token, ClientError> {
-        let publishing = Publishing { tracked, ..self.prepare(topic, payload, options, self.shared.next_token())? };
-        let (token, len) = (publishing.token, publishing.frame.len());
-        self.shared.submit(Command::Publish(publishing), len)?;
+        let message = Message::new(topic, payload, options)?;
+        if message.fits_run() {
+            let encode = |frames: &mut Vec<u8>| self.encode(&message, frames);
+            return self.shared.submit_to_run(message.room, options.retain, patience, encode);
+        }
+        let publishing = self.prepare(&message, self.shared.next_token())?;
+        let token = publishing.token;
+        self.shared.submit_publish(publishing, patience)?;
         Ok(token)
     }
 
     /// Checks and encodes a message.
-    fn prepare(
-        &self,
-        topic: &str,
-        payload: &[u8],
-        options: &PublishOptions,
-        token: Token,
-    ) -> Result<Publishing, ClientError> {
-        let qos = QoS::from_bits(options.qos).ok_or(ClientError::InvalidQoS(options.qos))?;
-        let properties = message_properties(&options.properties);
+    fn prepare(&self, message: &Message<'_>, token: Token) -> Result<Publishing, ClientError> {
+        // Room for everything, so that a message costs one allocation.
+        let mut frame = Vec::with_capacity(message.room);
+        self.encode(message, &mut frame)?;
+        Ok(Publishing {
+            token,
+            qos: message.qos,
+            frame,
+            expiry: message.options.properties.message_expiry_interval.map(Expiry::from_now),
+            tracked: None,
+            in_queue: true,
+        })
+    }
+
+    /// Appends the PUBLISH of a message.
+    fn encode(&self, message: &Message<'_>, frame: &mut Vec<u8>) -> Result<(), ClientError> {
+        let topic = message.topic;
         let publish = Publish {
             topic,
-            payload,
-            retain: options.retain,
-            delivery: Delivery::first(qos, PacketId::MIN),
-            properties: Properties::new(&properties),
+            payload: message.payload,
+            retain: message.options.retain,
+            delivery: Delivery::first(message.qos, PacketId::MIN),
+            properties: Properties::new(&message.properties),
         };
-        // Room for everything, so that a message costs one allocation.
-        let room = topic.len() + payload.len() + MOST_HEAD + len_of(publish.properties);
-        let mut frame = Vec::with_capacity(room);
-        publish.encode(&mut Writer::appending(&mut frame), self.options.protocol.version, Role::Client).map_err(
+        publish.encode(&mut Writer::appending(frame), self.options.protocol.version, Role::Client).map_err(
             |error| match error {
                 EncodeError::Topic(error) => ClientError::invalid_topic(topic, error),
                 EncodeError::NoTopic => ClientError::invalid_topic(topic, TopicError::Empty),
@@ -189,14 +223,32 @@ impl AsyncMqttClient {
         if !self.buffers_messages && !self.shared.wants_connection() {
             return Err(ClientError::NotConnected);
         }
-        Ok(Publishing {
-            token,
-            qos,
-            frame,
-            expiry: options.properties.message_expiry_interval.map(Expiry::from_now),
-            tracked: None,
-            in_queue: true,
-        })
+        Ok(())
+    }
+}
+
+/// A message that is being published.
+struct Message<'a> {
+    topic: &'a str,
+    payload: &'a [u8],
+    options: &'a PublishOptions,
+    qos: QoS,
+    properties: Vec<Property<'a>>,
+    /// Bytes that its PUBLISH takes at most.
+    room: usize,
+}
+
+impl<'a> Message<'a> {
+    fn new(topic: &'a str, payload: &'a [u8], options: &'a PublishOptions) -> Result<Self, ClientError> {
+        let qos = QoS::from_bits(options.qos).ok_or(ClientError::InvalidQoS(options.qos))?;
+        let properties = message_properties(&options.properties);
+        let room = topic.len() + payload.len() + MOST_HEAD + len_of(Properties::new(&properties));
+        Ok(Self { topic, payload, options, qos, properties, room })
+    }
+
+    /// Whether nothing has to be known of it later but its token.
+    fn fits_run(&self) -> bool {
+        self.qos == QoS::AtMostOnce && self.options.properties.message_expiry_interval.is_none() && self.room <= MAX_RUN
     }
 }
 

@@ -2,9 +2,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::command::{Acknowledgement, Command, Publishing};
+use super::command::{Acknowledgement, Command, Messages, Publishing};
 use super::error::ClientError;
 use super::hub::{End, Hub, is_some_worker};
+use super::queue::{Places, Queue};
 use super::token::{Token, Waiting};
 
 /// What the handle, the worker and the callbacks have in common.
@@ -54,6 +55,13 @@ impl Bounds {
     }
 }
 
+/// Whether a call waits for room, and how long. The clock is only read when it does: that costs as much as an encoding.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Patience {
+    None,
+    For(Duration),
+}
+
 /// What the queue still takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
@@ -61,40 +69,6 @@ pub(super) struct Room {
     pub(super) bytes: usize,
     /// The bound in bytes that holds for this caller.
     pub(super) bound: usize,
-}
-
-#[derive(Default)]
-struct Queue {
-    commands: Vec<Command>,
-    acknowledgements: Vec<Acknowledgement>,
-    /// Places and bytes of commands the worker has not finished with.
-    places: usize,
-    bytes: usize,
-    /// Messages among the commands, those that the worker has just taken, and those that it keeps.
-    new: Places,
-    taken: Places,
-    pending: Places,
-    /// There is a connection for them.
-    connected: bool,
-    /// Where the worker keeps this client.
-    place: usize,
-    /// The worker does not look at this client until it is called, or something else happens.
-    sleeping: bool,
-    /// Something has happened elsewhere that the worker has to look at before it sleeps.
-    poked: bool,
-    /// Nothing is accepted any more.
-    shut: bool,
-}
-
-impl Queue {
-    fn push(&mut self, command: Command, bytes: usize) {
-        self.places += 1;
-        self.bytes += bytes;
-        if let Command::Publish(_) = command {
-            self.new.add(bytes);
-        }
-        self.commands.push(command);
-    }
 }
 
 impl Shared {
@@ -131,52 +105,79 @@ impl Shared {
     pub(super) fn submit(&self, command: Command, bytes: usize) -> Result<(), ClientError> {
         let mut queue = lock(&self.queue);
         self.check_room(&queue, bytes, self.bounds.bytes)?;
-        if let Command::Publish(_) = command {
-            self.check_buffer(&queue, bytes)?;
-        }
         queue.push(command, bytes);
         self.wake_sleeper(queue);
         Ok(())
     }
 
-    /// Hands over messages for as long as there is room, and says why there is no more; what is left has not been taken.
-    pub(super) fn submit_publishes(
+    /// Hands a message to the worker.
+    pub(super) fn submit_publish(&self, publishing: Publishing, patience: Patience) -> Result<(), ClientError> {
+        let bytes = publishing.frame.len();
+        let mut queue = self.queue_with_room(bytes, patience)?;
+        queue.push(Command::Publish(publishing), bytes);
+        self.wake_sleeper(queue);
+        Ok(())
+    }
+
+    /// Hands a message of QoS 0 to the worker, of at most so many bytes, that `encode` appends to others.
+    pub(super) fn submit_to_run(
         &self,
-        publishings: &mut std::vec::IntoIter<Publishing>,
+        bytes: usize,
+        retain: bool,
+        patience: Patience,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), ClientError>,
+    ) -> Result<Token, ClientError> {
+        let mut queue = self.queue_with_room(bytes, patience)?;
+        let token = self.next_token();
+        queue.push_to_run(bytes, token, retain, encode)?;
+        self.wake_sleeper(queue);
+        Ok(token)
+    }
+
+    /// Hands over messages for as long as there is room, and says why there is no more; what is left has not been taken.
+    pub(super) fn submit_messages(
+        &self,
+        messages: &mut std::vec::IntoIter<Messages>,
         bound: usize,
     ) -> Option<ClientError> {
         let mut queue = lock(&self.queue);
         let mut refused = None;
-        while let Some(bytes) = publishings.as_slice().first().map(|publishing| publishing.frame.len()) {
-            refused = self.check_publish(&queue, bytes, bound).err();
+        while let Some(next) = messages.as_slice().first() {
+            refused = self.check_publish(&queue, next.bytes(), bound).err();
+            // Others may have taken places since they were counted.
+            if queue.places + next.count() > self.bounds.commands && refused.is_none() {
+                refused = Some(ClientError::QueueFull);
+            }
             if refused.is_some() {
                 break;
             }
-            if let Some(publishing) = publishings.next() {
-                queue.push(Command::Publish(publishing), bytes);
+            match messages.next() {
+                Some(Messages::One(publishing)) => {
+                    let bytes = publishing.frame.len();
+                    queue.push(Command::Publish(publishing), bytes);
+                }
+                Some(Messages::Run(run)) => queue.push_run(run),
+                None => {}
             }
         }
         self.wake_sleeper(queue);
         refused
     }
 
-    /// As [`Self::submit`], when there is room.
-    pub(super) fn submit_when_there_is_room(
-        &self,
-        command: Command,
-        bytes: usize,
-        deadline: Option<Instant>,
-    ) -> Result<(), ClientError> {
-        let mut queue = lock(&self.queue);
-        if let Err(error) = self.check_publish(&queue, bytes, self.bounds.patient_bytes()) {
-            if !error.is_lack_of_room() {
-                return Err(error);
+    /// The queue, when it takes a message of so many bytes.
+    fn queue_with_room(&self, bytes: usize, patience: Patience) -> Result<MutexGuard<'_, Queue>, ClientError> {
+        let queue = lock(&self.queue);
+        let (bound, timeout) = match patience {
+            Patience::None => (self.bounds.bytes, None),
+            Patience::For(timeout) => (self.bounds.patient_bytes(), Some(timeout)),
+        };
+        match (self.check_publish(&queue, bytes, bound), timeout) {
+            (Ok(()), _) => Ok(queue),
+            (Err(error), Some(timeout)) if error.is_lack_of_room() => {
+                self.wait_until_half_empty(queue, bytes, Instant::now().checked_add(timeout))
             }
-            queue = self.wait_until_half_empty(queue, bytes, deadline)?;
+            (Err(error), _) => Err(error),
         }
-        queue.push(command, bytes);
-        self.wake_sleeper(queue);
-        Ok(())
     }
 
     /// Waits until the queue is half empty and takes an item of so many bytes; at the deadline any room will do.
@@ -236,6 +237,11 @@ impl Shared {
         let held = queue.new.bytes + queue.taken.bytes + queue.pending.bytes;
         let is_full = count >= buffer.count || (count > 0 && held + bytes > buffer.bytes);
         if is_full { Err(ClientError::BufferFull) } else { Ok(()) }
+    }
+
+    /// Whether a message may be refused where those before it were taken.
+    pub(super) const fn may_refuse_some(&self) -> bool {
+        self.bounds.buffer.is_some()
     }
 
     fn is_half_empty(&self, queue: &Queue) -> bool {
@@ -325,15 +331,17 @@ impl Shared {
     /// Gives back the memory of a burst.
     pub(super) fn shrink(&self) {
         let mut queue = lock(&self.queue);
+        queue.drop_spares();
         if queue.commands.is_empty() {
             queue.commands = Vec::new();
         }
     }
 
-    /// Gives back the places of commands that are finished.
-    pub(super) fn give_back(&self, places: &mut Places) {
+    /// Gives back the places of commands that are finished, and buffers that are spent.
+    pub(super) fn give_back(&self, places: &mut Places, spent: impl Iterator<Item = Vec<u8>>) {
         if places.count > 0 {
             let mut queue = lock(&self.queue);
+            queue.keep_spares(spent);
             queue.places = queue.places.saturating_sub(places.count);
             queue.bytes = queue.bytes.saturating_sub(places.bytes);
             self.tell_room(&queue);
@@ -442,20 +450,6 @@ impl Shared {
 
     pub(super) fn is_shut(&self) -> bool {
         lock(&self.queue).shut
-    }
-}
-
-/// Places in the queue that are free again.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Places {
-    pub(super) count: usize,
-    pub(super) bytes: usize,
-}
-
-impl Places {
-    pub(super) const fn add(&mut self, bytes: usize) {
-        self.count += 1;
-        self.bytes += bytes;
     }
 }
 

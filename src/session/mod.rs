@@ -46,6 +46,8 @@ use crate::codec::Property;
 use crate::macros::shows;
 use crate::packet::{Auth, Disconnect, Subscription};
 use crate::time::Instant;
+#[cfg(feature = "std")]
+use crate::types::QoS;
 use crate::types::{PacketId, ProtocolVersion, ReasonCode};
 use machine::Machine;
 
@@ -335,5 +337,33 @@ impl<S: Storage> Session<S> {
 
     fn alias(&self, alias: NonZeroU16) -> Option<&str> {
         self.storage.topic(alias)
+    }
+}
+
+/// Why a run of messages was not taken.
+#[cfg(feature = "std")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunRefusal {
+    Full(Full),
+    /// Each message has to be looked at for itself: some may break the server's limits, or may go by a topic alias.
+    OneByOne,
+}
+
+#[cfg(feature = "std")]
+impl Session<Heap> {
+    /// Publishes messages of QoS 0 that [`Publish::encode`](crate::packet::Publish::encode) has written one behind the
+    /// other in this session's version: so many, the longest of so many bytes, with one that is to be retained or without.
+    pub(crate) fn publish_run(
+        &mut self,
+        frames: Vec<u8>,
+        count: usize,
+        longest: usize,
+        retain: bool,
+    ) -> Result<(), (RunRefusal, Vec<u8>)> {
+        let flags = frame::Flags { qos: QoS::AtMostOnce, retain };
+        match self.machine.check_publish(flags, longest) {
+            Ok(()) => self.storage.queue_run(frames, count),
+            Err(_) => Err((RunRefusal::OneByOne, frames)),
+        }
     }
 }

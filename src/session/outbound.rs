@@ -81,7 +81,7 @@ impl Machine {
     }
 
     /// Before CONNACK nobody knows the server's limits: then [`admit`] finds what breaks them.
-    fn check_publish(&self, flags: Flags, len: usize) -> Result<(), Misuse> {
+    pub(super) fn check_publish(&self, flags: Flags, len: usize) -> Result<(), Misuse> {
         if self.phase == Phase::Connected {
             check_limits(&self.limits, flags, len).map_err(|refusal| refusal.misuse(&self.limits))
         } else if flags.qos == QoS::AtMostOnce {

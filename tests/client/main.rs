@@ -24,6 +24,7 @@ mod scripted_refusals;
 mod scripted_requests;
 mod scripted_resume;
 mod scripted_room;
+mod scripted_runs;
 mod scripted_servers;
 mod scripted_setup;
 

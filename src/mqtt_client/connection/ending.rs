@@ -197,6 +197,7 @@ impl Connection {
         for command in std::mem::take(&mut self.held_back).into_iter().chain(taken).chain(unseen) {
             match command {
                 Command::Publish(publishing) => self.pending.push_back(publishing),
+                Command::Run(run) => self.pending.push_back_run(run),
                 Command::Request(requesting) => self.requests.push_back(requesting),
                 Command::Ping => self.wanted_pings += 1,
                 _ => {}

@@ -1,4 +1,7 @@
+use std::collections::VecDeque;
+
 use crate::mqtt_client::command::Publishing;
+use crate::mqtt_client::token::Token;
 use crate::session::Fifo;
 use crate::types::{PacketId, ProtocolVersion, QoS};
 
@@ -46,5 +49,61 @@ impl InFlight {
     /// Gives back the memory of a burst, if nothing is left of it.
     pub(super) fn shrink(&mut self) {
         self.messages.shrink();
+    }
+}
+
+/// Messages of QoS 0 that the session has and the transport has not taken whole, in order.
+#[derive(Default)]
+pub(super) struct Unsent(VecDeque<Leaving>);
+
+/// Messages that are done with together.
+pub(super) enum Leaving {
+    One(Publishing),
+    /// Those with so many tokens from this one on.
+    Run(Token, usize),
+}
+
+impl Unsent {
+    pub(super) fn push(&mut self, messages: Leaving) {
+        self.0.push_back(messages);
+    }
+
+    /// Takes out the first messages, up to a number.
+    pub(super) fn pop(&mut self, at_most: usize) -> Option<Leaving> {
+        if let Some(Leaving::Run(first, count)) = self.0.front_mut()
+            && *count > at_most
+        {
+            let part = Leaving::Run(*first, at_most);
+            (first.0, *count) = (first.0 + at_most as u64, *count - at_most);
+            return Some(part);
+        }
+        self.0.pop_front()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Gives back the memory of a burst, if nothing is left of it.
+    pub(super) fn shrink(&mut self, kept_places: usize) {
+        if self.0.capacity() > kept_places {
+            self.0 = VecDeque::new();
+        }
+    }
+}
+
+impl Leaving {
+    pub(super) const fn count(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Run(_, count) => *count,
+        }
+    }
+
+    pub(super) const fn first(&self) -> Token {
+        match self {
+            Self::One(publishing) => publishing.token,
+            Self::Run(first, _) => *first,
+        }
     }
 }

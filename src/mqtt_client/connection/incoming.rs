@@ -4,7 +4,7 @@ use std::io;
 
 use super::ending::{Ending, Farewell};
 use super::input::Input;
-use super::outgoing::Answered;
+use super::requests::Answered;
 use super::{Connection, Means};
 use crate::codec::Property;
 use crate::macros::client_event;

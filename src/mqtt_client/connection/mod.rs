@@ -7,6 +7,8 @@ mod input;
 mod link;
 mod offline;
 mod outgoing;
+mod pending;
+mod requests;
 mod subscriptions;
 
 use std::collections::{HashMap, VecDeque};
@@ -17,21 +19,23 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Registry, Token as PollToken};
 
-use self::in_flight::InFlight;
+use self::in_flight::{InFlight, Unsent};
 use self::input::Input;
 use self::link::Link;
+use self::pending::Pending;
 use self::subscriptions::Subscriptions;
 use super::client::PingResult;
-use super::command::{Acknowledgement, Command, Publishing, Requesting};
+use super::command::{Acknowledgement, Command, Requesting};
 use super::config::AsyncClientConfig;
 use super::dispatch::Outlet;
 use super::error::ClientError;
 use super::event::MqttEvent;
 use super::hub::NoteEnd;
 use super::options::{DisconnectOptions, MqttClientOptions};
+use super::queue::Places;
 use super::reconnect::Backoff;
 use super::servers::Servers;
-use super::shared::{Places, Shared};
+use super::shared::Shared;
 use crate::macros::client_event;
 use crate::session::{Acknowledgement as Acknowledging, Config, Heap, HeapLimits, KEPT_PLACES, Oversize, Session};
 use crate::time;
@@ -75,13 +79,11 @@ pub(super) struct Connection {
     again: bool,
     /// This turn has given bytes to the transport.
     has_written: bool,
-    /// Messages that the session does not have, in order, and their bytes.
-    pending: VecDeque<Publishing>,
-    pending_bytes: usize,
+    /// Messages that the session does not have.
+    pending: Pending,
     /// When one of them expires, or earlier.
     next_expiry: Option<Instant>,
-    /// Messages of QoS 0 that the session has and the transport has not taken whole, in order.
-    unsent: VecDeque<Publishing>,
+    unsent: Unsent,
     /// Messages of QoS 1 and 2 that the session has.
     in_flight: InFlight,
     /// Requests that were not sent.
@@ -165,10 +167,9 @@ impl Connection {
             held_back: Vec::new(),
             again: false,
             has_written: false,
-            pending: VecDeque::new(),
-            pending_bytes: 0,
+            pending: Pending::new(options.protocol.version),
             next_expiry: None,
-            unsent: VecDeque::new(),
+            unsent: Unsent::default(),
             in_flight: InFlight::new(),
             requests: VecDeque::new(),
             unanswered: HashMap::new(),
@@ -209,9 +210,10 @@ impl Connection {
         let ended = self.check_drain();
         self.outlet.flush();
         self.outlet.run_callbacks();
-        self.shared.give_back(&mut self.freed);
+        let storage = self.session.storage_mut();
+        self.shared.give_back(&mut self.freed, std::iter::from_fn(|| storage.take_spent()));
         self.note_pending();
-        // Frames are encoded where they are published, so nobody takes these.
+        // What the handle does not take is not kept.
         while self.session.storage_mut().take_spent().is_some() {}
         match (ended, std::mem::take(&mut self.again)) {
             (true, _) => Turn::Ended,
@@ -225,7 +227,7 @@ impl Connection {
 
     /// Lets the handle know whether messages are sent at once, and how many wait.
     fn note_pending(&self) {
-        self.shared.note_pending(self.session.is_connected(), self.pending.len(), self.pending_bytes);
+        self.shared.note_pending(self.session.is_connected(), self.pending.len(), self.pending.bytes());
     }
 
     /// What the worker knows it by from now on.
@@ -273,10 +275,8 @@ impl Connection {
         }
         match command {
             Command::Connect => self.want_connection(),
-            Command::Publish(publishing) => {
-                self.pending_bytes += publishing.frame.len();
-                self.pending.push_back(publishing);
-            }
+            Command::Publish(publishing) => self.pending.push_back(publishing),
+            Command::Run(run) => self.pending.push_back_run(run),
             Command::Request(requesting) => {
                 // What was published before goes first, as far as the server's window lets it.
                 self.send_publishes();
@@ -347,11 +347,8 @@ impl Connection {
             self.commands = Vec::new();
             self.shared.shrink();
         }
-        for queue in [&mut self.pending, &mut self.unsent] {
-            if queue.capacity() > KEPT_PLACES {
-                *queue = VecDeque::new();
-            }
-        }
+        self.pending.shrink(KEPT_PLACES);
+        self.unsent.shrink(KEPT_PLACES);
         self.in_flight.shrink();
         self.session.storage_mut().shrink();
     }

@@ -23,7 +23,7 @@ impl Connection {
             return;
         }
         let mut has_new = false;
-        for publishing in self.pending.iter_mut().rev().take_while(|publishing| publishing.in_queue) {
+        for publishing in self.pending.newest_first().take_while(|publishing| publishing.in_queue) {
             publishing.in_queue = false;
             has_new = true;
             self.freed.add(publishing.frame.len());
@@ -41,7 +41,7 @@ impl Connection {
         let (count, bytes) = (self.config.max_buffer_size, self.options.limits.buffer_bytes);
         self.drop_pending_while(
             |connection| {
-                connection.pending.len() > count || (connection.pending_bytes > bytes && connection.pending.len() > 1)
+                connection.pending.len() > count || (connection.pending.bytes() > bytes && connection.pending.len() > 1)
             },
             self.options.offline.overflow,
             DropCause::BufferFull,
@@ -67,7 +67,7 @@ impl Connection {
 
     fn drop_expired(&mut self) {
         self.next_expiry = None;
-        for publishing in std::mem::take(&mut self.pending) {
+        for publishing in self.pending.drain() {
             if publishing.has_expired(self.now) {
                 self.give_up_pending(publishing, Outcome::Expired);
             } else {
@@ -81,7 +81,7 @@ impl Connection {
     fn drop_superseded(&mut self) {
         let version = self.options.protocol.version;
         let (mut topics, mut superseded) = (HashSet::new(), VecDeque::new());
-        for publishing in std::mem::take(&mut self.pending).into_iter().rev() {
+        for publishing in self.pending.drain().into_iter().rev() {
             if topics.insert(topic(&publishing, version)) {
                 self.pending.push_front(publishing);
             } else {

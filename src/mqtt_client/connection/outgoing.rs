@@ -4,28 +4,18 @@ use std::io;
 use std::time::Duration;
 
 use super::Connection;
+use super::in_flight::Leaving;
 use crate::codec::Property;
 use crate::macros::client_event;
-use crate::mqtt_client::client::{
-    DropCause, Outcome, PublishResult, SessionLossReport, SubscribeResult, UnsubscribeResult,
-};
-use crate::mqtt_client::command::{Publishing, Requesting, RequestingKind};
-use crate::mqtt_client::connecting::RestoreSubscriptions;
+use crate::mqtt_client::client::{DropCause, Outcome, PublishResult, SessionLossReport};
+use crate::mqtt_client::command::{Messages, Publishing, Run};
 use crate::mqtt_client::event::MqttEvent;
-use crate::mqtt_client::options::{SessionLossPolicy, TopicSubscription};
-use crate::mqtt_client::outbound_properties::subscribe_properties;
+use crate::mqtt_client::options::SessionLossPolicy;
 use crate::mqtt_client::properties::PropertyBlock;
 use crate::mqtt_client::transport::MAX_SLICES;
-use crate::packet::{Packet, Subscription};
-use crate::session::{DropReason, Full, Misuse};
+use crate::packet::Packet;
+use crate::session::{DropReason, Full, Misuse, RunRefusal};
 use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
-
-/// A SUBACK or UNSUBACK.
-pub(super) struct Answered {
-    pub(super) packet_id: PacketId,
-    pub(super) codes: Vec<u8>,
-    pub(super) properties: PropertyBlock<'static>,
-}
 
 impl Connection {
     /// Hands messages to the session in their order, for as long as it takes them.
@@ -38,57 +28,94 @@ impl Connection {
         let now = self.session_now();
         let mut holds_new = false;
         while self.session.is_connected()
-            && let Some(mut publishing) = self.pending.pop_front()
+            && let Some(messages) = self.pending.take_front()
         {
             if budget == 0 {
-                self.pending.push_front(publishing);
+                self.pending.put_front(messages);
                 return true;
             }
-            if !self.in_flight.admits(publishing.qos, self.session.version()) {
-                self.pending.push_front(publishing);
-                return false;
-            }
-            let len = publishing.frame.len();
-            if publishing.has_expired(self.now) {
-                self.leave_pending(&publishing, len);
-                self.finish_publish(publishing, None, Outcome::Expired);
-                continue;
-            }
-            if publishing.qos == QoS::AtMostOnce && std::mem::take(&mut holds_new) {
+            let len = messages.bytes();
+            if messages.is_of_qos_0() && std::mem::take(&mut holds_new) {
                 // The session fills its wire with what it holds: else a message of QoS 0 would overtake it.
                 let _ = self.session.poll_transmit(now);
             }
-            let since = publishing.expiry.map_or(now, |expiry| self.session_time(expiry.since));
-            match self.session.publish_own_frame(since, std::mem::take(&mut publishing.frame)) {
-                Ok(packet_id) => {
-                    self.leave_pending(&publishing, len);
-                    holds_new |= packet_id.is_some();
-                    budget = budget.saturating_sub(len);
-                    match packet_id {
-                        Some(packet_id) => self.in_flight.insert(packet_id, publishing),
-                        None => self.unsent.push_back(publishing),
-                    }
-                }
-                Err((full @ (Misuse::Full(_) | Misuse::PacketIdsExhausted), frame)) => {
-                    publishing.frame = frame;
-                    self.pending.push_front(publishing);
-                    // A full wire takes more once some of it has gone; a full window waits for the server.
-                    if full != Misuse::Full(Full::Wire) || !self.write() {
-                        return false;
-                    }
-                }
-                Err((misuse, _)) => {
-                    self.leave_pending(&publishing, len);
-                    self.finish_publish(publishing, None, Outcome::Dropped(DropCause::Refused(misuse)));
-                }
+            let sent = match messages {
+                Messages::One(publishing) => self.send_publish(publishing, &mut holds_new),
+                Messages::Run(run) => self.send_run(run),
+            };
+            match sent {
+                Ok(()) => budget = budget.saturating_sub(len),
+                // A full wire takes more once some of it has gone; a full window waits for the server.
+                Err(Misuse::Full(Full::Wire)) if self.write() => {}
+                Err(_) => return false,
             }
         }
         false
     }
 
+    /// Hands a message to the session, or its end to the application. What the session has no room for waits on.
+    fn send_publish(&mut self, mut publishing: Publishing, holds_new: &mut bool) -> Result<(), Misuse> {
+        let len = publishing.frame.len();
+        if !self.in_flight.admits(publishing.qos, self.session.version()) {
+            self.pending.push_front(publishing);
+            return Err(Misuse::Full(Full::Window));
+        }
+        if publishing.has_expired(self.now) {
+            self.leave_pending(&publishing, len);
+            self.finish_publish(publishing, None, Outcome::Expired);
+            return Ok(());
+        }
+        let since = publishing.expiry.map_or(self.session_now(), |expiry| self.session_time(expiry.since));
+        match self.session.publish_own_frame(since, std::mem::take(&mut publishing.frame)) {
+            Ok(packet_id) => {
+                self.leave_pending(&publishing, len);
+                *holds_new |= packet_id.is_some();
+                match packet_id {
+                    Some(packet_id) => self.in_flight.insert(packet_id, publishing),
+                    None => self.unsent.push(Leaving::One(publishing)),
+                }
+            }
+            Err((full @ (Misuse::Full(_) | Misuse::PacketIdsExhausted), frame)) => {
+                publishing.frame = frame;
+                self.pending.push_front(publishing);
+                return Err(full);
+            }
+            Err((misuse, _)) => {
+                self.leave_pending(&publishing, len);
+                self.finish_publish(publishing, None, Outcome::Dropped(DropCause::Refused(misuse)));
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::send_publish`], for a run.
+    fn send_run(&mut self, mut run: Run) -> Result<(), Misuse> {
+        let len = run.frames.len();
+        let frames = std::mem::take(&mut run.frames);
+        match self.session.publish_run(frames, run.count, run.longest, run.retain) {
+            Ok(()) => {
+                self.freed.count += run.count;
+                self.freed.bytes += len;
+                self.unsent.push(Leaving::Run(run.first, run.count));
+                Ok(())
+            }
+            Err((RunRefusal::Full(full), frames)) => {
+                run.frames = frames;
+                self.pending.put_front(Messages::Run(run));
+                Err(Misuse::Full(full))
+            }
+            Err((RunRefusal::OneByOne, frames)) => {
+                run.frames = frames;
+                for publishing in run.take_apart(self.session.version()).collect::<Vec<_>>().into_iter().rev() {
+                    self.pending.push_front(publishing);
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// A message leaves the queue of pending ones; its place there is free.
     pub(super) fn leave_pending(&mut self, publishing: &Publishing, len: usize) {
-        self.pending_bytes -= len;
         if publishing.in_queue {
             self.freed.add(len);
         }
@@ -96,16 +123,38 @@ impl Connection {
 
     /// Messages of QoS 0 that the transport has taken are done with.
     pub(super) fn collect_sent(&mut self) {
-        for _ in 0..self.session.storage_mut().take_sent_messages() {
-            if let Some(publishing) = self.unsent.pop_front() {
-                self.finish_publish(publishing, None, Outcome::Sent);
+        let mut left = self.session.storage_mut().take_sent_messages();
+        while left > 0
+            && let Some(sent) = self.unsent.pop(left)
+        {
+            left -= sent.count();
+            self.finish_unsent(sent, Outcome::Sent);
+        }
+    }
+
+    fn finish_unsent(&mut self, messages: Leaving, outcome: Outcome) {
+        match messages {
+            Leaving::One(publishing) => self.finish_publish(publishing, None, outcome),
+            Leaving::Run(first, count) => {
+                if outcome != Outcome::Sent {
+                    let first = first.id();
+                    client_event!(
+                        self.client_id(),
+                        warn,
+                        "{} messages from {} on are given up: {:?}",
+                        count,
+                        first,
+                        outcome
+                    );
+                }
+                self.outlet.tell_run(first, count, outcome);
             }
         }
     }
 
     pub(super) fn drop_unsent(&mut self) {
-        while let Some(publishing) = self.unsent.pop_front() {
-            self.finish_publish(publishing, None, Outcome::Dropped(DropCause::ConnectionLost));
+        while let Some(messages) = self.unsent.pop(usize::MAX) {
+            self.finish_unsent(messages, Outcome::Dropped(DropCause::ConnectionLost));
         }
     }
 
@@ -195,157 +244,8 @@ impl Connection {
         for mut publishing in messages.into_iter().rev() {
             publishing.make_new();
             publishing.count_expiry_from_frame(self.options.protocol.version);
-            self.pending_bytes += publishing.frame.len();
             self.pending.push_front(publishing);
         }
-    }
-
-    pub(super) fn send_requests(&mut self) {
-        let now = self.session_now();
-        if self.wanted_pings > 0 && self.session.ping(now).is_ok() {
-            let wanted = std::mem::take(&mut self.wanted_pings);
-            self.pings.extend(std::iter::repeat_n(self.now, wanted));
-        }
-        while self.session.is_connected()
-            && let Some(requesting) = self.requests.pop_front()
-        {
-            let properties = subscribe_properties(&requesting.options);
-            let sent = match &requesting.kind {
-                RequestingKind::Subscribe(topics, _) => {
-                    let list: Vec<_> = topics.iter().map(subscription).collect();
-                    self.session.subscribe(now, &list, &properties)
-                }
-                RequestingKind::Unsubscribe(filters, _) => {
-                    let list: Vec<_> = filters.iter().map(String::as_str).collect();
-                    self.session.unsubscribe(now, &list, &properties)
-                }
-            };
-            match sent {
-                Ok(packet_id) => {
-                    self.note_request_sent(&requesting);
-                    self.unanswered.insert(packet_id, requesting);
-                }
-                Err(full @ (Misuse::Full(_) | Misuse::PacketIdsExhausted)) => {
-                    self.requests.push_front(requesting);
-                    if full != Misuse::Full(Full::Wire) || !self.write() {
-                        return;
-                    }
-                }
-                Err(misuse) => {
-                    self.note_request_sent(&requesting);
-                    self.give_up_request(requesting, misuse);
-                }
-            }
-        }
-    }
-
-    /// A request that the server would not take. Subscriptions that are restored together may be too many for one packet.
-    fn give_up_request(&mut self, requesting: Requesting, misuse: Misuse) {
-        match requesting.kind {
-            RequestingKind::Subscribe(mut topics, None) if requesting.token.is_none() && topics.len() > 1 => {
-                let rest = topics.split_off(topics.len() / 2);
-                for topics in [rest, topics] {
-                    let kind = RequestingKind::Subscribe(topics, None);
-                    let options = requesting.options.clone();
-                    self.requests.push_front(Requesting { token: None, options, kind, in_queue: false });
-                }
-            }
-            RequestingKind::Subscribe(topics, None) if requesting.token.is_none() => {
-                let filter = topics.first().map_or("", |topic| &topic.topic_filter);
-                self.tell_error(io::Error::other(format!("cannot subscribe to {filter:?} again: {misuse}")));
-            }
-            kind => {
-                let outcome = Outcome::Dropped(DropCause::Refused(misuse));
-                self.finish_request(Requesting { kind, ..requesting }, None, outcome);
-            }
-        }
-    }
-
-    fn note_request_sent(&mut self, requesting: &Requesting) {
-        if requesting.in_queue {
-            self.freed.add(0);
-        }
-        if let RequestingKind::Unsubscribe(filters, _) = &requesting.kind {
-            self.subscriptions.forget(filters, requesting.token);
-        }
-    }
-
-    /// The server has answered a request.
-    pub(super) fn handle_answer(&mut self, answer: Answered) {
-        let Some(requesting) = self.unanswered.remove(&answer.packet_id) else { return };
-        match &requesting.kind {
-            // What the client itself subscribes again stays wanted, though the server may refuse it this time.
-            RequestingKind::Subscribe(..) if requesting.token.is_none() => {}
-            RequestingKind::Subscribe(topics, _) => {
-                for (topic, code) in topics.iter().zip(&answer.codes) {
-                    let granted = *code < 0x80;
-                    self.subscriptions.answer(topic, &requesting.options, requesting.token, granted);
-                }
-            }
-            RequestingKind::Unsubscribe(filters, _) => self.subscriptions.forget(filters, requesting.token),
-        }
-        self.finish_request(requesting, Some(answer), Outcome::Acknowledged);
-    }
-
-    fn finish_request(&mut self, requesting: Requesting, answer: Option<Answered>, outcome: Outcome) {
-        let (packet_id, reason_codes, properties) = match answer {
-            Some(answer) => (answer.packet_id.value(), answer.codes, answer.properties),
-            None => (0, Vec::new(), PropertyBlock::default()),
-        };
-        let Some(token) = requesting.token else {
-            return self.note_restored(&requesting.kind, &reason_codes);
-        };
-        match requesting.kind {
-            RequestingKind::Subscribe(_, tracked) => {
-                let result = SubscribeResult { token, packet_id, reason_codes, outcome, properties };
-                if let Some(tracked) = tracked {
-                    tracked.complete(result.clone());
-                }
-                self.outlet.tell_result(MqttEvent::Subscribed(result));
-            }
-            RequestingKind::Unsubscribe(_, tracked) => {
-                let result = UnsubscribeResult { token, packet_id, reason_codes, outcome, properties };
-                if let Some(tracked) = tracked {
-                    tracked.complete(result.clone());
-                }
-                self.outlet.tell_result(MqttEvent::Unsubscribed(result));
-            }
-        }
-    }
-
-    fn note_restored(&mut self, kind: &RequestingKind, reason_codes: &[u8]) {
-        let RequestingKind::Subscribe(topics, _) = kind else { return };
-        let refused = topics.iter().zip(reason_codes).filter(|(_, code)| **code >= 0x80);
-        let refused: Vec<_> = refused.map(|(topic, code)| format!("{:?} ({code:#04x})", topic.topic_filter)).collect();
-        if !refused.is_empty() {
-            let text = format!("the server refuses {} subscriptions: {}", refused.len(), refused.join(", "));
-            self.tell_error(io::Error::other(text));
-        }
-    }
-
-    /// Subscribes again what the policy says, before anything else is sent.
-    pub(super) fn restore_subscriptions(&mut self, session_present: bool) {
-        let policy = self.options.connecting.restore_subscriptions;
-        if session_present && policy != RestoreSubscriptions::Always {
-            return;
-        }
-        // What was being restored on an earlier connection is among them.
-        self.requests.retain(|requesting| requesting.token.is_some());
-        let restored = self.subscriptions.restore(policy != RestoreSubscriptions::Never);
-        for requesting in restored.into_iter().rev() {
-            self.requests.push_front(requesting);
-        }
-    }
-
-    /// Requests without an answer are sent again on the next connection, in their order.
-    pub(super) fn take_back_requests(&mut self) {
-        let mut unanswered: Vec<_> = self.unanswered.drain().collect();
-        unanswered.sort_by_key(|(packet_id, requesting)| (requesting.token, *packet_id));
-        for (_, mut requesting) in unanswered.into_iter().rev() {
-            requesting.in_queue = false;
-            self.requests.push_front(requesting);
-        }
-        self.fail_pings();
     }
 
     /// Gives the transport what it takes; whether it took all there was.
@@ -391,10 +291,12 @@ impl Connection {
         self.pings.extend(std::iter::repeat_n(self.now, std::mem::take(&mut self.wanted_pings)));
         self.take_back_requests();
         let in_flight = self.in_flight.drain();
-        let mut left: Vec<_> = in_flight.chain(self.unsent.drain(..)).chain(self.pending.drain(..)).collect();
-        left.sort_by_key(|publishing| publishing.token);
-        for publishing in left {
-            self.finish_publish(publishing, None, Outcome::Cancelled);
+        let unsent = std::iter::from_fn(|| self.unsent.pop(usize::MAX));
+        let pending = self.pending.drain().into_iter().map(Leaving::One);
+        let mut left: Vec<_> = in_flight.map(Leaving::One).chain(unsent).chain(pending).collect();
+        left.sort_by_key(Leaving::first);
+        for messages in left {
+            self.finish_unsent(messages, Outcome::Cancelled);
         }
         while let Some(requesting) = self.requests.pop_front() {
             self.finish_request(requesting, None, Outcome::Cancelled);
@@ -427,15 +329,5 @@ impl Publishing {
         {
             *first &= !0x08;
         }
-    }
-}
-
-fn subscription(topic: &TopicSubscription) -> Subscription<'_> {
-    Subscription {
-        filter: &topic.topic_filter,
-        qos: QoS::from_bits(topic.qos).unwrap_or_default(),
-        no_local: topic.no_local,
-        retain_as_published: topic.retain_as_published,
-        retain_handling: topic.retain_handling,
     }
 }

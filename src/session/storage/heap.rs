@@ -4,6 +4,7 @@ use std::vec::Vec;
 
 use super::{Answer, Held, Loaded, Queued, Received, Request, RequestKind, Stage, Storage, Store, Terms};
 use crate::codec::Writer;
+use crate::session::RunRefusal;
 use crate::session::error::Full;
 use crate::session::event::Stall;
 use crate::session::frame;
@@ -113,7 +114,7 @@ impl Heap {
     }
 
     fn keep_spent(spent: &mut Vec<Vec<u8>>, mut frame: Vec<u8>) {
-        if spent.len() < MAX_SPENT && frame.capacity() < WRITE_IN_PLACE {
+        if spent.len() < MAX_SPENT && frame.capacity() <= WRITE_IN_PLACE {
             frame.clear();
             spent.push(frame);
         }
@@ -124,6 +125,19 @@ impl Heap {
         self.held.shrink();
         self.releases.shrink();
         self.wire.shrink();
+    }
+
+    /// Queues messages of QoS 0 that lie one behind the other.
+    pub(crate) fn queue_run(&mut self, frames: Vec<u8>, count: usize) -> Result<(), (RunRefusal, Vec<u8>)> {
+        if let Err(full) = self.check_wire(frames.len()) {
+            return Err((RunRefusal::Full(full), frames));
+        }
+        if self.outbound_aliases.is_on() {
+            return Err((RunRefusal::OneByOne, frames));
+        }
+        self.wire.push(Segment::Run(frames));
+        self.wire.end_messages(count);
+        Ok(())
     }
 
     fn check_wire(&self, len: usize) -> Result<(), Full> {
@@ -314,7 +328,7 @@ impl Store for Heap {
             Some(offset) => wire.push(Segment::Frame(frame, offset)),
             None => Heap::keep_spent(spent, frame),
         }
-        wire.end_message();
+        wire.end_messages(1);
         Ok(())
     }
 

@@ -3,8 +3,9 @@ use std::vec::Vec;
 
 use super::KEPT_PLACES;
 use super::aliases::Outbound;
+use crate::codec::FixedHeader;
 use crate::macros::{Bytes, shows};
-use crate::types::PacketId;
+use crate::types::{PacketId, ProtocolVersion};
 
 /// From this size a frame is written where it lies; a shorter one is copied behind the bytes that go before it.
 pub(super) const WRITE_IN_PLACE: usize = 16 * 1024;
@@ -24,8 +25,8 @@ pub(super) struct Wire {
     waiting: usize,
     /// Bytes that have gone since the connection began.
     pub(super) consumed: u64,
-    /// Where in the stream each QoS 0 PUBLISH ends that has not gone whole.
-    message_ends: VecDeque<u64>,
+    /// Where in the stream QoS 0 PUBLISH packets end that have not gone whole, and how many end there together.
+    message_ends: VecDeque<(u64, usize)>,
     /// QoS 0 PUBLISH packets that have gone whole since somebody asked.
     sent_messages: usize,
 }
@@ -48,8 +49,21 @@ pub(super) enum Segment {
     Gathered(usize),
     /// A long frame of QoS 0, from an offset on.
     Frame(Vec<u8>, usize),
+    /// Messages of QoS 0 one behind the other.
+    Run(Vec<u8>),
     /// A long frame that is held, from an offset on, and its length.
     Held(PacketId, usize, usize),
+}
+
+impl Segment {
+    fn len(&self) -> usize {
+        match self {
+            Self::Gathered(len) => *len,
+            Self::Frame(frame, offset) => frame.len() - offset,
+            Self::Run(frames) => frames.len(),
+            Self::Held(_, offset, len) => len - offset,
+        }
+    }
 }
 
 impl core::fmt::Debug for Segment {
@@ -57,6 +71,7 @@ impl core::fmt::Debug for Segment {
         match self {
             Self::Gathered(len) => f.debug_tuple("Gathered").field(len).finish(),
             Self::Frame(frame, at) => f.debug_tuple("Frame").field(&Bytes(frame.len())).field(at).finish(),
+            Self::Run(frames) => f.debug_tuple("Run").field(&Bytes(frames.len())).finish(),
             Self::Held(packet_id, at, len) => f.debug_tuple("Held").field(packet_id).field(at).field(len).finish(),
         }
     }
@@ -96,11 +111,7 @@ impl Wire {
     }
 
     pub(super) fn push(&mut self, segment: Segment) {
-        self.waiting += match &segment {
-            Segment::Gathered(len) => *len,
-            Segment::Frame(frame, offset) => frame.len() - offset,
-            Segment::Held(_, offset, len) => len - offset,
-        };
+        self.waiting += segment.len();
         self.segments.push_back(segment);
     }
 
@@ -109,9 +120,9 @@ impl Wire {
         self.segments.iter().any(|segment| matches!(segment, Segment::Held(id, ..) if *id == packet_id))
     }
 
-    /// Notes that a QoS 0 PUBLISH ends with the last byte so far.
-    pub(super) fn end_message(&mut self) {
-        self.message_ends.push_back(self.position());
+    /// Notes that so many QoS 0 PUBLISH packets end with the last byte so far.
+    pub(super) fn end_messages(&mut self, count: usize) {
+        self.message_ends.push_back((self.position(), count));
     }
 
     /// How many QoS 0 PUBLISH packets have gone whole since this was asked.
@@ -133,6 +144,7 @@ impl Wire {
                     bytes
                 }
                 Segment::Frame(frame, offset) => frame.get(offset + skip..).unwrap_or(&[]),
+                Segment::Run(frames) => frames.get(skip..).unwrap_or(&[]),
                 Segment::Held(id, offset, _) => frame_of(*id).get(offset + skip..).unwrap_or(&[]),
             }
         })
@@ -145,11 +157,7 @@ impl Wire {
         self.consumed += rest as u64;
         while rest > 0 {
             let Some(segment) = self.segments.front() else { break };
-            let whole = match segment {
-                Segment::Gathered(len) => *len,
-                Segment::Frame(frame, offset) => frame.len() - offset,
-                Segment::Held(_, offset, len) => len - offset,
-            };
+            let whole = segment.len();
             let step = rest.min(whole - self.sent);
             if matches!(segment, Segment::Gathered(_)) {
                 self.gone += step;
@@ -160,14 +168,13 @@ impl Wire {
                 self.sent = 0;
                 match self.segments.pop_front() {
                     Some(Segment::Held(id, ..)) => finished(id),
-                    Some(Segment::Frame(frame, _)) => spent(frame),
+                    Some(Segment::Frame(frame, _) | Segment::Run(frame)) => spent(frame),
                     _ => {}
                 }
             }
         }
-        while self.message_ends.front().is_some_and(|end| *end <= self.consumed) {
-            self.message_ends.pop_front();
-            self.sent_messages += 1;
+        while let Some((_, count)) = self.message_ends.pop_front_if(|(end, _)| *end <= self.consumed) {
+            self.sent_messages += count;
         }
         // A wire that never runs empty must not keep what has gone.
         if self.gone == self.gathered.len() || self.gone > KEPT_BEHIND.max(self.gathered.len() / 2) {
@@ -188,6 +195,9 @@ impl Wire {
 
     /// Drops everything; the stream of the next connection begins.
     pub(super) fn clear(&mut self) {
+        if let Some(Segment::Run(frames)) = self.segments.front() {
+            self.sent_messages += whole_packets(frames.get(..self.sent).unwrap_or(&[]));
+        }
         self.gathered.clear();
         *self = Self {
             gathered: core::mem::take(&mut self.gathered),
@@ -195,6 +205,19 @@ impl Wire {
             ..Self::default()
         };
     }
+}
+
+/// How many whole packets are in front.
+fn whole_packets(mut bytes: &[u8]) -> usize {
+    let mut count = 0;
+    // Both versions encode a length alike.
+    while let Ok(Some(header)) = FixedHeader::decode(bytes, ProtocolVersion::V5)
+        && let Some(rest) = bytes.get(header.packet_len()..)
+    {
+        bytes = rest;
+        count += 1;
+    }
+    count
 }
 
 /// Puts a frame on the wire: its head with a topic alias where those are in use, and the rest where it lies if it is
@@ -217,4 +240,36 @@ pub(super) fn put_on_wire(wire: &mut Wire, aliases: &mut Outbound, frame: &[u8],
     }
     wire.gather_bytes(rest);
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Segment, Wire};
+
+    /// A run of three packets of 4, 3 and 5 bytes.
+    fn run() -> Wire {
+        let mut wire = Wire::default();
+        wire.push(Segment::Run(b"\x30\x02ab\x30\x01c\x30\x03def".to_vec()));
+        wire.end_messages(3);
+        wire
+    }
+
+    #[test]
+    fn a_run_is_sent_when_its_last_byte_is() {
+        let mut wire = run();
+        for (len, sent) in [(11, 0), (1, 3)] {
+            wire.consume(len, |_| {}, |_| {});
+            assert_eq!(wire.take_sent_messages(), sent);
+        }
+    }
+
+    #[test]
+    fn of_a_run_that_was_cut_the_packets_that_have_gone_whole_are_sent() {
+        for (len, sent) in [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 3].into_iter().enumerate() {
+            let mut wire = run();
+            wire.consume(len, |_| {}, |_| {});
+            wire.clear();
+            assert_eq!(wire.take_sent_messages(), sent, "after {len} bytes");
+        }
+    }
 }

@@ -1,0 +1,115 @@
+//! What waits for the worker.
+
+use super::command::{Acknowledgement, Command, MAX_RUN, Run};
+use super::error::ClientError;
+use super::token::Token;
+
+/// What the handle and the callbacks have handed to the worker.
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) commands: Vec<Command>,
+    pub(super) acknowledgements: Vec<Acknowledgement>,
+    /// Places and bytes of commands the worker has not finished with.
+    pub(super) places: usize,
+    pub(super) bytes: usize,
+    /// Messages among the commands, those that the worker has just taken, and those that it keeps.
+    pub(super) new: Places,
+    pub(super) taken: Places,
+    pub(super) pending: Places,
+    /// There is a connection for them.
+    pub(super) connected: bool,
+    /// Where the worker keeps this client.
+    pub(super) place: usize,
+    /// The worker does not look at this client until it is called, or something else happens.
+    pub(super) sleeping: bool,
+    /// Something has happened elsewhere that the worker has to look at before it sleeps.
+    pub(super) poked: bool,
+    /// Nothing is accepted any more.
+    pub(super) shut: bool,
+    /// Buffers for runs.
+    spares: Vec<Vec<u8>>,
+}
+
+/// How many buffers are kept for runs.
+const MAX_SPARES: usize = 16;
+
+impl Queue {
+    /// A run that takes another message of about so many bytes.
+    fn run(&mut self, bytes: usize, next: Token) -> Option<&mut Run> {
+        let takes = |run: &Run| run.next_token() == next && run.frames.len() + bytes <= MAX_RUN;
+        if !matches!(self.commands.last(), Some(Command::Run(run)) if takes(run)) {
+            let buffer = self.spares.pop().unwrap_or_default();
+            self.commands.push(Command::Run(Run::new(next, buffer)));
+        }
+        match self.commands.last_mut() {
+            Some(Command::Run(run)) => Some(run),
+            _ => None,
+        }
+    }
+
+    /// Keeps some of these buffers.
+    pub(super) fn keep_spares(&mut self, buffers: impl Iterator<Item = Vec<u8>>) {
+        let room = MAX_SPARES.saturating_sub(self.spares.len());
+        self.spares.extend(buffers.take(room));
+    }
+
+    pub(super) fn drop_spares(&mut self) {
+        self.spares = Vec::new();
+    }
+
+    /// Adds a message to the last run by what `encode` appends to its buffer.
+    pub(super) fn push_to_run(
+        &mut self,
+        bytes: usize,
+        token: Token,
+        retain: bool,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), ClientError>,
+    ) -> Result<(), ClientError> {
+        let Some(run) = self.run(bytes, token) else { return Ok(()) };
+        let before = run.frames.len();
+        if let Err(error) = encode(&mut run.frames) {
+            run.frames.truncate(before);
+            if run.count == 0 {
+                self.commands.pop();
+            }
+            return Err(error);
+        }
+        let len = run.frames.len() - before;
+        run.add(len, retain);
+        self.places += 1;
+        self.bytes += len;
+        self.new.add(len);
+        Ok(())
+    }
+
+    pub(super) fn push_run(&mut self, run: Run) {
+        self.places += run.count;
+        self.bytes += run.frames.len();
+        self.new.count += run.count;
+        self.new.bytes += run.frames.len();
+        self.commands.push(Command::Run(run));
+    }
+
+    pub(super) fn push(&mut self, command: Command, bytes: usize) {
+        self.places += 1;
+        self.bytes += bytes;
+        if let Command::Publish(_) = command {
+            self.new.add(bytes);
+        }
+        self.commands.push(command);
+    }
+}
+
+/// Places in the queue that are free again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Places {
+    pub(super) count: usize,
+    pub(super) bytes: usize,
+}
+
+impl Places {
+    pub(super) const fn add(&mut self, bytes: usize) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+}
