@@ -25,6 +25,24 @@ impl<'a> Auth<'a> {
         })
     }
 
+    /// As [`Auth::encode`], without what may be left out where the receiver takes no packet as long as that: reason string
+    /// and user properties.
+    pub(crate) fn encode_essence(
+        &self,
+        writer: &mut Writer<'_>,
+        version: ProtocolVersion,
+        from: Role,
+    ) -> Result<(), EncodeError> {
+        let method = Property::AuthenticationMethod(self.method().unwrap_or_default());
+        let data = self.properties.find(|property| match property {
+            Property::AuthenticationData(_) => Some([method, property]),
+            _ => None,
+        });
+        let alone = [method];
+        let properties = data.as_ref().map_or(Properties::from(&alone), Properties::from);
+        Auth { reason_code: self.reason_code, properties }.encode(writer, version, from)
+    }
+
     /// Writes the packet as `from` sends it.
     ///
     /// # Errors

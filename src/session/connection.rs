@@ -68,7 +68,7 @@ impl Machine {
         self.timers = Timers::started(now);
         self.timers.set_keep_alive(options.keep_alive);
         let properties = Properties::new(options.properties);
-        self.authenticates = properties.has(PropertyId::AuthenticationMethod);
+        self.method = method(&properties);
         self.wants_problem_information = properties.number(PropertyId::RequestProblemInformation) != Some(0);
         self.session_expiry = match self.version() {
             ProtocolVersion::V5 => options.session_expiry_interval,
@@ -122,9 +122,6 @@ impl Machine {
             return Err(PeerError::UnexpectedPacket(PacketType::Connack).into());
         };
         let properties = &connack.properties;
-        if properties.has(PropertyId::AuthenticationMethod) && !self.authenticates {
-            return Err(PeerError::UnexpectedAuth.into()); // [MQTT-4.12.0-6]
-        }
         if connack.reason_code != ReasonCode::SUCCESS {
             self.phase = Phase::Ended; // [MQTT-4.13.2-1]
             progress.event = Some(Event::Refused(Connack::from_body(connack)));
@@ -161,14 +158,26 @@ impl Machine {
     }
 
     pub(super) fn authenticate<V: Store>(&mut self, store: &mut V, auth: &Auth<'_>) -> Result<(), Misuse> {
-        if !matches!(self.phase, Phase::Connecting { .. } | Phase::Connected) {
+        let is_exchanging =
+            matches!(self.phase, Phase::Connecting { .. }) && auth.reason_code != ReasonCode::REAUTHENTICATE;
+        if !is_exchanging && !self.is_connected() {
             return Err(Misuse::NotConnected);
         }
-        if !self.authenticates {
+        if self.method.is_none() {
             return Err(Misuse::NoAuthenticationMethod); // [MQTT-4.12.0-7]
         }
+        if auth.method().is_some() && method(&auth.properties) != self.method {
+            return Err(Misuse::AuthenticationMethod); // [MQTT-4.12.0-5]
+        }
         let version = self.version();
-        let len = self.encode(store, |writer| auth.encode(writer, version, Role::Client))?;
+        let encode = |writer: &mut Writer<'_>| auth.encode(writer, version, Role::Client);
+        let len = match self.encode(store, encode) {
+            // [MQTT-3.15.2-2] [MQTT-3.15.2-3]
+            Err(Misuse::PacketTooLarge { .. }) => {
+                self.encode(store, |writer| auth.encode_essence(writer, version, Role::Client))?
+            }
+            result => result?,
+        };
         store.queue(Queued::Control, len)?;
         Ok(())
     }
@@ -260,8 +269,14 @@ const fn is_own(property: &Property<'_>) -> bool {
     )
 }
 
-/// Tells two Client Identifiers apart without keeping them (FNV-1a).
-fn fingerprint(client_id: &str) -> NonZeroU32 {
-    let hash = client_id.bytes().fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+/// A fingerprint of the Authentication Method.
+pub(super) fn method(properties: &Properties<'_>) -> Option<NonZeroU32> {
+    properties.text(PropertyId::AuthenticationMethod).map(fingerprint)
+}
+
+/// Tells two texts apart without keeping them (FNV-1a).
+#[cfg_attr(not(feature = "std"), inline(never))]
+fn fingerprint(text: &str) -> NonZeroU32 {
+    let hash = text.bytes().fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     NonZeroU32::new(hash).unwrap_or(NonZeroU32::MIN)
 }

@@ -60,6 +60,9 @@ pub enum Misuse {
     /// AUTH without an Authentication Method in CONNECT `[MQTT-4.12.0-7]`.
     #[error("CONNECT had no authentication method [MQTT-4.12.0-7]")]
     NoAuthenticationMethod,
+    /// AUTH with another Authentication Method than CONNECT had `[MQTT-4.12.0-5]`.
+    #[error("AUTH needs the authentication method of CONNECT [MQTT-4.12.0-5]")]
+    AuthenticationMethod,
     /// v3.1.1 takes an empty Client Identifier only with Clean Session `[MQTT-3.1.3-7]`.
     #[error("MQTT 3.1.1 needs a client identifier where the session is kept [MQTT-3.1.3-7]")]
     ClientIdRequired,
@@ -131,6 +134,10 @@ pub enum PeerError {
     /// An AUTH although CONNECT had no Authentication Method `[MQTT-4.12.0-6]`.
     #[error("AUTH without an authentication method in CONNECT [MQTT-4.12.0-6]")]
     UnexpectedAuth,
+    /// An AUTH or CONNACK with another Authentication Method than CONNECT had `[MQTT-4.12.0-5]`, or one where CONNECT had
+    /// none `[MQTT-4.12.0-6]`, or a CONNACK of success without that of CONNECT.
+    #[error("not the authentication method of CONNECT [MQTT-4.12.0-5]")]
+    AuthenticationMethod,
     /// No CONNACK within the connect timeout.
     #[error("no CONNACK within the connect timeout")]
     ConnackTimeout,

@@ -3,13 +3,14 @@
 use core::num::NonZeroU32;
 
 use super::config::{Config, Oversize, ServerLimits};
+use super::connection::method;
 use super::error::{Misuse, PeerError};
 use super::event::{DropReason, Dropped, Event, Progress, Stall};
 use super::inbound::Stream;
 use super::outbound::Refusal;
 use super::storage::{Loaded, Stage, Store};
 use super::timers::Timers;
-use crate::codec::{DecodeError, FixedHeader, PacketType, Properties, PropertyId, Reader, Writer};
+use crate::codec::{DecodeError, FixedHeader, PacketType, PropertyId, Reader, Writer};
 use crate::packet::{Ack, AckKind, Auth, Body, Disconnect, PINGREQ, check_sender};
 use crate::time::Instant;
 use crate::types::{PacketId, ProtocolVersion, ReasonCode, Role};
@@ -30,8 +31,8 @@ pub(super) struct Machine {
     /// What CONNECT announced as Receive Maximum and Topic Alias Maximum.
     pub(super) receive_maximum: u16,
     pub(super) topic_alias_maximum: u16,
-    /// CONNECT had an Authentication Method.
-    pub(super) authenticates: bool,
+    /// Fingerprint of the Authentication Method of CONNECT.
+    pub(super) method: Option<NonZeroU32>,
     /// CONNECT had Request Problem Information 1, which is the default.
     pub(super) wants_problem_information: bool,
     /// CONNECT asked for a session that outlives the connection.
@@ -98,7 +99,7 @@ impl Machine {
             in_flight: 0,
             receive_maximum: 0,
             topic_alias_maximum: 0,
-            authenticates: false,
+            method: None,
             wants_problem_information: true,
             asked_to_keep: false,
             session_expiry: 0,
@@ -221,7 +222,7 @@ impl Machine {
             // A server that speaks first does not answer our CONNECT.
             _ if !self.has_spoken => false,
             PacketType::Connack => !self.is_connected(),
-            PacketType::Auth if !self.authenticates => return Err(PeerError::UnexpectedAuth),
+            PacketType::Auth if self.method.is_none() => return Err(PeerError::UnexpectedAuth),
             PacketType::Auth => true,
             _ => self.is_connected(),
         };
@@ -246,7 +247,7 @@ impl Machine {
         }
         let body = &Body::decode(packet_type, &mut reader, self.version(), Role::Server);
         reader.finish()?;
-        self.check_problem_information(packet_type, &body.properties)?;
+        self.check_properties(packet_type, body)?;
         match packet_type {
             PacketType::Puback => self.handle_puback(store, body, progress),
             PacketType::Pubrec => self.handle_pubrec(store, body, progress),
@@ -267,8 +268,18 @@ impl Machine {
         }
     }
 
-    /// Without Request Problem Information only PUBLISH, CONNACK and DISCONNECT may explain themselves `[MQTT-3.1.2-29]`.
-    fn check_problem_information(&self, packet_type: PacketType, properties: &Properties<'_>) -> Result<(), PeerError> {
+    /// Whether the properties go with what CONNECT has said.
+    fn check_properties(&self, packet_type: PacketType, body: &Body<'_>) -> Result<(), PeerError> {
+        let properties = &body.properties;
+        if matches!(packet_type, PacketType::Auth | PacketType::Connack) {
+            let told = method(properties);
+            // Only a refusal, and an AUTH that is bare, may leave it out.
+            let may_be_absent = packet_type == PacketType::Auth || body.reason_code != ReasonCode::SUCCESS;
+            if told != self.method && (told.is_some() || !may_be_absent) {
+                return Err(PeerError::AuthenticationMethod); // [MQTT-4.12.0-5] [MQTT-4.12.0-6]
+            }
+        }
+        // Without Request Problem Information only PUBLISH, CONNACK and DISCONNECT may explain themselves [MQTT-3.1.2-29].
         let explains = || properties.has(PropertyId::ReasonString) || properties.has(PropertyId::UserProperty);
         let may_explain = matches!(packet_type, PacketType::Connack | PacketType::Disconnect);
         if self.wants_problem_information || may_explain || !explains() {

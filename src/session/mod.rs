@@ -217,10 +217,13 @@ impl<S: Storage> Session<S> {
         self.machine.acknowledge(self.storage.store(), receipt, code)
     }
 
-    /// Sends an AUTH (section 3.15): an answer to [`Event::Auth`], or a re-authentication.
+    /// Sends an AUTH (section 3.15) with the method of CONNECT: an answer to [`Event::Auth`], which has the code 0x18, or,
+    /// on a connection that was accepted, the begin of a re-authentication by 0x19. Where the server takes no packet as long
+    /// as that, reason string and user properties are left out.
     ///
     /// # Errors
-    /// [`Misuse::NoAuthenticationMethod`] if CONNECT had none, [`Misuse::NotConnected`], [`Misuse::Encode`].
+    /// [`Misuse::NoAuthenticationMethod`] if CONNECT had none, [`Misuse::AuthenticationMethod`] for another one,
+    /// [`Misuse::NotConnected`], [`Misuse::PacketTooLarge`], [`Misuse::Encode`].
     pub fn authenticate(&mut self, now: Instant, auth: &Auth<'_>) -> Result<(), Misuse> {
         let _ = now;
         self.machine.authenticate(self.storage.store(), auth)

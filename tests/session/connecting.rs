@@ -311,7 +311,7 @@ fn authentication_without_a_method_is_refused_both_ways() {
         rig.connect();
         rig.sent();
         let method = [Property::AuthenticationMethod("m")];
-        assert_eq!(rig.give_bad(connack(false, &method)), PeerError::UnexpectedAuth);
+        assert_eq!(rig.give_bad(connack(false, &method)), PeerError::AuthenticationMethod);
         rig.ends_with(0x82);
     });
     for before_connack in [true, false] {

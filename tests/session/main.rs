@@ -6,6 +6,7 @@ mod support;
 
 mod aliases;
 mod any_order;
+mod authenticating;
 mod borrowed;
 mod capacity;
 mod connecting;
