@@ -158,13 +158,14 @@ impl Machine {
     }
 
     pub(super) fn authenticate<V: Store>(&mut self, store: &mut V, auth: &Auth<'_>) -> Result<(), Misuse> {
-        let is_exchanging =
-            matches!(self.phase, Phase::Connecting { .. }) && auth.reason_code != ReasonCode::REAUTHENTICATE;
-        if !is_exchanging && !self.is_connected() {
+        if !matches!(self.phase, Phase::Connecting { .. } | Phase::Connected) {
             return Err(Misuse::NotConnected);
         }
         if self.method.is_none() {
             return Err(Misuse::NoAuthenticationMethod); // [MQTT-4.12.0-7]
+        }
+        if !self.is_connected() && auth.reason_code == ReasonCode::REAUTHENTICATE {
+            return Err(Misuse::NotConnected);
         }
         if auth.method().is_some() && method(&auth.properties) != self.method {
             return Err(Misuse::AuthenticationMethod); // [MQTT-4.12.0-5]
