@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::contain::contain;
 use super::options::Secret;
+use super::peer::without_secrets;
 use super::proxy::Proxy;
 
 /// How a client comes to a connection, and back to one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Connecting {
     /// More servers, written as [`peer`](super::MqttClientOptions::peer) is (default: none). An attempt begins with the server that
     /// was connected last, at first with `peer`, and goes on to the next ones while none of the addresses of one can be
@@ -26,6 +27,21 @@ pub struct Connecting {
     pub stable_after: Duration,
     /// When subscriptions of earlier connections are made again (default: if the server has lost the session).
     pub restore_subscriptions: RestoreSubscriptions,
+}
+
+impl std::fmt::Debug for Connecting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Taken apart, so that no field is forgotten.
+        let Self { servers, credentials, proxy, redirects, stable_after, restore_subscriptions } = self;
+        f.debug_struct("Connecting")
+            .field("servers", &servers.iter().map(|server| without_secrets(server)).collect::<Vec<_>>())
+            .field("credentials", credentials)
+            .field("proxy", proxy)
+            .field("redirects", redirects)
+            .field("stable_after", stable_after)
+            .field("restore_subscriptions", restore_subscriptions)
+            .finish()
+    }
 }
 
 impl Default for Connecting {
@@ -47,7 +63,8 @@ pub enum Redirects {
     /// Nothing: the client stops, and [`ConnectionError`](super::ConnectionError) names the other server.
     #[default]
     Refuse,
-    /// The next attempt goes there, with the same credentials: only for servers that are trusted to name others. 0x9D Server moved
+    /// The next attempt goes there by the same way (`mqtts` stays `mqtts`), with the same credentials: only for servers that are
+    /// trusted to name others. 0x9D Server moved
     /// replaces the servers of the options until the next [`connect`](super::AsyncMqttClient::connect); 0x9C Use another
     /// server holds for one attempt, before the others. It counts as a reconnection attempt, and needs what those need.
     Follow,

@@ -2,20 +2,20 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "proxy")]
+use super::blocking::Blocking;
 use super::connecting::{Connecting, Credentials, CredentialsProvider};
+use super::dial::{Dial, Phase, Progress};
+use super::peer::Peer;
 use super::proxy::Proxy;
-use super::servers::Peer;
 use super::shared::Shared;
-use super::transport::Transport;
 #[cfg(feature = "proxy")]
 use super::transport::proxy::handshake;
-#[cfg(feature = "proxy")]
-use super::transport::timed::Timed;
+use super::transport::{Socket, Transport};
 
 /// Threads at a time.
 const MAX_THREADS: usize = 8;
@@ -66,7 +66,10 @@ pub(super) struct Opened {
 pub(super) struct Opening(Arc<Attempt>);
 
 #[derive(Debug)]
-struct Attempt(Mutex<State>);
+struct Attempt {
+    state: Mutex<State>,
+    progress: Progress,
+}
 
 /// How far an attempt has come.
 #[derive(Debug)]
@@ -86,7 +89,7 @@ impl Connectors {
 
     /// Opens a transport. The client's worker is woken when it begins late and when it is done.
     pub(super) fn open(&self, target: Target, timeout: Duration, shared: &Arc<Shared>) -> io::Result<Opening> {
-        let attempt = Arc::new(Attempt(Mutex::new(State::Waiting)));
+        let attempt = Arc::new(Attempt { state: Mutex::new(State::Waiting), progress: Progress::default() });
         let shared = Arc::clone(shared);
         let peer = target.first();
         let job = Job { attempt: Arc::clone(&attempt), target, timeout, shared };
@@ -145,18 +148,18 @@ impl Pool {
 impl Job {
     /// Whether somebody still waits for it.
     fn is_wanted(&self) -> bool {
-        Arc::strong_count(&self.attempt) > 1
+        !self.attempt.progress.is_given_up()
     }
 
     fn begin(&self) {
-        *lock(&self.attempt.0) = State::Begun(Instant::now() + self.timeout);
+        *lock(&self.attempt.state) = State::Begun(Instant::now() + self.timeout);
     }
 
     fn run(self) {
-        let begun = lock(&self.attempt.0).deadline();
+        let begun = lock(&self.attempt.state).deadline();
         let deadline = begun.unwrap_or_else(|| Instant::now() + self.timeout);
-        let opened = self.target.open(deadline);
-        *lock(&self.attempt.0) = State::Done(opened, deadline);
+        let opened = self.target.open(deadline, &self.attempt.progress);
+        *lock(&self.attempt.state) = State::Done(opened, deadline);
         self.shared.wake();
     }
 }
@@ -164,7 +167,7 @@ impl Job {
 impl Opening {
     /// How far it has come. What it has opened is given once.
     pub(super) fn poll(&self) -> State {
-        let mut state = lock(&self.0.0);
+        let mut state = lock(&self.0.state);
         match &*state {
             State::Waiting => State::Waiting,
             State::Begun(deadline) => State::Begun(*deadline),
@@ -174,7 +177,18 @@ impl Opening {
 
     /// When it has to be done; unknown while it waits for a thread.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        lock(&self.0.0).deadline()
+        lock(&self.0.state).deadline()
+    }
+
+    /// The error of one whose time is over; none if nothing has been begun.
+    pub(super) fn timed_out(&self) -> Option<io::Error> {
+        self.0.progress.timed_out()
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.progress.give_up();
     }
 }
 
@@ -198,7 +212,10 @@ impl Target {
     }
 
     /// Tries every server.
-    fn open(self, deadline: Instant) -> io::Result<Opened> {
+    fn open(self, deadline: Instant, progress: &Progress) -> io::Result<Opened> {
+        if self.credentials.is_some() {
+            progress.begin(Phase::Credentials, None);
+        }
         let credentials = self.credentials.as_ref().map(CredentialsProvider::provide).transpose();
         let explain = |error: io::Error| io::Error::new(error.kind(), format!("no credentials: {error}"));
         let credentials = credentials.map_err(explain)?;
@@ -206,11 +223,11 @@ impl Target {
         let mut errors: Vec<io::Error> = Vec::new();
         for peer in self.servers {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() && !errors.is_empty() {
+            if (left.is_zero() && !errors.is_empty()) || progress.is_given_up() {
                 break;
             }
             // A server that never answers leaves time for the others.
-            match connect(&peer, self.proxy.as_ref(), Instant::now() + left / untried).and_then(Transport::tcp) {
+            match open(&peer, self.proxy.as_ref(), Instant::now() + left / untried, progress) {
                 Ok(transport) => return Ok(Opened { transport, peer, credentials }),
                 Err(error) => errors.push(io::Error::new(error.kind(), format!("cannot connect to {peer}: {error}"))),
             }
@@ -222,49 +239,31 @@ impl Target {
     }
 }
 
-/// Reaches the peer, through the proxy if there is one.
-fn connect(peer: &Peer, proxy: Option<&Proxy>, deadline: Instant) -> io::Result<TcpStream> {
-    match proxy {
-        None => connect_tcp(&peer.host, peer.port, deadline),
+/// Goes all the way to one server: layer by layer, all with the same deadline.
+fn open(peer: &Peer, proxy: Option<&Proxy>, deadline: Instant, progress: &Progress) -> io::Result<Transport> {
+    let mut dial = Dial::new(peer, deadline, progress)?;
+    let socket = match proxy {
+        None => dial.connect(&peer.host, peer.port)?,
         Some(proxy) => {
-            let connected = connect_through(proxy, peer, deadline);
-            connected.map_err(|error| io::Error::new(error.kind(), format!("proxy {}: {error}", proxy.address)))
+            let connected = connect_through(proxy, peer, &mut dial);
+            connected.map_err(|error| io::Error::new(error.kind(), format!("proxy {}: {error}", proxy.address)))?
         }
-    }
+    };
+    Ok(Transport::Plain(socket))
 }
 
 #[cfg(feature = "proxy")]
-fn connect_through(proxy: &Proxy, peer: &Peer, deadline: Instant) -> io::Result<TcpStream> {
+fn connect_through(proxy: &Proxy, peer: &Peer, dial: &mut Dial<'_>) -> io::Result<Socket> {
     let (host, port) = proxy.place().ok_or(io::ErrorKind::InvalidInput)?;
-    let stream = connect_tcp(host, port, deadline)?;
-    stream.set_nodelay(true)?;
-    handshake(&mut Timed::new(&stream, deadline), proxy, &peer.host, peer.port)?;
-    Ok(stream)
+    let mut socket = dial.connect(host, port)?;
+    dial.begin(Phase::Proxy);
+    handshake(&mut Blocking::new(dial, &mut socket)?, proxy, &peer.host, peer.port)?;
+    Ok(socket)
 }
 
 #[cfg(not(feature = "proxy"))]
-fn connect_through(_: &Proxy, _: &Peer, _: Instant) -> io::Result<TcpStream> {
+fn connect_through(_: &Proxy, _: &Peer, _: &mut Dial<'_>) -> io::Result<Socket> {
     Err(io::ErrorKind::Unsupported.into())
-}
-
-/// Tries every address of a host.
-fn connect_tcp(host: &str, port: u16, deadline: Instant) -> io::Result<TcpStream> {
-    let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
-    for (address, untried) in addresses.iter().zip((1..=addresses.len()).rev()) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // An address that never answers leaves time for the others.
-        let share = left / u32::try_from(untried).unwrap_or(u32::MAX);
-        if share.is_zero() {
-            last_error = io::ErrorKind::TimedOut.into();
-            break;
-        }
-        match TcpStream::connect_timeout(address, share) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last_error = error,
-        }
-    }
-    Err(last_error)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

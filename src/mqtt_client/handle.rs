@@ -16,6 +16,7 @@ use super::options::{CallbackMode, DisconnectOptions, MqttClientOptions, Subscri
 use super::queue::Places;
 use super::receiver::EventReceiver;
 use super::runtime::Runtime;
+use super::servers::Servers;
 use super::shared::{Bounds, Shared};
 use super::token::{Completion, Promise, Token, Tracked};
 use super::validate;
@@ -95,7 +96,8 @@ impl AsyncMqttClient {
         ) -> Result<(Listener, R), ClientError>,
     ) -> Result<(Self, R), ClientError> {
         options.timeouts.cut();
-        let servers = validate::options(&options, &config)?;
+        let servers = Servers::take(&mut options)?;
+        validate::options(&options, &config)?;
         // Neither the handle nor the worker keeps the runtime going by itself.
         let runtime = options.threads.runtime.take().map_or_else(Runtime::new, Ok)?;
         let bounds = Bounds {

@@ -32,6 +32,8 @@
 //! in exactly one result, with the [`Token`] of its call.
 
 mod batch;
+#[cfg(feature = "proxy")]
+mod blocking;
 mod callbacks;
 mod calls;
 pub mod client;
@@ -41,6 +43,7 @@ mod connecting;
 mod connection;
 mod connector;
 mod contain;
+mod dial;
 mod dispatch;
 mod error;
 mod event;
@@ -51,6 +54,7 @@ mod hub;
 mod offline;
 mod options;
 mod outbound_properties;
+mod peer;
 mod properties;
 mod proxy;
 mod publish;

@@ -4,6 +4,7 @@ use zeroize::Zeroizing;
 
 use super::connecting::Connecting;
 use super::offline::Offline;
+use super::peer::without_secrets;
 use super::runtime::Runtime;
 use crate::macros::{Bytes, Hidden};
 use crate::packet::RetainHandling;
@@ -25,8 +26,12 @@ use crate::types::ProtocolVersion;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct MqttClientOptions {
-    /// Where the broker is: `host:port`, or `mqtt://host` with an optional port; IPv6 addresses stand in brackets
+    /// Where the broker is: `host:port`, or a URL as `mqtt://host`, both with an optional port; IPv6 addresses stand in brackets
     /// (default: `localhost:1883`).
+    ///
+    /// A URL may hold user name and password, `mqtt://user:password@host`, in which the characters `% @ : / ? #` are written
+    /// as `%25 %40 %3A %2F %3F %23`. They are those of [`username`](Self::username) and [`password`](Self::password), which
+    /// then may not say anything else.
     pub peer: String,
     /// Names the session (default: empty, which lets the server choose). In v3.1.1 it is needed where `clean_start` is
     /// false.
@@ -92,7 +97,7 @@ impl std::fmt::Debug for MqttClientOptions {
             threads,
         } = self;
         f.debug_struct("MqttClientOptions")
-            .field("peer", peer)
+            .field("peer", &without_secrets(peer))
             .field("client_id", client_id)
             .field("clean_start", clean_start)
             .field("keep_alive", keep_alive)

@@ -1,15 +1,11 @@
 //! Where brokers are, and which of them is tried next.
 
-use super::connecting::Redirects;
+use zeroize::Zeroize;
+
+use super::connecting::{Credentials, Redirects};
 use super::error::ClientError;
 use super::options::MqttClientOptions;
-
-/// Host and port of a broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Peer {
-    pub(super) host: String,
-    pub(super) port: u16,
-}
+use super::peer::{Peer, without_secrets};
 
 /// The servers of a client, and which is next.
 #[derive(Clone, Debug)]
@@ -22,40 +18,8 @@ pub(super) struct Servers {
     referred: Vec<Peer>,
     /// The one that the last attempt has reached.
     reached: Option<Peer>,
-}
-
-impl Peer {
-    pub(super) fn parse(option: &'static str, peer: &str) -> Result<Self, ClientError> {
-        let invalid = |reason: &str| ClientError::option(option, format!("{peer:?}: {reason}"));
-        let authority = match peer.split_once("://") {
-            Some(("mqtt" | "tcp", rest)) => rest.strip_suffix('/').unwrap_or(rest),
-            Some((scheme, _)) => return Err(invalid(&format!("the scheme {scheme}:// is not supported"))),
-            None => peer,
-        };
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(rest) => {
-                let (host, port) = rest.split_once(']').ok_or_else(|| invalid("the bracket is not closed"))?;
-                (host, port.strip_prefix(':').or(port.is_empty().then_some("1883")))
-            }
-            None => match authority.split_once(':') {
-                Some((_, port)) if port.contains(':') => return Err(invalid("an IPv6 address stands in brackets")),
-                Some((host, port)) => (host, Some(port)),
-                None => (authority, Some("1883")),
-            },
-        };
-        if host.is_empty() || host.contains(['/', '@', ' ']) {
-            return Err(invalid("expected host:port or mqtt://host:port"));
-        }
-        let port = port.and_then(|port| port.parse().ok()).filter(|port| *port != 0);
-        let port = port.ok_or_else(|| invalid("the port is a number from 1 to 65535"))?;
-        Ok(Self { host: host.to_string(), port })
-    }
-}
-
-impl std::fmt::Display for Peer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
+    /// The one that was reached last, by any attempt.
+    last: Option<Peer>,
 }
 
 impl std::fmt::Display for Servers {
@@ -68,12 +32,28 @@ impl std::fmt::Display for Servers {
 }
 
 impl Servers {
-    pub(super) fn parse(options: &MqttClientOptions) -> Result<Self, ClientError> {
-        let mut configured = vec![Peer::parse("peer", &options.peer)?];
+    /// Takes the servers out of the options. What they hold of user names and passwords moves to where those belong.
+    pub(super) fn take(options: &mut MqttClientOptions) -> Result<Self, ClientError> {
+        let (first, mut found) = Peer::parse("peer", &options.peer)?;
+        let mut configured = vec![first];
         for server in &options.connecting.servers {
-            configured.push(Peer::parse("connecting.servers", server)?);
+            let (peer, credentials) = Peer::parse("connecting.servers", server)?;
+            configured.push(peer);
+            if let Some(credentials) = credentials
+                && *found.get_or_insert_with(|| credentials.clone()) != credentials
+            {
+                return Err(ClientError::option("connecting.servers", "all servers are given the same credentials"));
+            }
         }
-        Ok(Self { in_turn: configured.clone(), configured, referred: Vec::new(), reached: None })
+        if let Some(found) = found {
+            set_credentials(options, found)?;
+        }
+        for server in options.connecting.servers.iter_mut().chain([&mut options.peer]) {
+            let shown = without_secrets(server);
+            server.zeroize();
+            *server = shown;
+        }
+        Ok(Self { in_turn: configured.clone(), configured, referred: Vec::new(), reached: None, last: None })
     }
 
     /// Those of the options are tried again, in their order.
@@ -95,6 +75,7 @@ impl Servers {
         if let Some(place) = self.in_turn.iter().position(|known| *known == peer) {
             self.in_turn.rotate_left(place);
         }
+        self.last = Some(peer.clone());
         self.reached = Some(peer);
     }
 
@@ -110,8 +91,9 @@ impl Servers {
         if policy == Redirects::Refuse {
             return false;
         }
+        let Some(from) = &self.last else { return false };
         // Section 4.11: a list with spaces between its members.
-        let peers: Vec<_> = reference.split(' ').filter_map(|peer| Peer::parse("peer", peer).ok()).collect();
+        let peers: Vec<_> = reference.split(' ').filter_map(|peer| from.referred(peer)).collect();
         if peers.is_empty() {
             return false;
         }
@@ -124,6 +106,25 @@ impl Servers {
     }
 }
 
+fn set_credentials(options: &mut MqttClientOptions, found: Credentials) -> Result<(), ClientError> {
+    let Credentials { username, password } = found;
+    let conflict = if options.connecting.credentials.is_some() {
+        Some("a user name or password stands there, and connecting.credentials is set, too")
+    } else if username.is_some() && options.username.as_ref().is_some_and(|set| Some(set) != username.as_ref()) {
+        Some("another user name stands there than in username")
+    } else if password.is_some() && options.password.as_ref().is_some_and(|set| Some(set) != password.as_ref()) {
+        Some("another password stands there than in password")
+    } else {
+        None
+    };
+    if let Some(conflict) = conflict {
+        return Err(ClientError::option("peer", conflict));
+    }
+    options.username = options.username.take().or(username);
+    options.password = options.password.take().or(password);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,7 +133,11 @@ mod tests {
     fn servers(more: &[&str]) -> Servers {
         let more = more.iter().map(ToString::to_string).collect();
         let connecting = Connecting { servers: more, ..Default::default() };
-        Servers::parse(&MqttClientOptions { peer: "a".to_string(), connecting, ..Default::default() }).unwrap()
+        Servers::take(&mut MqttClientOptions { peer: "a".to_string(), connecting, ..Default::default() }).unwrap()
+    }
+
+    fn peer(text: &str) -> Peer {
+        Peer::parse("peer", text).unwrap().0
     }
 
     fn turn(servers: &mut Servers) -> String {
@@ -143,12 +148,11 @@ mod tests {
     fn an_attempt_begins_with_the_server_that_was_reached_unless_it_was_of_no_use() {
         let mut servers = servers(&["b", "c"]);
         assert_eq!(turn(&mut servers), "a b c");
-        let b = Peer::parse("peer", "b").unwrap();
-        servers.note_reached(b);
+        servers.note_reached(peer("b"));
         assert_eq!(turn(&mut servers), "b c a");
         servers.skip();
         assert_eq!(turn(&mut servers), "c a b", "none was reached");
-        servers.note_reached(Peer::parse("peer", "x").unwrap());
+        servers.note_reached(peer("x"));
         servers.skip();
         assert_eq!(turn(&mut servers), "c a b", "the one of no use is not the first one");
         servers.restart();
@@ -158,8 +162,9 @@ mod tests {
     #[test]
     fn a_reference_is_followed_once_and_a_move_until_a_restart() {
         let mut servers = servers(&["b"]);
+        servers.note_reached(peer("a"));
         assert!(!servers.follow("x y", false, Redirects::Refuse));
-        assert!(!servers.follow("ws://x  mqtts://y", false, Redirects::Follow), "no such transport");
+        assert!(!servers.follow("ws://x  mqtts://y u@z", false, Redirects::Follow), "another way, or credentials");
         assert!(servers.follow("x mqtt://y:1", false, Redirects::Follow));
         assert_eq!(turn(&mut servers), "x y a b");
         assert_eq!(turn(&mut servers), "a b");

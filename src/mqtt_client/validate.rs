@@ -4,13 +4,12 @@ use super::config::AsyncClientConfig;
 use super::error::ClientError;
 use super::options::{DisconnectOptions, MqttClientOptions, SubscribeOptions, TopicSubscription};
 use super::outbound_properties::{disconnect_properties, message_properties, subscribe_properties, user_properties};
-use super::servers::Servers;
 use crate::codec::{EncodeError, Properties, Writer};
 use crate::packet::{self, Connect, Disconnect, Filters, Subscribe, Subscription, Subscriptions, Unsubscribe};
 use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role, TopicFilter};
 
-/// Checks everything that a connection will need, and finds out where the brokers are.
-pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -> Result<Servers, ClientError> {
+/// Checks everything that a connection will need.
+pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -> Result<(), ClientError> {
     if config.command_queue_size == 0 {
         return Err(ClientError::option("command_queue_size", "at least 1 is needed"));
     }
@@ -56,7 +55,7 @@ pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -
     if !options.subscription_topics.is_empty() {
         subscribe(&options.subscription_topics, &SubscribeOptions::default(), options.protocol.version)?;
     }
-    Servers::parse(options)
+    Ok(())
 }
 
 /// What only one of the versions can say.

@@ -17,6 +17,7 @@ mod scripted_faults;
 mod scripted_inbound;
 mod scripted_keep_alive;
 mod scripted_offline;
+mod scripted_peers;
 mod scripted_progress;
 #[cfg(feature = "proxy")]
 mod scripted_proxies;

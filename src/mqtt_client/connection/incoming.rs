@@ -61,8 +61,7 @@ impl Connection {
                     ));
                 }
                 Ok(len) => {
-                    // A short read has emptied the socket; the poll tells when there is more.
-                    up.readable = len == room_len || up.read_closed || !cfg!(unix);
+                    up.readable = up.read_closed || up.transport.may_have_more(len, room_len);
                     self.input.has_read(len);
                     budget = budget.saturating_sub(len);
                     self.handle_input();

@@ -129,10 +129,17 @@ impl Connection {
             Link::Opening(opening) => match opening.poll() {
                 State::Done(Ok(opened), deadline) => self.begin_connection(registry, opened, deadline),
                 State::Done(Err(error), _) => self.fail_attempt(error),
-                State::Begun(deadline) if self.now >= deadline => self.fail_attempt(self.connect_timeout()),
+                State::Begun(deadline) if self.now >= deadline => {
+                    let error = opening.timed_out().unwrap_or_else(|| self.connect_timeout());
+                    self.fail_attempt(error);
+                }
                 State::Begun(_) | State::Waiting => {}
             },
             Link::Lingering { transport, until } => {
+                if transport.has_unsent() {
+                    // It is tried again with the next event.
+                    let _ = transport.finish_writing();
+                }
                 let closed = match transport.read(&mut [0; 16 * 1024]) {
                     Ok(len) => {
                         // There may be more, or the end, right behind.
@@ -304,8 +311,9 @@ impl Connection {
             return;
         }
         let now = self.session_now();
-        let has_left = self.session.poll_transmit(now).is_none();
+        let is_empty = self.session.poll_transmit(now).is_none();
         let Some(up) = self.link.up() else { return };
+        let has_left = is_empty && !up.transport.has_unsent();
         let is_over = has_left || up.leave_until.is_some_and(|until| self.now >= until);
         let Some(ending) = up.ending.take_if(|_| is_over) else { return };
         let was_accepted = up.accepted_at;

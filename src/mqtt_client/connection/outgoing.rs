@@ -271,6 +271,11 @@ impl Connection {
             let mut slices = [&[][..]; MAX_SLICES];
             let count = self.session.poll_transmit_many(now, &mut slices);
             if count == 0 {
+                match up.transport.flush() {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => up.writable = false,
+                    Err(error) => self.note_write_error(error),
+                    Ok(()) => {}
+                }
                 return true;
             }
             match up.transport.write(slices.get(..count).unwrap_or(&[])) {

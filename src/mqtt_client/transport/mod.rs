@@ -1,68 +1,90 @@
-//! Byte streams to a broker, non-blocking.
+//! Byte streams to a broker, non-blocking: a socket, and what lies between it and MQTT.
+
+mod socket;
 
 #[cfg(feature = "proxy")]
 pub(super) mod proxy;
-#[cfg(feature = "proxy")]
-pub(super) mod timed;
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::Shutdown;
 
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 
-/// An open byte stream.
+pub(super) use self::socket::Socket;
+
+/// How many slices one write takes.
+pub(super) const MAX_SLICES: usize = 16;
+
+/// A stream over which MQTT can begin at once.
 #[derive(Debug)]
 pub(super) enum Transport {
-    /// TCP, in the clear.
-    Tcp(TcpStream),
+    /// The socket itself.
+    Plain(Socket),
 }
 
 impl Transport {
-    pub(super) fn tcp(stream: std::net::TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        Ok(Self::Tcp(TcpStream::from_std(stream)))
+    const fn socket(&mut self) -> &mut Socket {
+        match self {
+            Self::Plain(socket) => socket,
+        }
     }
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => registry.register(stream, token, Interest::READABLE | Interest::WRITABLE),
-        }
+        self.socket().register(registry, token)
     }
 
     pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => registry.deregister(stream),
-        }
+        self.socket().deregister(registry)
     }
 
+    /// As [`Read::read`]. `WouldBlock` means that only the poll can tell of more.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.read(buffer),
+            Self::Plain(socket) => socket.read(buffer),
         }
     }
 
+    /// Whether there may be more to read behind a read of `len` bytes into a buffer of `room`. If not, the poll will tell.
+    pub(super) const fn may_have_more(&self, len: usize, room: usize) -> bool {
+        match self {
+            // A short read has emptied the socket.
+            Self::Plain(_) => len == room || !cfg!(unix),
+        }
+    }
+
+    /// Takes bytes of these slices, in their order; how many. It may keep some of what it has taken, until
+    /// [`flush`](Self::flush).
     pub(super) fn write(&mut self, slices: &[&[u8]]) -> io::Result<usize> {
         match (self, slices) {
-            (Self::Tcp(stream), [slice]) => stream.write(slice),
-            (Self::Tcp(stream), slices) => {
+            (Self::Plain(socket), [slice]) => socket.write(slice),
+            (Self::Plain(socket), slices) => {
                 let mut vectored = [IoSlice::new(&[]); MAX_SLICES];
                 for (place, slice) in vectored.iter_mut().zip(slices) {
                     *place = IoSlice::new(slice);
                 }
-                stream.write_vectored(vectored.get(..slices.len().min(MAX_SLICES)).unwrap_or(&[]))
+                socket.write_vectored(vectored.get(..slices.len().min(MAX_SLICES)).unwrap_or(&[]))
             }
         }
     }
 
-    /// Tells the peer that nothing more will come.
+    /// Whether it keeps bytes that have not left yet.
+    pub(super) const fn has_unsent(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+        }
+    }
+
+    /// Sends what it keeps, as far as the socket takes it: `WouldBlock` if some is left.
+    #[expect(clippy::unnecessary_wraps, reason = "a socket keeps nothing; what lies above one does")]
+    pub(super) const fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+        }
+    }
+
+    /// Tells the peer that nothing more will come. To be called again as long as bytes are [unsent](Self::has_unsent).
     pub(super) fn finish_writing(&mut self) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Plain(socket) => socket.finish_writing(),
         }
     }
 }
-
-/// How many slices one write takes.
-pub(super) const MAX_SLICES: usize = 16;
