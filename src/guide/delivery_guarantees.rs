@@ -82,7 +82,7 @@
 //!
 //! # Your process ends
 //!
-//! The client keeps all of this in memory. With the process, accepted messages are gone that were not acknowledged, and so are
+//! Without [persistence](#with-persistence) the client keeps all of this in memory. With the process, accepted messages are gone that were not acknowledged, and so are
 //! the identifiers of received messages of QoS 2. A session that the server keeps goes on at the next start with the same
 //! `client_id` and `clean_start: false`: subscriptions hold, and messages that your process had not acknowledged come again, at
 //! QoS 2 too, as its callback may have been in the midst of one.
@@ -93,6 +93,53 @@
 //! stays for the next `connect()` after a `disconnect`. A DISCONNECT with reason code 0x00 keeps the will from being published.
 //! After one with another code, and when a connection ends without one, it is published, after its delay if it has one and
 //! the client does not come back before.
+//!
+//! # With persistence
+//!
+//! With the feature `persistence`, `MqttClientOptions::persistence` names a file. In it are the publishes of QoS 1 and 2 that have no
+//! outcome yet, with how far they have come, and the identifiers of received messages of QoS 2. The next client with the same file and
+//! `client_id` goes on with them: after `shutdown`, after a crash at any moment, and after a power cut, as far as the disk
+//! keeps what it has synced.
+//!
+//! **Accepted is not yet durable.** A call returns as soon as the message is in memory. `on_durable` tells the tokens that are in
+//! the file, and `Tracked::wait_durable` waits for one. All that comes up while the disk is busy goes into the file by one
+//! transaction. A crash loses what was not told as durable, or does not: both may be.
+//!
+//! | | After the end of the process |
+//! |---|---|
+//! | QoS 0 | Gone: it is never in the file |
+//! | QoS 1 | What was durable is sent, or sent again with its identifier and DUP: the server may pass it on twice |
+//! | QoS 2 | What was durable is sent, or its exchange goes on where it was: the server has it exactly once, if it keeps the session |
+//! | Tokens | [`AsyncMqttClient`](crate::mqtt_client::AsyncMqttClient)`::restored` lists those of the messages that are left; each comes to its outcome. Later tokens are all higher |
+//! | Order | as without a crash |
+//! | Lifetime | Message Expiry Intervals go on in wall-clock time; what is over ends as `Expired`, unless it may have been sent before |
+//! | Session lost meanwhile | as ever, by [`SessionLossPolicy`](crate::mqtt_client::SessionLossPolicy) |
+//!
+//! For this, packets wait for the disk: a PUBLISH of QoS 1 or 2 until the message and its identifier are in the file, a PUBREL until
+//! it is there that PUBREC has come, a PUBREC until the received identifier is, a PUBCOMP until the identifier is removed. PUBACK, pings,
+//! subscriptions, and messages of QoS 0 wait for nothing; so one of QoS 0 may overtake others. An outcome is told
+//! at once, and its message leaves the file right after that. Where the process dies in between, the message is restored, and the same
+//! outcome is told a second time: rather twice than never. `shutdown` tells `Outcome::Kept` for what it leaves in the file;
+//! its outcome is told by the next client.
+//!
+//! **Received messages of QoS 2.** Without a crash each is handed over once. What a crash does is for `Persistence::inbound` to
+//! choose: with `AckAfter` an identifier is durable after the acknowledgement of the application and before PUBREC, so no message is lost,
+//! and those come again that the application had and whose acknowledgement was not durable. With `IdFirst` it is
+//! durable before the application sees the message, so none comes twice, and those are lost that were durable and not
+//! handled. Received messages of QoS 1 are not in the file: the server sends again what was not acknowledged.
+//!
+//! **When the disk fails** while the client runs, `on_error` tells a `PersistenceError` once. What was accepted stays in
+//! memory, packets that wait for the disk go on waiting, the connection is kept alive, and the disk is tried again twice a
+//! second. At the bounds of memory calls are refused by `QueueFull`. When the disk works again all goes on, and nothing is lost. A
+//! `shutdown` meanwhile waits for the drain deadline: what is in the file is `Kept`, the rest `Cancelled`.
+//!
+//! A file that is damaged, not this crate's, in use by another client, another client's, or from a later version is an error of
+//! `AsyncMqttClient::new`, and stays as it is.
+//!
+//! **Not promised:** subscriptions are not in the file (a session that the server keeps has them). If the server loses the
+//! session and the process dies within the moment between the server's CONNACK and the file's knowing of it, the next client takes the server's
+//! new session for the old one: a message of QoS 2 whose PUBREC had come counts as acknowledged then, and one received in that
+//! moment under the identifier of an old one may be lost.
 //!
 //! # What no client can promise
 //!

@@ -81,6 +81,11 @@ impl Batch {
         self.bytes.capacity() + self.cost_beside_bytes()
     }
 
+    /// Whether a message of QoS 2 is in it.
+    pub(super) fn has_exactly_once(&self) -> bool {
+        self.places.iter().any(|place| place.qos == QoS::ExactlyOnce)
+    }
+
     fn cost_beside_bytes(&self) -> usize {
         size_of::<Self>() + self.topics.capacity() + self.places.capacity() * size_of::<Place>()
     }

@@ -100,9 +100,22 @@ pub enum Outcome {
     Dropped(DropCause),
     /// The client was shut down before.
     Cancelled,
+    /// The client was shut down before, and the message is in the file of its
+    /// [persistence](super::MqttClientOptions::persistence): the next client with that file goes on with it, and tells its
+    /// outcome by the same token.
+    #[cfg(feature = "persistence")]
+    Kept,
 }
 
 impl Outcome {
+    /// Whether another outcome of the same token follows.
+    pub(super) const fn is_kept(self) -> bool {
+        #[cfg(feature = "persistence")]
+        return matches!(self, Self::Kept);
+        #[cfg(not(feature = "persistence"))]
+        return false;
+    }
+
     const fn description(self) -> &'static str {
         match self {
             Self::Sent => "Sent",
@@ -116,6 +129,8 @@ impl Outcome {
             Self::Dropped(DropCause::SessionLost) => "Dropped: the server lost the session",
             Self::Dropped(DropCause::Refused(_)) => "Dropped: the server does not take such a message",
             Self::Cancelled => "Cancelled by the shutdown of the client",
+            #[cfg(feature = "persistence")]
+            Self::Kept => "Kept for the next client by the shutdown of this one",
         }
     }
 }

@@ -56,6 +56,10 @@ pub(super) struct Outlet {
     /// The same channel's other end, for what is left in it when nobody listens any more.
     unheard: Receiver<Batch>,
     sent_batches: u64,
+    /// Batches that wait until something is durable: what, and the batch; those behind them wait with them.
+    held: VecDeque<(u64, Batch)>,
+    /// The last that is.
+    durable: u64,
     auto_ack: bool,
     /// The last field, so that what ends with the channels finds them closed.
     listener: Listener,
@@ -123,6 +127,8 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         unheard: batches.clone(),
         auto_ack,
         sent_batches: 0,
+        held: VecDeque::new(),
+        durable: 0,
         listener: Listener::Receiver,
     };
     let dispatcher = Dispatcher {
@@ -170,12 +176,38 @@ impl Outlet {
         self.run.push(Notice { behind: 0, news: News::Published(first, count, outcome) });
     }
 
-    /// Sends a batch behind those before.
-    pub(super) fn send(&mut self, batch: Batch) {
+    /// Sends a batch behind those before, when what it stands `behind` is durable.
+    pub(super) fn send(&mut self, batch: Batch, behind: u64) {
         // What was told before has its place before these messages.
         self.flush();
         self.sent_batches += 1;
         self.shared.add_undelivered(batch.cost());
+        if behind > self.durable || !self.held.is_empty() {
+            self.held.push_back((behind, batch));
+        } else {
+            self.pass_on(batch);
+        }
+    }
+
+    /// Sends what has waited for this to be durable.
+    pub(super) fn release(&mut self, durable: u64) {
+        self.durable = durable;
+        while self.held.front().is_some_and(|(behind, _)| *behind <= durable)
+            && let Some((_, batch)) = self.held.pop_front()
+        {
+            self.pass_on(batch);
+        }
+    }
+
+    /// Nothing becomes durable any more: messages that have waited for it are not told, and what was told behind them is.
+    pub(super) fn drop_held(&mut self) {
+        while let Some((_, mut batch)) = self.held.pop_front() {
+            batch.places.clear();
+            self.pass_on(batch);
+        }
+    }
+
+    fn pass_on(&mut self, batch: Batch) {
         // It cannot fail: this has the other end, too.
         let _ = self.batches.send(batch);
         self.listener.call();

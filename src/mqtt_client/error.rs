@@ -2,6 +2,8 @@ use std::io;
 
 use thiserror::Error;
 
+#[cfg(feature = "persistence")]
+use super::persistence::PersistenceError;
 use crate::codec::EncodeError;
 use crate::types::{ReasonCode, TopicError};
 
@@ -57,6 +59,10 @@ pub enum ClientError {
     /// The message was acknowledged before, or its connection is gone and the server sends it again.
     #[error("the message was acknowledged before, or its connection is gone")]
     StaleReceipt,
+    /// The file of [`MqttClientOptions::persistence`](super::MqttClientOptions::persistence) cannot be used.
+    #[cfg(feature = "persistence")]
+    #[error(transparent)]
+    Persistence(#[from] PersistenceError),
     /// A thread could not be started.
     #[error("cannot start the client: {0}")]
     Start(String),
@@ -94,6 +100,8 @@ impl From<EncodeError> for ClientError {
 impl From<ClientError> for io::Error {
     fn from(error: ClientError) -> Self {
         let kind = match &error {
+            #[cfg(feature = "persistence")]
+            ClientError::Persistence(error) => error.kind(),
             ClientError::QueueFull | ClientError::BufferFull => io::ErrorKind::WouldBlock,
             ClientError::WouldDeadlock => io::ErrorKind::Deadlock,
             ClientError::NotConnected => io::ErrorKind::NotConnected,

@@ -5,6 +5,8 @@ use super::client::{
     ConnectionResult, PingResult, PublishResult, SessionLossReport, SubscribeResult, UnsubscribeResult,
 };
 use super::properties::PropertyBlock;
+#[cfg(feature = "persistence")]
+use super::token::Token;
 use crate::session;
 use crate::types::QoS;
 
@@ -18,6 +20,10 @@ pub enum MqttEvent<'a> {
     Disconnected(Option<u8>),
     /// A publish has ended.
     Published(PublishResult),
+    /// Messages are in the file of [persistence](super::MqttClientOptions::persistence): from now on they outlive the process.
+    /// Those of one event have come to it together.
+    #[cfg(feature = "persistence")]
+    Durable(Vec<Token>),
     /// A subscribe has ended.
     Subscribed(SubscribeResult),
     /// An unsubscribe has ended.
@@ -47,6 +53,8 @@ impl MqttEvent<'_> {
             Self::Connected(result) => MqttEvent::Connected(result),
             Self::Disconnected(code) => MqttEvent::Disconnected(code),
             Self::Published(result) => MqttEvent::Published(result),
+            #[cfg(feature = "persistence")]
+            Self::Durable(tokens) => MqttEvent::Durable(tokens),
             Self::Subscribed(result) => MqttEvent::Subscribed(result),
             Self::Unsubscribed(result) => MqttEvent::Unsubscribed(result),
             Self::MessageReceived(publish) => MqttEvent::MessageReceived(publish.into_owned()),

@@ -13,6 +13,8 @@ use super::handler::MqttEventHandler;
 use super::hub::NoteEnd;
 use super::offline::Overflow;
 use super::options::{CallbackMode, DisconnectOptions, MqttClientOptions, SubscribeOptions, TopicSubscription};
+#[cfg(feature = "persistence")]
+use super::persistence;
 use super::queue::Places;
 use super::receiver::EventReceiver;
 use super::runtime::Runtime;
@@ -33,6 +35,8 @@ pub struct AsyncMqttClient {
     pub(super) shared: Arc<Shared>,
     pub(super) options: Arc<MqttClientOptions>,
     pub(super) buffers_messages: bool,
+    #[cfg(feature = "persistence")]
+    restored: Vec<Token>,
     topic_handlers: Arc<TopicHandlers>,
 }
 
@@ -98,6 +102,8 @@ impl AsyncMqttClient {
         options.timeouts.cut();
         let servers = Servers::take(&mut options)?;
         validate::options(&options, &config)?;
+        #[cfg(feature = "persistence")]
+        let stored = persistence::open(&options)?;
         // Neither the handle nor the worker keeps the runtime going by itself.
         let runtime = options.threads.runtime.take().map_or_else(Runtime::new, Ok)?;
         let bounds = Bounds {
@@ -115,8 +121,35 @@ impl AsyncMqttClient {
         let (listener, heard) = listen(&shared, Arc::clone(&topic_handlers), dispatcher, (&runtime, callbacks))?;
         outlet.set_listener(listener);
         let (kept, buffers_messages) = (Arc::new(options.clone()), config.buffer_messages);
-        runtime.hub().add(Connection::new(options, config, servers, Arc::clone(&shared), outlet))?;
-        Ok((Self { shared, options: kept, buffers_messages, topic_handlers }, heard))
+        let end = Arc::new(NoteEnd::worker(&shared.end));
+        #[cfg(not(feature = "persistence"))]
+        let connection = Connection::new(options, config, servers, Arc::clone(&shared), outlet, end);
+        #[cfg(feature = "persistence")]
+        let (connection, restored) = {
+            let mut connection =
+                Connection::new(options, config, servers, Arc::clone(&shared), outlet, Arc::clone(&end));
+            let restored =
+                stored.map(|stored| persistence::resume(stored, &mut connection, &shared, end)).transpose()?;
+            (connection, restored.unwrap_or_default())
+        };
+        runtime.hub().add(connection)?;
+        let client = Self {
+            shared,
+            options: kept,
+            buffers_messages,
+            #[cfg(feature = "persistence")]
+            restored,
+            topic_handlers,
+        };
+        Ok((client, heard))
+    }
+
+    /// The tokens of messages that an earlier client has left in the file of
+    /// [`MqttClientOptions::persistence`](super::MqttClientOptions::persistence), in the order of their calls. Each comes to
+    /// its outcome as if this client had published it. Tokens of this client are all higher.
+    #[cfg(feature = "persistence")]
+    pub fn restored(&self) -> &[Token] {
+        &self.restored
     }
 
     /// Opens the connection, and opens it again when it is lost, as the options say. Does nothing if one is wanted

@@ -4,6 +4,8 @@ use super::client::{
     ConnectionResult, PingResult, PublishResult, SessionLossReport, SubscribeResult, UnsubscribeResult,
 };
 use super::event::{MqttEvent, MqttPublish};
+#[cfg(feature = "persistence")]
+use super::token::Token;
 
 /// Callbacks, all on one thread, one at a time. Each does nothing unless it is implemented.
 ///
@@ -25,6 +27,13 @@ pub trait MqttEventHandler: Send {
     /// A publish has ended, well or not: look at [`PublishResult::outcome`].
     fn on_published(&mut self, result: &PublishResult) {
         let _ = result;
+    }
+
+    /// Publishes are in the file of [persistence](super::MqttClientOptions::persistence): from now on they outlive the
+    /// process. Outcomes of theirs may be told before.
+    #[cfg(feature = "persistence")]
+    fn on_durable(&mut self, tokens: &[Token]) {
+        let _ = tokens;
     }
 
     /// A subscribe has ended.
@@ -80,6 +89,8 @@ pub(super) fn call(handler: &mut dyn MqttEventHandler, event: &MqttEvent<'_>) {
         MqttEvent::Connected(result) => handler.on_connected(result),
         MqttEvent::Disconnected(reason_code) => handler.on_disconnected(*reason_code),
         MqttEvent::Published(result) => handler.on_published(result),
+        #[cfg(feature = "persistence")]
+        MqttEvent::Durable(tokens) => handler.on_durable(tokens),
         MqttEvent::Subscribed(result) => handler.on_subscribed(result),
         MqttEvent::Unsubscribed(result) => handler.on_unsubscribed(result),
         MqttEvent::MessageReceived(publish) => handler.on_message_received(publish),

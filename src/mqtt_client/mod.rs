@@ -55,6 +55,7 @@ mod offline;
 mod options;
 mod outbound_properties;
 mod peer;
+mod persistence;
 mod properties;
 mod proxy;
 mod publish;
@@ -86,6 +87,8 @@ pub use options::{
     CallbackMode, DisconnectOptions, Limits, MessageProperties, MqttClientOptions, ProtocolOptions, PublishOptions,
     Secret, SessionLossPolicy, SubscribeOptions, Threads, Timeouts, TopicSubscription, Will,
 };
+#[cfg(feature = "persistence")]
+pub use persistence::{InboundStorage, Persistence, PersistenceError};
 pub use properties::PropertyBlock;
 pub use proxy::{Proxy, ProxyKind};
 pub use publish::{BatchMessage, BatchResult};

@@ -5,6 +5,8 @@ use zeroize::Zeroizing;
 use super::connecting::Connecting;
 use super::offline::Offline;
 use super::peer::without_secrets;
+#[cfg(feature = "persistence")]
+use super::persistence::Persistence;
 use super::runtime::Runtime;
 use crate::macros::{Bytes, Hidden};
 use crate::packet::RetainHandling;
@@ -71,6 +73,9 @@ pub struct MqttClientOptions {
     pub session_loss: SessionLossPolicy,
     /// Which threads do the work.
     pub threads: Threads,
+    /// Where messages are kept that have to survive the process (default: nowhere).
+    #[cfg(feature = "persistence")]
+    pub persistence: Option<Persistence>,
 }
 
 impl std::fmt::Debug for MqttClientOptions {
@@ -95,8 +100,11 @@ impl std::fmt::Debug for MqttClientOptions {
             offline,
             session_loss,
             threads,
+            #[cfg(feature = "persistence")]
+            persistence,
         } = self;
-        f.debug_struct("MqttClientOptions")
+        let mut shown = f.debug_struct("MqttClientOptions");
+        shown
             .field("peer", &without_secrets(peer))
             .field("client_id", client_id)
             .field("clean_start", clean_start)
@@ -114,8 +122,10 @@ impl std::fmt::Debug for MqttClientOptions {
             .field("connecting", connecting)
             .field("offline", offline)
             .field("session_loss", session_loss)
-            .field("threads", threads)
-            .finish()
+            .field("threads", threads);
+        #[cfg(feature = "persistence")]
+        shown.field("persistence", persistence);
+        shown.finish()
     }
 }
 
@@ -140,6 +150,8 @@ impl Default for MqttClientOptions {
             offline: Offline::default(),
             session_loss: SessionLossPolicy::default(),
             threads: Threads::default(),
+            #[cfg(feature = "persistence")]
+            persistence: None,
         }
     }
 }

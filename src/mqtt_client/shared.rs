@@ -92,6 +92,12 @@ impl Shared {
         }
     }
 
+    /// Tokens go on behind this one.
+    #[cfg(feature = "persistence")]
+    pub(super) fn set_last_token(&self, token: u64) {
+        self.last_token.store(token, Ordering::Relaxed);
+    }
+
     pub(super) fn next_token(&self) -> Token {
         Token(self.last_token.fetch_add(1, Ordering::Relaxed) + 1)
     }

@@ -4,6 +4,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "persistence")]
+use super::client::PublishResult;
 use super::contain::contain;
 use super::error::WaitError;
 use super::hub::is_some_worker;
@@ -95,6 +97,33 @@ impl<T: Clone> Tracked<T> {
     }
 }
 
+#[cfg(feature = "persistence")]
+impl Tracked<PublishResult> {
+    /// Waits until the message is in the file of [`Persistence`](super::Persistence): from then on it outlives the process.
+    /// `false` if it has ended before, without persistence and at QoS 0 by its outcome.
+    ///
+    /// # Errors
+    /// [`WaitError::TimedOut`]; [`WaitError::WouldDeadlock`] inside a callback that runs on the worker
+    /// ([`CallbackMode::Worker`](super::CallbackMode::Worker)), if the answer is not there. In all cases the call goes on.
+    pub fn wait_durable(&self, timeout: Duration) -> Result<bool, WaitError> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = self.completion.lock();
+        loop {
+            if state.durable || state.ended {
+                return Ok(state.durable);
+            }
+            if is_some_worker() {
+                return Err(WaitError::WouldDeadlock);
+            }
+            state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => return Err(WaitError::TimedOut),
+                Some(left) => self.completion.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.completion.done.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
 impl<T: Clone> Future for Tracked<T> {
     type Output = T;
 
@@ -132,6 +161,27 @@ impl<T> Promise<T> {
     }
 }
 
+#[cfg(feature = "persistence")]
+impl Promise<PublishResult> {
+    /// What is to be told when the message is durable.
+    pub(super) fn durably(&self) -> Durably {
+        Durably(Arc::clone(&self.0))
+    }
+}
+
+/// Tells that a message is durable.
+#[cfg(feature = "persistence")]
+#[derive(Debug)]
+pub(super) struct Durably(Arc<Completion<PublishResult>>);
+
+#[cfg(feature = "persistence")]
+impl Durably {
+    pub(super) fn tell(self) {
+        self.0.lock().durable = true;
+        self.0.done.notify_all();
+    }
+}
+
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
         self.0.end(None);
@@ -149,12 +199,21 @@ pub(super) struct Completion<T> {
 struct State<T> {
     value: Option<T>,
     ended: bool,
+    #[cfg(feature = "persistence")]
+    durable: bool,
     waker: Option<Waker>,
 }
 
 impl<T> Completion<T> {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { value: None, ended: false, waker: None }), done: Condvar::new() })
+        let state = State {
+            value: None,
+            ended: false,
+            #[cfg(feature = "persistence")]
+            durable: false,
+            waker: None,
+        };
+        Arc::new(Self { state: Mutex::new(state), done: Condvar::new() })
     }
 
     fn end(&self, value: Option<T>) {

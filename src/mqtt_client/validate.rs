@@ -29,6 +29,8 @@ pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -
         proxy.check()?;
     }
     protocol(options)?;
+    #[cfg(feature = "persistence")]
+    persistence(options, config)?;
     let will_properties = options.will.as_ref().map(|will| message_properties(&will.properties)).unwrap_or_default();
     let will = match &options.will {
         Some(will) => Some(packet::Will {
@@ -56,6 +58,26 @@ pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -
         subscribe(&options.subscription_topics, &SubscribeOptions::default(), options.protocol.version)?;
     }
     Ok(())
+}
+
+/// What survives the process needs a session that does.
+#[cfg(feature = "persistence")]
+fn persistence(options: &MqttClientOptions, config: &AsyncClientConfig) -> Result<(), ClientError> {
+    let needs = [
+        ("client_id", options.client_id.is_empty(), "persistence needs one"),
+        ("clean_start", options.clean_start, "persistence needs false, or the server would forget what it has"),
+        ("sessionless", options.sessionless, "persistence needs a session"),
+        ("buffer_messages", !config.buffer_messages, "persistence needs true"),
+        (
+            "protocol.session_expiry_interval",
+            options.protocol.version.is_v5() && options.protocol.session_expiry_interval == 0,
+            "persistence needs one above 0, or the session would end with the connection",
+        ),
+    ];
+    match needs.into_iter().find(|(_, is_missing, _)| *is_missing && options.persistence.is_some()) {
+        Some((option, _, reason)) => Err(ClientError::option(option, reason)),
+        None => Ok(()),
+    }
 }
 
 /// What only one of the versions can say.

@@ -87,6 +87,14 @@ impl Expiry {
     }
 }
 
+/// Writes what is left of the lifetime of a message that expires.
+#[cfg(feature = "persistence")]
+pub(crate) fn set_expiry(frame: &mut [u8], version: ProtocolVersion, seconds: u32) {
+    if let Some(expiry) = Expiry::of(frame, version) {
+        expiry.set(frame, seconds);
+    }
+}
+
 fn put(frame: &mut [u8], at: usize, bytes: &[u8]) {
     copy(frame.get_mut(at..).unwrap_or_default(), bytes);
 }

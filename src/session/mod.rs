@@ -33,10 +33,15 @@ pub use config::{Acknowledgement, ApplicationMessage, Config, ConnectOptions, Ov
 pub use error::{Full, Misuse, PeerError};
 pub use event::{DropReason, Dropped, Event, Message, Progress, Published, Receipt, Stall, Topic};
 #[cfg(feature = "std")]
-pub(crate) use storage::{Fifo, KEPT_PLACES};
+pub(crate) use storage::{Change, Fifo, KEPT_PLACES};
 pub use storage::{Fixed, Storage};
 #[cfg(feature = "std")]
 pub use storage::{Heap, HeapLimits};
+#[cfg(feature = "persistence")]
+pub(crate) use {
+    frame::set_expiry,
+    storage::{Held, NoteReceived},
+};
 
 use core::num::NonZeroU16;
 

@@ -29,6 +29,12 @@ mod scripted_runs;
 mod scripted_servers;
 mod scripted_setup;
 
+// Clients that keep messages in a file, against the scripted broker.
+#[cfg(feature = "persistence")]
+mod persistence_outbound;
+#[cfg(feature = "persistence")]
+mod persistence_setup;
+
 // Clients that share threads.
 mod runtime_fences;
 mod runtime_shared;

@@ -187,6 +187,8 @@ fn words(event: &MqttEvent<'static>) -> String {
         }
         MqttEvent::Disconnected(code) => format!("disconnected {code:?}"),
         MqttEvent::Published(result) => format!("published {} {:?}", result.token.id(), result.outcome),
+        #[cfg(feature = "persistence")]
+        MqttEvent::Durable(tokens) => format!("durable {}", tokens.len()),
         MqttEvent::Subscribed(result) => format!("subscribed {} {:?}", result.token.id(), result.reason_codes),
         MqttEvent::Unsubscribed(result) => format!("unsubscribed {} {:?}", result.token.id(), result.outcome),
         MqttEvent::MessageReceived(publish) => {
@@ -220,6 +222,11 @@ impl MqttEventHandler for Recorder {
 
     fn on_published(&mut self, result: &PublishResult) {
         self.0.add(MqttEvent::Published(result.clone()));
+    }
+
+    #[cfg(feature = "persistence")]
+    fn on_durable(&mut self, tokens: &[Token]) {
+        self.0.add(MqttEvent::Durable(tokens.to_vec()));
     }
 
     fn on_subscribed(&mut self, result: &SubscribeResult) {

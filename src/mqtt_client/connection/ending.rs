@@ -196,7 +196,10 @@ impl Connection {
         let taken = std::mem::take(&mut self.commands).into_iter().rev();
         for command in std::mem::take(&mut self.held_back).into_iter().chain(taken).chain(unseen) {
             match command {
-                Command::Publish(publishing) => self.pending.push_back(publishing),
+                Command::Publish(publishing) => {
+                    self.note_accepted_message(&publishing);
+                    self.pending.push_back(publishing);
+                }
                 Command::Run(run) => self.pending.push_back_run(run),
                 Command::Request(requesting) => self.requests.push_back(requesting),
                 Command::Ping => self.wanted_pings += 1,

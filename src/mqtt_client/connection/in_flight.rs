@@ -36,6 +36,11 @@ impl InFlight {
         Some(publishing)
     }
 
+    /// The token of a message.
+    pub(super) fn token(&self, packet_id: PacketId) -> Option<Token> {
+        self.messages.get(packet_id).map(|publishing| publishing.token)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.messages.len() == 0
     }

@@ -184,7 +184,9 @@ impl Connection {
     /// Sends the messages of the input so far to their callbacks.
     fn send_batch(&mut self) {
         if let Some(batch) = self.input.take_batch(&self.shared.hub.spares) {
-            self.outlet.send(batch);
+            let has_exactly_once = self.journal.is_some() && batch.has_exactly_once();
+            let behind = self.batch_before_delivery(has_exactly_once);
+            self.outlet.send(batch, behind);
         }
     }
 

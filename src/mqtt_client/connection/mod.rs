@@ -9,6 +9,7 @@ mod offline;
 mod outgoing;
 mod pending;
 mod requests;
+mod stored;
 mod subscriptions;
 
 use std::collections::{HashMap, VecDeque};
@@ -32,6 +33,7 @@ use super::error::ClientError;
 use super::event::MqttEvent;
 use super::hub::NoteEnd;
 use super::options::{DisconnectOptions, MqttClientOptions};
+use super::persistence::Journal;
 use super::queue::Places;
 use super::reconnect::Backoff;
 use super::servers::Servers;
@@ -100,8 +102,12 @@ pub(super) struct Connection {
     freed: Places,
     commands: Vec<Command>,
     acknowledgements: Vec<Acknowledgement>,
+    /// What is kept on a disk; none where nothing is.
+    journal: Option<Journal>,
+    /// Messages that an earlier life has left in the buffer.
+    restored: Places,
     /// The last field, so that the end is told when all else has gone.
-    _end: NoteEnd,
+    _end: Arc<NoteEnd>,
 }
 
 /// What was accepted so far is delivered before the connection ends.
@@ -139,9 +145,9 @@ impl Connection {
         servers: Servers,
         shared: Arc<Shared>,
         outlet: Outlet,
+        end: Arc<NoteEnd>,
     ) -> Self {
         let now = Instant::now();
-        let end = NoteEnd::worker(&shared.end);
         let subscriptions = Subscriptions::new(&options.subscription_topics);
         Self {
             poll_token: PollToken(0),
@@ -181,6 +187,8 @@ impl Connection {
             freed: Places::default(),
             commands: Vec::new(),
             acknowledgements: Vec::new(),
+            journal: None,
+            restored: Places::default(),
             _end: end,
             options,
             config,
@@ -192,6 +200,7 @@ impl Connection {
         self.now = Instant::now();
         self.session_now = self.session_time(self.now);
         self.has_written = false;
+        self.take_durable();
         self.take_commands();
         self.drive_link(means.registry);
         if self.link.is_up() {
@@ -208,6 +217,7 @@ impl Connection {
         self.check_end_of_link(means.registry);
         self.bound_pending();
         let ended = self.check_drain();
+        self.end_batch();
         self.outlet.flush();
         self.outlet.run_callbacks();
         let storage = self.session.storage_mut();
@@ -275,7 +285,10 @@ impl Connection {
         }
         match command {
             Command::Connect => self.want_connection(),
-            Command::Publish(publishing) => self.pending.push_back(publishing),
+            Command::Publish(publishing) => {
+                self.note_accepted_message(&publishing);
+                self.pending.push_back(publishing);
+            }
             Command::Run(run) => self.pending.push_back_run(run),
             Command::Request(requesting) => {
                 // What was published before goes first, as far as the server's window lets it.
@@ -328,6 +341,11 @@ impl Connection {
         self.abandon_link();
         (self.drain, self.last_words) = (None, None);
         if drain.shutdown {
+            if !self.settle(is_late) {
+                // The disk tells when it is done.
+                self.drain = Some(drain);
+                return false;
+            }
             self.cancel_everything();
             return true;
         }
@@ -362,6 +380,7 @@ impl Connection {
             && self.unsent.is_empty()
             && self.wanted_pings == 0
             && self.pings.is_empty()
+            && self.is_settled()
     }
 
     fn next_timeout(&self) -> Option<Instant> {

@@ -38,7 +38,9 @@ impl Connection {
         if self.options.offline.overflow == Overflow::Refuse {
             return;
         }
-        let (count, bytes) = (self.config.max_buffer_size, self.options.limits.buffer_bytes);
+        // What an earlier life has left is kept, however little the buffer takes now.
+        let count = self.config.max_buffer_size.max(self.restored.count);
+        let bytes = self.options.limits.buffer_bytes.max(self.restored.bytes);
         self.drop_pending_while(
             |connection| {
                 connection.pending.len() > count || (connection.pending.bytes() > bytes && connection.pending.len() > 1)
@@ -100,7 +102,7 @@ impl Connection {
 }
 
 impl Publishing {
-    fn expires_at(&self) -> Option<Instant> {
+    pub(in crate::mqtt_client) fn expires_at(&self) -> Option<Instant> {
         let expiry = self.expiry?;
         expiry.since.checked_add(Duration::from_secs(u64::from(expiry.seconds)))
     }

@@ -71,7 +71,10 @@ impl Connection {
                 self.leave_pending(&publishing, len);
                 *holds_new |= packet_id.is_some();
                 match packet_id {
-                    Some(packet_id) => self.in_flight.insert(packet_id, publishing),
+                    Some(packet_id) => {
+                        self.note_assigned(publishing.token, packet_id);
+                        self.in_flight.insert(packet_id, publishing);
+                    }
                     None => self.unsent.push(Leaving::One(publishing)),
                 }
             }
@@ -165,6 +168,7 @@ impl Connection {
         code: ReasonCode,
         properties: PropertyBlock<'static>,
     ) {
+        self.note_changes();
         if let Some(publishing) = self.in_flight.remove(packet_id) {
             // Only a PUBCOMP says so: the server had the message since its PUBREC, and knows that it is done with.
             let is_done = code == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
@@ -186,6 +190,7 @@ impl Connection {
         if let Outcome::Dropped(_) | Outcome::Expired = outcome {
             client_event!(self.client_id(), warn, "message {} is given up: {:?}", publishing.token.id(), outcome);
         }
+        self.note_outcome(&publishing, outcome);
         let qos = publishing.qos.bits();
         let result = PublishResult { token: publishing.token, packet_id, reason_code, qos, outcome, properties };
         if let Some(tracked) = publishing.tracked {
@@ -200,6 +205,7 @@ impl Connection {
         let mut report = SessionLossReport::default();
         let mut requeued = Vec::new();
         let mut some = false;
+        self.note_changes();
         while let Some(dropped) = self.session.poll_dropped() {
             some = true;
             let Some(mut publishing) = self.in_flight.remove(dropped.packet_id) else { continue };
@@ -242,6 +248,7 @@ impl Connection {
             messages.push(publishing);
         }
         for mut publishing in messages.into_iter().rev() {
+            self.note_taken_back(&publishing);
             publishing.make_new();
             publishing.count_expiry_from_frame(self.options.protocol.version);
             self.pending.push_front(publishing);
@@ -293,6 +300,7 @@ impl Connection {
 
     /// The client ends: what is left has no other outcome.
     pub(super) fn cancel_everything(&mut self) {
+        self.outlet.drop_held();
         self.pings.extend(std::iter::repeat_n(self.now, std::mem::take(&mut self.wanted_pings)));
         self.take_back_requests();
         let in_flight = self.in_flight.drain();
@@ -301,11 +309,16 @@ impl Connection {
         let mut left: Vec<_> = in_flight.map(Leaving::One).chain(unsent).chain(pending).collect();
         left.sort_by_key(Leaving::first);
         for messages in left {
-            self.finish_unsent(messages, Outcome::Cancelled);
+            let outcome = match &messages {
+                Leaving::One(publishing) => self.at_shutdown(publishing),
+                Leaving::Run(..) => Outcome::Cancelled,
+            };
+            self.finish_unsent(messages, outcome);
         }
         while let Some(requesting) = self.requests.pop_front() {
             self.finish_request(requesting, None, Outcome::Cancelled);
         }
+        self.end_batch();
     }
 }
 

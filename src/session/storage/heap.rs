@@ -4,7 +4,6 @@ use std::vec::Vec;
 
 use super::{Answer, Held, Loaded, Queued, Received, Request, RequestKind, Stage, Storage, Store, Terms};
 use crate::codec::Writer;
-use crate::session::RunRefusal;
 use crate::session::error::Full;
 use crate::session::event::Stall;
 use crate::session::frame;
@@ -12,13 +11,19 @@ use crate::types::{PacketId, QoS, ReasonCode};
 
 mod aliases;
 mod fifo;
+mod ledger;
 mod limits;
+mod own;
 mod received;
 mod shown;
 mod wire;
 
 use fifo::Cursor;
 pub(crate) use fifo::{Fifo, KEPT_PLACES};
+pub(crate) use ledger::Change;
+use ledger::Ledger;
+#[cfg(feature = "persistence")]
+pub(crate) use ledger::NoteReceived;
 pub use limits::HeapLimits;
 use received::ReceivedTable;
 use wire::{Segment, WRITE_IN_PLACE, Wire, put_on_wire};
@@ -33,12 +38,13 @@ pub struct Heap {
     held_bytes: usize,
     /// Where the held frames that were not sent on this connection begin.
     unsent: Cursor,
-    /// PUBRELs without a PUBCOMP, and whether they were sent on this connection.
-    releases: Fifo<bool>,
+    /// PUBRELs without a PUBCOMP.
+    releases: Fifo<Release>,
     /// Where the PUBRELs that were not sent on this connection begin.
     unsent_releases: Cursor,
     requests: Fifo<Request>,
-    answers: VecDeque<Answer>,
+    /// Answers, and the batch that has to be durable before each of them.
+    answers: VecDeque<(u64, Answer)>,
     received: ReceivedTable,
     inbound_aliases: aliases::Inbound,
     outbound_aliases: aliases::Outbound,
@@ -47,12 +53,24 @@ pub struct Heap {
     spent: Vec<Vec<u8>>,
     /// The packet that is being written.
     draft: Vec<u8>,
+    /// Where what happens here is kept elsewhere, too.
+    ledger: Option<Box<Ledger>>,
 }
 
 struct HeldFrame {
     held: Held,
     frame: Vec<u8>,
     state: FrameState,
+    /// The batch that has to be durable before it leaves.
+    batch: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Release {
+    /// It was sent on this connection.
+    sent: bool,
+    /// The batch that has to be durable before it leaves.
+    batch: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +85,6 @@ enum FrameState {
 /// How many answers wait at most; the rest of the input waits then.
 const MAX_ANSWERS: usize = 1024;
 const MAX_REQUESTS: usize = 65_535;
-/// How many frames are kept to be filled again.
-const MAX_SPENT: usize = 64;
 
 impl Heap {
     /// An empty storage.
@@ -90,78 +106,8 @@ impl Heap {
             farewell: Vec::new(),
             spent: Vec::new(),
             draft: Vec::new(),
+            ledger: None,
         }
-    }
-
-    /// How many QoS 0 messages the transport has taken whole since this was last asked, in the order they were queued.
-    pub fn take_sent_messages(&mut self) -> usize {
-        self.wire.take_sent_messages()
-    }
-
-    /// Messages of QoS 1 and 2 without their PUBACK or PUBREC, and PUBRELs without their PUBCOMP.
-    pub fn in_flight(&self) -> usize {
-        self.held.len() + self.releases.len()
-    }
-
-    /// Requests without their answer.
-    pub fn unanswered_requests(&self) -> usize {
-        self.requests.len()
-    }
-
-    /// A buffer that a sent frame has left, to encode the next one into.
-    pub fn take_spent(&mut self) -> Option<Vec<u8>> {
-        self.spent.pop()
-    }
-
-    fn keep_spent(spent: &mut Vec<Vec<u8>>, mut frame: Vec<u8>) {
-        if spent.len() < MAX_SPENT && frame.capacity() <= WRITE_IN_PLACE {
-            frame.clear();
-            spent.push(frame);
-        }
-    }
-
-    /// Gives back the memory of a burst, where nothing is left of it.
-    pub(crate) fn shrink(&mut self) {
-        self.held.shrink();
-        self.releases.shrink();
-        self.wire.shrink();
-    }
-
-    /// Queues messages of QoS 0 that lie one behind the other.
-    pub(crate) fn queue_run(&mut self, frames: Vec<u8>, count: usize) -> Result<(), (RunRefusal, Vec<u8>)> {
-        if let Err(full) = self.check_wire(frames.len()) {
-            return Err((RunRefusal::Full(full), frames));
-        }
-        if self.outbound_aliases.is_on() {
-            return Err((RunRefusal::OneByOne, frames));
-        }
-        self.wire.push(Segment::Run(frames));
-        self.wire.end_messages(count);
-        Ok(())
-    }
-
-    fn check_wire(&self, len: usize) -> Result<(), Full> {
-        let waiting = self.wire.waiting();
-        if waiting > 0 && waiting + len > self.limits.wire_bytes { Err(Full::Wire) } else { Ok(()) }
-    }
-
-    fn check_hold(&self, len: usize) -> Result<(), Full> {
-        if self.in_flight() >= usize::from(self.limits.window) {
-            return Err(Full::Window);
-        }
-        if self.held_bytes > 0 && self.held_bytes + len > self.limits.held_bytes { Err(Full::Bytes) } else { Ok(()) }
-    }
-
-    /// Takes back the oldest message of QoS 1 or 2 if nothing of it was sent: messages before it are to go anew.
-    pub(crate) fn take_unsent(&mut self) -> Option<(PacketId, Vec<u8>)> {
-        let (id, _) = self.held.front().filter(|(_, item)| item.state == FrameState::Unsent && !item.held.begun)?;
-        self.drop_held(id).map(|gone| (id, gone.frame))
-    }
-
-    fn drop_held(&mut self, packet_id: PacketId) -> Option<HeldFrame> {
-        let gone = self.held.remove(packet_id)?;
-        self.held_bytes -= gone.frame.len();
-        Some(gone)
     }
 }
 
@@ -222,7 +168,7 @@ impl Store for Heap {
             self.drop_held(id);
         }
         self.wire.clear();
-        self.releases.iter_mut().for_each(|(_, sent)| *sent = false);
+        self.releases.iter_mut().for_each(|(_, release)| release.sent = false);
         (self.unsent, self.unsent_releases) = (Cursor::default(), Cursor::default());
         self.requests.clear();
         self.answers.clear();
@@ -252,12 +198,16 @@ impl Store for Heap {
         if !publishes {
             return Loaded::Nothing;
         }
+        let durable = self.durable();
         let Heap { held, wire, outbound_aliases, unsent, maximum_packet_size, .. } = self;
         loop {
             let Some((id, item)) = held.seek(unsent) else { return Loaded::Nothing };
             if item.state != FrameState::Unsent {
                 unsent.step();
                 continue;
+            }
+            if item.batch > durable {
+                return Loaded::Nothing;
             }
             if !admit(&mut item.frame, &mut item.held) {
                 self.drop_held(id);
@@ -343,7 +293,8 @@ impl Store for Heap {
         }
         frame::renew(&mut frame, held.packet_id);
         self.held_bytes += frame.len();
-        self.held.push(held.packet_id, HeldFrame { held, frame, state: FrameState::Unsent });
+        let batch = self.touch();
+        self.held.push(held.packet_id, HeldFrame { held, frame, state: FrameState::Unsent, batch });
         Ok(())
     }
 
@@ -382,15 +333,21 @@ impl Store for Heap {
     }
 
     fn push_release(&mut self, packet_id: PacketId) {
-        self.releases.push(packet_id, false);
+        self.note(Change::Released(packet_id));
+        let batch = self.touch();
+        self.releases.push(packet_id, Release { sent: false, batch });
     }
 
     fn next_release(&mut self) -> Option<PacketId> {
+        let durable = self.durable();
         let Heap { releases, unsent_releases, .. } = self;
         loop {
-            let (id, sent) = releases.seek(unsent_releases)?;
+            let (id, release) = releases.seek(unsent_releases)?;
+            if !release.sent && release.batch > durable {
+                return None;
+            }
             unsent_releases.step();
-            if !core::mem::replace(sent, true) {
+            if !core::mem::replace(&mut release.sent, true) {
                 return Some(id);
             }
         }
@@ -428,13 +385,17 @@ impl Store for Heap {
     fn push_answer(&mut self, answer: Answer) -> bool {
         let has_room = self.answers.len() < MAX_ANSWERS;
         if has_room {
-            self.answers.push_back(answer);
+            // What it answers has changed something in this very batch, or has done so before.
+            let batch = if answer.reason_code.is_error() { 0 } else { self.touch() };
+            self.answers.push_back((batch, answer));
         }
         has_room
     }
 
     fn pop_answer(&mut self) -> Option<Answer> {
-        self.answers.pop_front()
+        let durable = self.durable();
+        self.answers.front().filter(|(batch, _)| *batch <= durable)?;
+        self.answers.pop_front().map(|(_, answer)| answer)
     }
 
     fn receive_capacity(&self) -> u16 {
@@ -450,7 +411,11 @@ impl Store for Heap {
     }
 
     fn push_received(&mut self, received: Received) -> bool {
-        self.received.push(received, usize::from(self.limits.receive_window))
+        let has_room = self.received.push(received, usize::from(self.limits.receive_window));
+        if has_room && self.ledger.is_some() {
+            self.note_receipt(received);
+        }
+        has_room
     }
 
     fn stall(&self) -> Option<Stall> {
@@ -462,11 +427,16 @@ impl Store for Heap {
     }
 
     fn acknowledge(&mut self, packet_id: PacketId, serial: u16, code: ReasonCode) -> bool {
-        self.received.acknowledge(packet_id, serial, code)
+        let accepted = self.received.acknowledge(packet_id, serial, code);
+        if accepted && self.ledger.is_some() {
+            self.note_acknowledgement(packet_id, code);
+        }
+        accepted
     }
 
     fn pop_acknowledged(&mut self, stage: Stage) -> Option<(PacketId, ReasonCode)> {
-        self.received.pop_acknowledged(stage)
+        let durable = self.durable();
+        self.received.pop_acknowledged(stage, durable)
     }
 
     fn revive(&mut self, packet_id: PacketId) {
@@ -474,15 +444,21 @@ impl Store for Heap {
     }
 
     fn release(&mut self, packet_id: PacketId) -> bool {
-        self.received.release(packet_id)
+        let was_known = self.received.release(packet_id);
+        if was_known {
+            self.note(Change::Completed(packet_id));
+        }
+        was_known
     }
 
     fn remove_received(&mut self, packet_id: PacketId) {
         self.received.remove(packet_id);
+        self.note(Change::Completed(packet_id));
     }
 
     fn clear_received(&mut self) {
         self.received.clear();
+        self.note(Change::Cleared);
     }
 
     fn topic_alias_capacity(&self) -> u16 {

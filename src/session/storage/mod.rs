@@ -9,8 +9,10 @@ mod fixed;
 mod heap;
 
 pub use fixed::{Fixed, NoFrame};
+#[cfg(feature = "persistence")]
+pub(crate) use heap::NoteReceived;
 #[cfg(feature = "std")]
-pub(crate) use heap::{Fifo, KEPT_PLACES};
+pub(crate) use heap::{Change, Fifo, KEPT_PLACES};
 #[cfg(feature = "std")]
 pub use heap::{Heap, HeapLimits};
 

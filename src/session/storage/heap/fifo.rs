@@ -77,7 +77,7 @@ impl<T> Fifo<T> {
         self.close_gaps_if_many();
     }
 
-    pub(super) fn get(&self, id: PacketId) -> Option<&T> {
+    pub(crate) fn get(&self, id: PacketId) -> Option<&T> {
         let item = self.items.get(self.find(id)?)?;
         item.as_ref().map(|(_, value)| value)
     }

@@ -21,6 +21,8 @@ pub(super) struct ReceivedTable {
 struct Unanswered {
     serial: u16,
     code: Option<ReasonCode>,
+    /// The batch that has to be durable before it is answered.
+    batch: u64,
 }
 
 impl ReceivedTable {
@@ -63,7 +65,7 @@ impl ReceivedTable {
         if !is_known && self.len() + self.interrupted.len() + self.carried.len() >= window {
             return false;
         }
-        self.unanswered(stage).push(id, Unanswered { serial: received.serial, code: received.code });
+        self.unanswered(stage).push(id, Unanswered { serial: received.serial, code: received.code, batch: 0 });
         true
     }
 
@@ -104,8 +106,22 @@ impl ReceivedTable {
         false
     }
 
-    pub(super) fn pop_acknowledged(&mut self, stage: Stage) -> Option<(PacketId, ReasonCode)> {
-        let (id, message) = self.unanswered(stage).front()?;
+    /// It is answered when that batch is durable.
+    pub(super) fn answer_behind(&mut self, id: PacketId, batch: u64) {
+        for table in [&mut self.exactly_once, &mut self.interrupted] {
+            if let Some(message) = table.get_mut(id) {
+                message.batch = batch;
+            }
+        }
+    }
+
+    /// An identifier that was received in an earlier life.
+    pub(super) fn restore(&mut self, id: PacketId) {
+        self.carried.insert(id);
+    }
+
+    pub(super) fn pop_acknowledged(&mut self, stage: Stage, durable: u64) -> Option<(PacketId, ReasonCode)> {
+        let (id, message) = self.unanswered(stage).front().filter(|(_, message)| message.batch <= durable)?;
         let code = message.code?;
         self.unanswered(stage).remove(id);
         if stage == Stage::ExactlyOnce && !code.is_error() {
@@ -118,7 +134,7 @@ impl ReceivedTable {
         if let Some(message) = self.interrupted.remove(id) {
             self.exactly_once.push(id, message);
         } else if self.release(id) {
-            self.exactly_once.push(id, Unanswered { serial: 0, code: Some(ReasonCode::SUCCESS) });
+            self.exactly_once.push(id, Unanswered { serial: 0, code: Some(ReasonCode::SUCCESS), batch: 0 });
         }
     }
 
