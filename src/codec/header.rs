@@ -56,6 +56,11 @@ impl PacketType {
         self as u8
     }
 
+    /// A bit for each type.
+    pub(crate) const fn bit(self) -> u16 {
+        1 << self as u8
+    }
+
     /// The first byte of a packet of this type, with the flags that all but PUBLISH have fixed `[MQTT-2.1.3-1]`.
     #[cfg_attr(feature = "std", inline)]
     pub const fn first_byte(self) -> u8 {

@@ -10,30 +10,34 @@ use crate::types::QoS;
 /// Where a property block stands. The direction counts: some properties only one side may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[repr(u16)]
+#[repr(u8)]
 #[expect(missing_docs, reason = "the names are those of the packets")]
 pub enum PropertyContext {
-    Connect = 1 << 0,
-    Will = 1 << 1,
-    Connack = 1 << 2,
-    PublishFromClient = 1 << 3,
-    PublishFromServer = 1 << 4,
-    Puback = 1 << 5,
-    Pubrec = 1 << 6,
-    Pubrel = 1 << 7,
-    Pubcomp = 1 << 8,
-    Subscribe = 1 << 9,
-    Suback = 1 << 10,
-    Unsubscribe = 1 << 11,
-    Unsuback = 1 << 12,
-    DisconnectFromClient = 1 << 13,
-    DisconnectFromServer = 1 << 14,
-    Auth = 1 << 15,
+    Connect = 0,
+    Will = 1,
+    Connack = 2,
+    PublishFromClient = 3,
+    PublishFromServer = 4,
+    Puback = 5,
+    Pubrec = 6,
+    Pubrel = 7,
+    Pubcomp = 8,
+    Subscribe = 9,
+    Suback = 10,
+    Unsubscribe = 11,
+    Unsuback = 12,
+    DisconnectFromClient = 13,
+    DisconnectFromServer = 14,
+    Auth = 15,
 }
 
 impl PropertyContext {
+    const fn bit(self) -> u16 {
+        1 << self as u8
+    }
+
     /// The same packet from the other side, where both send it under rules of their own.
-    pub(super) const fn other_side(self) -> Self {
+    pub(crate) const fn other_side(self) -> Self {
         match self {
             Self::PublishFromClient => Self::PublishFromServer,
             Self::PublishFromServer => Self::PublishFromClient,
@@ -44,20 +48,20 @@ impl PropertyContext {
     }
 }
 
-const CONNECT: u16 = PropertyContext::Connect as u16;
-const WILL: u16 = PropertyContext::Will as u16;
-const CONNACK: u16 = PropertyContext::Connack as u16;
-const FROM_SERVER: u16 = PropertyContext::PublishFromServer as u16;
-const PUBLISH: u16 = PropertyContext::PublishFromClient as u16 | FROM_SERVER;
-const PUBACKS: u16 = PropertyContext::Puback as u16
-    | PropertyContext::Pubrec as u16
-    | PropertyContext::Pubrel as u16
-    | PropertyContext::Pubcomp as u16;
-const SUBSCRIBE: u16 = PropertyContext::Subscribe as u16;
-const SUBACKS: u16 = PropertyContext::Suback as u16 | PropertyContext::Unsuback as u16;
-const CLIENT_BYE: u16 = PropertyContext::DisconnectFromClient as u16;
-const SERVER_BYE: u16 = PropertyContext::DisconnectFromServer as u16;
-const AUTH: u16 = PropertyContext::Auth as u16;
+const CONNECT: u16 = PropertyContext::Connect.bit();
+const WILL: u16 = PropertyContext::Will.bit();
+const CONNACK: u16 = PropertyContext::Connack.bit();
+const FROM_SERVER: u16 = PropertyContext::PublishFromServer.bit();
+const PUBLISH: u16 = PropertyContext::PublishFromClient.bit() | FROM_SERVER;
+const PUBACKS: u16 = PropertyContext::Puback.bit()
+    | PropertyContext::Pubrec.bit()
+    | PropertyContext::Pubrel.bit()
+    | PropertyContext::Pubcomp.bit();
+const SUBSCRIBE: u16 = PropertyContext::Subscribe.bit();
+const SUBACKS: u16 = PropertyContext::Suback.bit() | PropertyContext::Unsuback.bit();
+const CLIENT_BYE: u16 = PropertyContext::DisconnectFromClient.bit();
+const SERVER_BYE: u16 = PropertyContext::DisconnectFromServer.bit();
+const AUTH: u16 = PropertyContext::Auth.bit();
 const ANYWHERE: u16 = u16::MAX;
 
 macro_rules! property_table {
@@ -252,7 +256,7 @@ property_table! {
 impl PropertyId {
     /// Whether this property may stand in that packet.
     pub fn is_allowed_in(self, context: PropertyContext) -> bool {
-        self.contexts() & context as u16 != 0
+        self.contexts() & context.bit() != 0
     }
 
     /// User properties repeat anywhere, Subscription Identifiers only in a PUBLISH of the server.

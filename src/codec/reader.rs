@@ -140,10 +140,18 @@ impl<'a> Reader<'a> {
     /// What has failed first, or [`DecodeError::TrailingBytes`] if something is left.
     #[cfg_attr(feature = "std", inline)]
     pub const fn finish(self) -> Result<(), DecodeError> {
-        match self.error {
+        match self.end() {
             Some(error) => Err(error),
-            None if self.bytes.is_empty() => Ok(()),
-            None => Err(DecodeError::TrailingBytes),
+            None => Ok(()),
+        }
+    }
+
+    /// What [`Reader::finish`] would report.
+    #[cfg_attr(feature = "std", inline)]
+    pub(crate) const fn end(&self) -> Option<DecodeError> {
+        match self.error {
+            None if !self.bytes.is_empty() => Some(DecodeError::TrailingBytes),
+            error => error,
         }
     }
 }

@@ -2,7 +2,7 @@ use super::error::Error;
 use super::place::Place;
 use crate::codec::shift_down;
 use crate::macros::event;
-use crate::session::{Event, PeerError, Progress, Session, Stall, Storage};
+use crate::session::{Event, PeerError, Session, Stall, Storage, Taken};
 use crate::time::Instant;
 
 /// What both drivers have in common: a session and its receive buffer, without a transport.
@@ -73,11 +73,13 @@ impl<'b, S: Storage> Driver<'b, S> {
                 return Turn::End;
             }
             let input = self.buffer.get(self.start..self.end).unwrap_or(&[]);
-            let mut progress = Progress::nothing();
-            if let Err(error) = self.session.take_input(now, input, &mut progress) {
-                self.fault = Some(error);
+            let mut taken = Taken::nothing();
+            self.session.take_input(now, input, &mut taken);
+            if taken.fault.is_some() {
+                self.fault = taken.fault;
                 continue;
             }
+            let progress = &taken.progress;
             self.start += progress.consumed;
             // A server that is not read cannot be blamed for its silence.
             self.session.set_reading_paused(now, progress.stalled == Some(Stall::AcknowledgeFirst));

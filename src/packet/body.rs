@@ -21,7 +21,7 @@ impl<'a> Body<'a> {
         version: ProtocolVersion,
         from: Role,
     ) -> Self {
-        let (code, context) = contexts(packet_type, version, from);
+        let shape = Shape::of(packet_type, from);
         let mut this = Self {
             packet_id: PacketId::MIN,
             session_present: false,
@@ -29,40 +29,36 @@ impl<'a> Body<'a> {
             codes: &[],
             properties: Properties::EMPTY,
         };
-        // Acknowledgements of messages, DISCONNECT and AUTH may end before their code and before their properties
-        // (sections 3.4.2.1, 3.14.2.1, 3.15.2.1). v3.1.1 has neither there.
-        let mut may_end = true;
-        match packet_type {
-            PacketType::Connack => {
-                let flags = reader.u8();
-                if flags > 1 {
-                    reader.fail(DecodeError::ConnackFlags);
-                }
-                this.session_present = flags == 1;
-                this.reason_code = if version.is_v5() { decode_code(reader, code) } else { decode_return_code(reader) };
-                may_end = false;
-            }
-            PacketType::Disconnect | PacketType::Auth => {}
-            _ => this.packet_id = decode_packet_id(reader),
+        if shape.has(ID) {
+            this.packet_id = decode_packet_id(reader);
         }
-        let is_list = matches!(packet_type, PacketType::Suback | PacketType::Unsuback);
+        if shape.has(FLAGS) {
+            let flags = reader.u8();
+            if flags > 1 {
+                reader.fail(DecodeError::ConnackFlags);
+            }
+            this.session_present = flags == 1;
+        }
         let is_bare = reader.is_empty();
         if version.is_v5() {
-            if !is_list && may_end && !is_bare {
-                this.reason_code = decode_code(reader, code);
+            if shape.has(CODE) && !(shape.has(SHORT) && is_bare) {
+                this.reason_code = decode_code(reader, shape.code);
             }
-            let has_properties = is_list || !may_end || (packet_type == PacketType::Auth && !is_bare);
-            if has_properties || !reader.is_empty() {
-                this.properties = Properties::decode(reader, context);
+            if !(shape.has(SHORT) && reader.is_empty()) || (shape.has(METHOD) && !is_bare) {
+                this.properties = Properties::decode(reader, shape.context);
             }
-        }
-        if is_list && (version.is_v5() || packet_type == PacketType::Suback) {
-            this.codes = decode_codes(reader, code);
+            if shape.has(LIST) {
+                this.codes = decode_codes(reader, shape.code);
+            }
+        } else if shape.has(FLAGS) {
+            this.reason_code = decode_return_code(reader);
+        } else if packet_type == PacketType::Suback {
+            this.codes = decode_codes(reader, CodeContext::SubackV3);
         }
         if this.session_present && this.reason_code != ReasonCode::SUCCESS {
             reader.fail(DecodeError::SessionPresent);
         }
-        if packet_type == PacketType::Auth {
+        if shape.has(METHOD) {
             this.check_auth(reader, is_bare, from);
         }
         this
@@ -78,25 +74,59 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Which codes and which properties a packet may have.
-const fn contexts(packet_type: PacketType, version: ProtocolVersion, from: Role) -> (CodeContext, PropertyContext) {
-    let is_client = matches!(from, Role::Client);
-    let ack = if is_client { CodeContext::AckFromClient } else { CodeContext::AckFromServer };
-    match packet_type {
-        PacketType::Puback => (ack, PropertyContext::Puback),
-        PacketType::Pubrec => (ack, PropertyContext::Pubrec),
-        PacketType::Pubrel => (CodeContext::Release, PropertyContext::Pubrel),
-        PacketType::Pubcomp => (CodeContext::Release, PropertyContext::Pubcomp),
-        PacketType::Suback if version.is_v5() => (CodeContext::Suback, PropertyContext::Suback),
-        PacketType::Suback => (CodeContext::SubackV3, PropertyContext::Suback),
-        PacketType::Unsuback => (CodeContext::Unsuback, PropertyContext::Unsuback),
-        PacketType::Disconnect if is_client => {
-            (CodeContext::DisconnectFromClient, PropertyContext::DisconnectFromClient)
+/// What a packet consists of in v5.0, in this order, and which codes and properties it may have.
+#[derive(Clone, Copy)]
+struct Shape {
+    parts: u8,
+    code: CodeContext,
+    context: PropertyContext,
+}
+
+/// A Packet Identifier.
+const ID: u8 = 0x01;
+/// The Connect Acknowledge Flags.
+const FLAGS: u8 = 0x02;
+/// A reason code.
+const CODE: u8 = 0x04;
+/// A reason code for each filter, behind the properties.
+const LIST: u8 = 0x08;
+/// It may end before its code, and before its properties (sections 3.4.2.1, 3.14.2.1, 3.15.2.1).
+const SHORT: u8 = 0x10;
+/// It has an Authentication Method, and so properties, if it has anything.
+const METHOD: u8 = 0x20;
+
+/// By the number of the packet type, as the server sends it: what takes less room than a branch for each type.
+static SHAPES: [Shape; 16] = {
+    const ACK: u8 = ID | CODE | SHORT;
+    const fn shape(parts: u8, code: CodeContext, context: PropertyContext) -> Shape {
+        Shape { parts, code, context }
+    }
+    let mut shapes = [shape(FLAGS | CODE, CodeContext::Connack, PropertyContext::Connack); 16];
+    shapes[PacketType::Puback as usize] = shape(ACK, CodeContext::AckFromServer, PropertyContext::Puback);
+    shapes[PacketType::Pubrec as usize] = shape(ACK, CodeContext::AckFromServer, PropertyContext::Pubrec);
+    shapes[PacketType::Pubrel as usize] = shape(ACK, CodeContext::Release, PropertyContext::Pubrel);
+    shapes[PacketType::Pubcomp as usize] = shape(ACK, CodeContext::Release, PropertyContext::Pubcomp);
+    shapes[PacketType::Suback as usize] = shape(ID | LIST, CodeContext::Suback, PropertyContext::Suback);
+    shapes[PacketType::Unsuback as usize] = shape(ID | LIST, CodeContext::Unsuback, PropertyContext::Unsuback);
+    shapes[PacketType::Disconnect as usize] =
+        shape(CODE | SHORT, CodeContext::DisconnectFromServer, PropertyContext::DisconnectFromServer);
+    shapes[PacketType::Auth as usize] =
+        shape(CODE | SHORT | METHOD, CodeContext::AuthFromServer, PropertyContext::Auth);
+    shapes
+};
+
+impl Shape {
+    fn of(packet_type: PacketType, from: Role) -> Self {
+        let connack = Self { parts: FLAGS | CODE, code: CodeContext::Connack, context: PropertyContext::Connack };
+        let mut this = SHAPES.get(usize::from(packet_type.number())).copied().unwrap_or(connack);
+        if from == Role::Client {
+            (this.code, this.context) = (this.code.from_client(), this.context.other_side());
         }
-        PacketType::Disconnect => (CodeContext::DisconnectFromServer, PropertyContext::DisconnectFromServer),
-        PacketType::Auth if is_client => (CodeContext::AuthFromClient, PropertyContext::Auth),
-        PacketType::Auth => (CodeContext::AuthFromServer, PropertyContext::Auth),
-        _ => (CodeContext::Connack, PropertyContext::Connack),
+        this
+    }
+
+    const fn has(self, part: u8) -> bool {
+        self.parts & part != 0
     }
 }
 

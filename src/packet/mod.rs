@@ -149,15 +149,18 @@ pub(crate) const PINGREQ: [u8; 2] = [PacketType::Pingreq.first_byte(), 0];
 /// Some packets only one side sends (table 2-1).
 #[cfg_attr(feature = "std", inline)]
 pub(crate) fn check_sender(packet_type: PacketType, version: ProtocolVersion, from: Role) -> Result<(), DecodeError> {
-    let allowed = match packet_type {
-        PacketType::Connect | PacketType::Subscribe | PacketType::Unsubscribe | PacketType::Pingreq => {
-            from == Role::Client
-        }
-        PacketType::Connack | PacketType::Suback | PacketType::Unsuback | PacketType::Pingresp => from == Role::Server,
-        PacketType::Disconnect => from == Role::Client || version.is_v5(),
-        _ => true,
+    const OF_CLIENT: u16 = PacketType::Connect.bit()
+        | PacketType::Subscribe.bit()
+        | PacketType::Unsubscribe.bit()
+        | PacketType::Pingreq.bit();
+    const OF_SERVER: u16 =
+        PacketType::Connack.bit() | PacketType::Suback.bit() | PacketType::Unsuback.bit() | PacketType::Pingresp.bit();
+    let forbidden = match from {
+        Role::Client => OF_SERVER,
+        Role::Server if version.is_v5() => OF_CLIENT,
+        Role::Server => OF_CLIENT | PacketType::Disconnect.bit(),
     };
-    if allowed { Ok(()) } else { Err(DecodeError::PacketType(packet_type.number())) }
+    if packet_type.bit() & forbidden == 0 { Ok(()) } else { Err(DecodeError::PacketType(packet_type.number())) }
 }
 
 /// Writes a packet of this type around its body.

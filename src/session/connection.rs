@@ -4,8 +4,8 @@ use core::num::NonZeroU32;
 
 use super::config::{ConnectOptions, Oversize};
 use super::error::{Full, Misuse, PeerError};
-use super::event::{Event, Progress};
-use super::machine::{Halt, Machine, Phase};
+use super::event::{Event, Halted, Taken};
+use super::machine::{Machine, Phase};
 use super::storage::{Queued, Store, Terms};
 use super::timers::Timers;
 use crate::codec::{EncodeError, PacketType, Properties, Property, PropertyId, Writer};
@@ -116,19 +116,19 @@ impl Machine {
         &mut self,
         store: &mut V,
         connack: &Body<'i>,
-        progress: &mut Progress<'i>,
-    ) -> Result<(), Halt> {
+        taken: &mut Taken<'i>,
+    ) -> Result<(), Halted> {
         let Phase::Connecting { clean_start } = self.phase else {
-            return Err(PeerError::UnexpectedPacket(PacketType::Connack).into());
+            return taken.fault(PeerError::UnexpectedPacket(PacketType::Connack));
         };
         let properties = &connack.properties;
         if connack.reason_code != ReasonCode::SUCCESS {
             self.phase = Phase::Ended; // [MQTT-4.13.2-1]
-            progress.event = Some(Event::Refused(Connack::from_body(connack)));
+            taken.has(Event::Refused(Connack::from_body(connack)));
             return Ok(());
         }
         if connack.session_present && clean_start {
-            return Err(PeerError::SessionPresent.into()); // [MQTT-3.2.2-4]
+            return taken.fault(PeerError::SessionPresent); // [MQTT-3.2.2-4]
         }
         if !connack.session_present && !clean_start {
             self.lose_session(store); // [MQTT-3.2.2-5]
@@ -153,7 +153,7 @@ impl Machine {
         });
         self.is_established = true;
         self.phase = Phase::Connected;
-        progress.event = Some(Event::Connected(Connack::from_body(connack)));
+        taken.has(Event::Connected(Connack::from_body(connack)));
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 use core::num::NonZeroU16;
 
-use crate::codec::Properties;
+use super::error::PeerError;
+use crate::codec::{Properties, Reader};
 use crate::macros::{Bytes, shows};
 use crate::packet::{Auth, Connack, Disconnect, Suback, Unsuback};
 use crate::types::{PacketId, QoS, ReasonCode};
@@ -18,16 +19,54 @@ pub struct Progress<'a> {
     pub stalled: Option<Stall>,
 }
 
-impl<'a> Progress<'a> {
-    /// A function, not a constant, which would be copied from flash.
-    #[inline(always)]
-    pub(crate) fn nothing() -> Self {
-        Self { consumed: 0, event: None, stalled: None }
-    }
-
+impl Progress<'_> {
     /// Whether another call with the rest of the input may do something.
     pub const fn goes_on(&self) -> bool {
         self.consumed > 0 || self.event.is_some()
+    }
+}
+
+/// What is made of a piece of input. What stops a step is noted here too: a result that carries it would go through
+/// memory at each return.
+pub(crate) struct Taken<'i> {
+    pub(crate) progress: Progress<'i>,
+    /// What the peer has done wrong.
+    pub(crate) fault: Option<PeerError>,
+}
+
+/// Nothing goes on; [`Taken`] says why.
+#[derive(Debug)]
+pub(super) struct Halted;
+
+impl<'i> Taken<'i> {
+    /// A function, not a constant, which would be copied from flash.
+    #[inline(always)]
+    pub(crate) fn nothing() -> Self {
+        Self { progress: Progress { consumed: 0, event: None, stalled: None }, fault: None }
+    }
+
+    #[inline(always)]
+    pub(super) fn fault<T>(&mut self, error: impl Into<PeerError>) -> Result<T, Halted> {
+        self.fault = Some(error.into());
+        Err(Halted)
+    }
+
+    #[inline(always)]
+    pub(super) fn stall<T>(&mut self, stall: Stall) -> Result<T, Halted> {
+        self.progress.stalled = Some(stall);
+        Err(Halted)
+    }
+
+    #[inline(always)]
+    pub(super) fn has(&mut self, event: Event<'i>) {
+        self.progress.event = Some(event);
+    }
+
+    pub(super) fn check(&mut self, reader: &Reader<'i>) -> Result<(), Halted> {
+        match reader.end() {
+            Some(error) => self.fault(error),
+            None => Ok(()),
+        }
     }
 }
 

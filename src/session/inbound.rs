@@ -5,8 +5,8 @@ use core::num::NonZeroU16;
 
 use super::config::{Acknowledgement, Oversize};
 use super::error::{Misuse, PeerError};
-use super::event::{Event, Message, Progress, Receipt, Stall, Topic};
-use super::machine::{Halt, Machine};
+use super::event::{Event, Halted, Message, Receipt, Stall, Taken, Topic};
+use super::machine::Machine;
 use super::storage::{Answer, Received, Stage, Store};
 use crate::codec::{DecodeError, FixedHeader, Reader};
 use crate::packet::{AckKind, Body, Publish};
@@ -40,8 +40,8 @@ impl Machine {
         header: FixedHeader,
         body: &'i [u8],
         is_oversize: bool,
-        progress: &mut Progress<'i>,
-    ) -> Result<usize, Halt> {
+        taken: &mut Taken<'i>,
+    ) -> Result<usize, Halted> {
         let mut reader = Reader::new(body);
         let publish = Publish::decode_head(header.flags, &mut reader, self.version(), Role::Server);
         match reader.error() {
@@ -50,14 +50,14 @@ impl Machine {
                 // Topic and properties alone may fill the buffer: then they can never be seen whole.
                 let available = u32::try_from(body.len()).unwrap_or(u32::MAX).saturating_add(header.header_len.into());
                 let buffer_is_full = available >= self.config.receive_limit;
-                return if buffer_is_full { Err(Self::too_large(header).into()) } else { Ok(0) };
+                return if buffer_is_full { taken.fault(Self::too_large(header)) } else { Ok(0) };
             }
-            Some(error) => return Err(error.into()),
+            Some(error) => return taken.fault(error),
         }
-        let topic = self.resolve_topic(store, &publish)?;
+        let topic = self.resolve_topic(store, &publish, taken)?;
         let is_automatic = self.config.acknowledgement == Acknowledgement::Automatic;
         let code = (is_automatic && !is_oversize).then_some(ReasonCode::SUCCESS);
-        let is_new = self.admit_publish(store, &publish, code)?;
+        let is_new = self.admit_publish(store, &publish, code, taken)?;
         let packet_id = publish.delivery.packet_id().filter(|_| is_new);
         let mut message = Message {
             topic,
@@ -69,7 +69,7 @@ impl Machine {
             receipt: self.last_receipt(packet_id),
         };
         if !is_oversize {
-            progress.event = is_new.then_some(Event::Message(message));
+            taken.progress.event = is_new.then_some(Event::Message(message));
             return Ok(header.packet_len());
         }
         let head_len = usize::from(header.header_len) + (body.len() - message.payload.len());
@@ -81,7 +81,7 @@ impl Machine {
             Oversize::Stream => Mode::Deliver,
             Oversize::Skip | Oversize::Refuse => Mode::Skip,
         };
-        progress.event = match mode {
+        taken.progress.event = match mode {
             Mode::Repeated => None,
             Mode::Deliver => Some(Event::MessageStart { message, payload_len }),
             Mode::Skip => Some(Event::MessageSkipped { message, payload_len }),
@@ -99,12 +99,12 @@ impl Machine {
         &mut self,
         store: &mut V,
         input: &'i [u8],
-        progress: &mut Progress<'i>,
+        taken: &mut Taken<'i>,
     ) -> usize {
         let Some(stream) = &mut self.stream else { return 0 };
         if stream.remaining == 0 {
             let packet_id = stream.packet_id;
-            progress.event = Some(Event::MessageEnd(self.last_receipt(packet_id)));
+            taken.has(Event::MessageEnd(self.last_receipt(packet_id)));
             self.end_stream(store);
             return 0;
         }
@@ -112,7 +112,7 @@ impl Machine {
         let chunk = input.get(..len).unwrap_or(input);
         stream.remaining -= u32::try_from(len).unwrap_or(stream.remaining);
         if stream.mode == Mode::Deliver {
-            progress.event = (len > 0).then_some(Event::Chunk(chunk));
+            taken.progress.event = (len > 0).then_some(Event::Chunk(chunk));
         } else if stream.remaining == 0 {
             self.end_stream(store);
         }
@@ -143,9 +143,14 @@ impl Machine {
 
     /// PUBREL: the message is complete. One that is not known is answered too, or the server would wait for ever.
     #[inline(never)]
-    pub(super) fn handle_pubrel<V: Store>(&mut self, store: &mut V, ack: &Body<'_>) -> Result<(), Halt> {
+    pub(super) fn handle_pubrel<V: Store>(
+        &mut self,
+        store: &mut V,
+        ack: &Body<'_>,
+        taken: &mut Taken<'_>,
+    ) -> Result<(), Halted> {
         let known = store.received(ack.packet_id).is_some_and(|received| received.is_accepted());
-        answer(store, AckKind::Pubcomp, ack.packet_id, known)?;
+        answer(store, AckKind::Pubcomp, ack.packet_id, known, taken)?;
         store.release(ack.packet_id);
         Ok(())
     }
@@ -157,17 +162,18 @@ impl Machine {
         store: &mut V,
         publish: &Publish<'_>,
         code: Option<ReasonCode>,
-    ) -> Result<bool, Halt> {
+        taken: &mut Taken<'_>,
+    ) -> Result<bool, Halted> {
         let qos = publish.delivery.qos();
         let Some(packet_id) = publish.delivery.packet_id() else { return Ok(true) };
         let stage = store.received(packet_id).map(|received| received.stage);
         let takes_place = !stage.is_some_and(|stage| stage.is_counted());
         if takes_place && self.version().is_v5() && store.received_count() >= usize::from(self.receive_maximum) {
-            return Err(PeerError::ReceiveMaximumExceeded.into());
+            return taken.fault(PeerError::ReceiveMaximumExceeded);
         }
         match (qos, stage) {
             (_, None) | (QoS::AtLeastOnce, Some(Stage::AtLeastOnce | Stage::Interrupted)) => {
-                self.note_received(store, packet_id, qos, code)
+                self.note_received(store, packet_id, qos, code, taken)
             }
             (QoS::ExactlyOnce, Some(Stage::ExactlyOnce)) => Ok(false),
             // Sent again before PUBREL: PUBREC in its turn, and no second delivery [MQTT-4.3.3-10].
@@ -175,7 +181,7 @@ impl Machine {
                 store.revive(packet_id);
                 Ok(false)
             }
-            _ => Err(PeerError::PacketIdInUse(packet_id.value()).into()), // [MQTT-2.2.1-4]
+            _ => taken.fault(PeerError::PacketIdInUse(packet_id.value())), // [MQTT-2.2.1-4]
         }
     }
 
@@ -185,11 +191,15 @@ impl Machine {
         packet_id: PacketId,
         qos: QoS,
         code: Option<ReasonCode>,
-    ) -> Result<bool, Halt> {
+        taken: &mut Taken<'_>,
+    ) -> Result<bool, Halted> {
         let serial = self.last_serial.wrapping_add(1);
         if !store.push_received(Received { packet_id, serial, stage: Stage::of(qos), code }) {
             // v3.1.1 tells the server no limit: let what can be answered make room first.
-            return Err(store.stall().map_or(PeerError::InboundTableFull.into(), Halt::Stalled));
+            return match store.stall() {
+                Some(stall) => taken.stall(stall),
+                None => taken.fault(PeerError::InboundTableFull),
+            };
         }
         self.last_serial = serial;
         Ok(true)
@@ -201,26 +211,37 @@ impl Machine {
     }
 
     /// The topic of a PUBLISH, by its alias where it has none in it (section 3.3.2.3.4).
-    fn resolve_topic<'i, V: Store>(&self, store: &mut V, publish: &Publish<'i>) -> Result<Topic<'i>, PeerError> {
+    fn resolve_topic<'i, V: Store>(
+        &self,
+        store: &mut V,
+        publish: &Publish<'i>,
+        taken: &mut Taken<'i>,
+    ) -> Result<Topic<'i>, Halted> {
         let Some(alias) = publish.topic_alias().and_then(NonZeroU16::new) else {
             return Ok(Topic::Name(publish.topic));
         };
         let invalid = PeerError::TopicAlias(alias.get());
         if alias.get() > self.topic_alias_maximum {
-            return Err(invalid);
+            return taken.fault(invalid);
         }
         match publish.topic {
             "" if store.has_topic(alias) => Ok(Topic::Alias(alias)),
-            "" => Err(PeerError::UndefinedTopicAlias(alias.get())),
+            "" => taken.fault(PeerError::UndefinedTopicAlias(alias.get())),
             topic if store.define_topic(alias, topic) => Ok(Topic::Name(topic)),
-            _ => Err(invalid),
+            _ => taken.fault(invalid),
         }
     }
 }
 
 /// Answers a packet of an exchange; with a failure where the exchange is not known.
-pub(super) fn answer<V: Store>(store: &mut V, kind: AckKind, packet_id: PacketId, is_known: bool) -> Result<(), Halt> {
+pub(super) fn answer<V: Store>(
+    store: &mut V,
+    kind: AckKind,
+    packet_id: PacketId,
+    is_known: bool,
+    taken: &mut Taken<'_>,
+) -> Result<(), Halted> {
     let reason_code = if is_known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_IDENTIFIER_NOT_FOUND };
     let has_room = store.push_answer(Answer { kind, packet_id, reason_code });
-    if has_room { Ok(()) } else { Err(Halt::Stalled(Stall::TransmitFirst)) }
+    if has_room { Ok(()) } else { taken.stall(Stall::TransmitFirst) }
 }

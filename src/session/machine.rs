@@ -5,12 +5,12 @@ use core::num::NonZeroU32;
 use super::config::{Config, Oversize, ServerLimits};
 use super::connection::method;
 use super::error::{Misuse, PeerError};
-use super::event::{DropReason, Dropped, Event, Progress, Stall};
+use super::event::{DropReason, Dropped, Event, Halted, Taken};
 use super::inbound::Stream;
 use super::outbound::Refusal;
 use super::storage::{Loaded, Stage, Store};
 use super::timers::Timers;
-use crate::codec::{DecodeError, FixedHeader, PacketType, PropertyId, Reader, Writer};
+use crate::codec::{FixedHeader, PacketType, PropertyId, Reader, Writer};
 use crate::packet::{Ack, AckKind, Auth, Body, Disconnect, PINGREQ, check_sender};
 use crate::time::Instant;
 use crate::types::{PacketId, ProtocolVersion, ReasonCode, Role};
@@ -66,24 +66,6 @@ pub(super) enum Phase {
     Closing { orderly: bool, farewell: Option<ReasonCode> },
     /// Nothing is sent any more.
     Ended,
-}
-
-/// Why a packet of the server was not taken.
-pub(super) enum Halt {
-    Fault(PeerError),
-    Stalled(Stall),
-}
-
-impl From<PeerError> for Halt {
-    fn from(error: PeerError) -> Self {
-        Self::Fault(error)
-    }
-}
-
-impl From<DecodeError> for Halt {
-    fn from(error: DecodeError) -> Self {
-        Self::Fault(error.into())
-    }
 }
 
 impl Machine {
@@ -154,33 +136,26 @@ impl Machine {
         store: &mut V,
         now: Instant,
         input: &'i [u8],
-        progress: &mut Progress<'i>,
-    ) -> Result<(), PeerError> {
-        match self.phase {
-            Phase::Connecting { .. } | Phase::Connected => {}
+        taken: &mut Taken<'i>,
+    ) {
+        let done = match self.phase {
+            Phase::Connecting { .. } | Phase::Connected => match self.stream {
+                Some(_) => Ok(self.continue_stream(store, input, taken)),
+                None => self.take_packet(store, input, taken),
+            },
             // Nothing the server says matters any more.
             Phase::Idle | Phase::Closing { .. } | Phase::Ended => {
-                progress.consumed = input.len();
-                return Ok(());
+                taken.progress.consumed = input.len();
+                return;
             }
-        }
-        let taken = match self.stream {
-            Some(_) => Ok(self.continue_stream(store, input, progress)),
-            None => self.take_packet(store, input, progress),
         };
-        match taken {
-            Ok(consumed) => {
-                progress.consumed = consumed;
-                self.timers.has_received(now, input.len(), consumed);
-            }
-            // A stalled packet comes again and again, which says nothing of the peer.
-            Err(Halt::Stalled(stall)) => progress.stalled = Some(stall),
-            Err(Halt::Fault(error)) => {
-                self.fail(error);
-                return Err(error);
-            }
+        if let Ok(consumed) = done {
+            taken.progress.consumed = consumed;
+            self.timers.has_received(now, input.len(), consumed);
+        } else if let Some(error) = taken.fault {
+            self.fail(error);
         }
-        Ok(())
+        // A stalled packet comes again and again, which says nothing of the peer.
     }
 
     /// Takes the packet at the start of the input; says how many bytes are done with.
@@ -189,25 +164,32 @@ impl Machine {
         &mut self,
         store: &mut V,
         input: &'i [u8],
-        progress: &mut Progress<'i>,
-    ) -> Result<usize, Halt> {
-        let Some(header) = FixedHeader::decode(input, self.version())? else { return Ok(0) };
-        self.check_expected(header.packet_type)?;
-        check_sender(header.packet_type, self.version(), Role::Server)?;
+        taken: &mut Taken<'i>,
+    ) -> Result<usize, Halted> {
+        let header = match FixedHeader::decode(input, self.version()) {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(0),
+            Err(error) => return taken.fault(error),
+        };
+        let packet_type = header.packet_type;
+        self.check_expected(packet_type, taken)?;
+        if let Err(error) = check_sender(packet_type, self.version(), Role::Server) {
+            return taken.fault(error);
+        }
         let len = header.packet_len();
         let limit = self.config.receive_limit;
         let is_oversize = limit > 0 && len > usize::try_from(limit).unwrap_or(usize::MAX);
-        if is_oversize && (header.packet_type != PacketType::Publish || self.config.oversize == Oversize::Refuse) {
-            return Err(Self::too_large(header).into());
+        if is_oversize && (packet_type != PacketType::Publish || self.config.oversize == Oversize::Refuse) {
+            return taken.fault(Self::too_large(header));
         }
         if !is_oversize && input.len() < len {
             return Ok(0);
         }
         let body = input.get(usize::from(header.header_len)..len.min(input.len())).unwrap_or_default();
-        if header.packet_type == PacketType::Publish {
-            return self.take_publish(store, header, body, is_oversize, progress);
+        if packet_type == PacketType::Publish {
+            return self.take_publish(store, header, body, is_oversize, taken);
         }
-        self.route(store, header.packet_type, body, progress)?;
+        self.route(store, packet_type, body, taken)?;
         Ok(len)
     }
 
@@ -217,16 +199,22 @@ impl Machine {
     }
 
     /// Before CONNACK only CONNACK and AUTH may come, afterwards no CONNACK `[MQTT-3.2.0-1]` `[MQTT-3.2.0-2]`.
-    fn check_expected(&self, packet_type: PacketType) -> Result<(), PeerError> {
-        let expected = match packet_type {
+    fn check_expected(&self, packet_type: PacketType, taken: &mut Taken<'_>) -> Result<(), Halted> {
+        const CONNACK: u16 = PacketType::Connack.bit();
+        const AUTH: u16 = PacketType::Auth.bit();
+        let expected = match self.phase {
             // A server that speaks first does not answer our CONNECT.
-            _ if !self.has_spoken => false,
-            PacketType::Connack => !self.is_connected(),
-            PacketType::Auth if self.method.is_none() => return Err(PeerError::UnexpectedAuth),
-            PacketType::Auth => true,
-            _ => self.is_connected(),
+            _ if !self.has_spoken => 0,
+            Phase::Connected => !CONNACK,
+            _ => CONNACK | AUTH,
         };
-        if expected { Ok(()) } else { Err(PeerError::UnexpectedPacket(packet_type)) }
+        if packet_type.bit() & expected == 0 {
+            return taken.fault(PeerError::UnexpectedPacket(packet_type));
+        }
+        if packet_type == PacketType::Auth && self.method.is_none() {
+            return taken.fault(PeerError::UnexpectedAuth);
+        }
+        Ok(())
     }
 
     /// Takes a whole packet other than PUBLISH.
@@ -236,47 +224,52 @@ impl Machine {
         store: &mut V,
         packet_type: PacketType,
         body: &'i [u8],
-        progress: &mut Progress<'i>,
-    ) -> Result<(), Halt> {
+        taken: &mut Taken<'i>,
+    ) -> Result<(), Halted> {
         let mut reader = Reader::new(body);
         if packet_type == PacketType::Pingresp {
-            reader.finish()?;
+            taken.check(&reader)?;
             self.timers.has_ponged();
-            progress.event = Some(Event::PingResponse);
+            taken.has(Event::PingResponse);
             return Ok(());
         }
         let body = &Body::decode(packet_type, &mut reader, self.version(), Role::Server);
-        reader.finish()?;
-        self.check_properties(packet_type, body)?;
+        taken.check(&reader)?;
+        self.check_properties(packet_type, body, taken)?;
         match packet_type {
-            PacketType::Puback => self.handle_puback(store, body, progress),
-            PacketType::Pubrec => self.handle_pubrec(store, body, progress),
-            PacketType::Pubrel => self.handle_pubrel(store, body),
-            PacketType::Pubcomp => self.handle_pubcomp(store, body, progress),
-            PacketType::Suback => self.handle_suback(store, body, progress),
-            PacketType::Unsuback => self.handle_unsuback(store, body, progress),
+            PacketType::Puback => self.handle_puback(store, body, taken),
+            PacketType::Pubrec => self.handle_pubrec(store, body, taken),
+            PacketType::Pubrel => self.handle_pubrel(store, body, taken),
+            PacketType::Pubcomp => self.handle_pubcomp(store, body, taken),
+            PacketType::Suback => self.handle_suback(store, body, taken),
+            PacketType::Unsuback => self.handle_unsuback(store, body, taken),
             PacketType::Auth => {
-                progress.event = Some(Event::Auth(Auth::from_body(body)));
+                taken.has(Event::Auth(Auth::from_body(body)));
                 Ok(())
             }
             PacketType::Disconnect => {
                 self.phase = Phase::Ended;
-                progress.event = Some(Event::Disconnected(Disconnect::from_body(body)));
+                taken.has(Event::Disconnected(Disconnect::from_body(body)));
                 Ok(())
             }
-            _ => self.handle_connack(store, body, progress),
+            _ => self.handle_connack(store, body, taken),
         }
     }
 
     /// Whether the properties go with what CONNECT has said.
-    fn check_properties(&self, packet_type: PacketType, body: &Body<'_>) -> Result<(), PeerError> {
+    fn check_properties(
+        &self,
+        packet_type: PacketType,
+        body: &Body<'_>,
+        taken: &mut Taken<'_>,
+    ) -> Result<(), Halted> {
         let properties = &body.properties;
         if matches!(packet_type, PacketType::Auth | PacketType::Connack) {
             let told = method(properties);
             // Only a refusal, and an AUTH that is bare, may leave it out.
             let may_be_absent = packet_type == PacketType::Auth || body.reason_code != ReasonCode::SUCCESS;
             if told != self.method && (told.is_some() || !may_be_absent) {
-                return Err(PeerError::AuthenticationMethod); // [MQTT-4.12.0-5] [MQTT-4.12.0-6]
+                return taken.fault(PeerError::AuthenticationMethod); // [MQTT-4.12.0-5] [MQTT-4.12.0-6]
             }
         }
         // Without Request Problem Information only PUBLISH, CONNACK and DISCONNECT may explain themselves [MQTT-3.1.2-29].
@@ -285,7 +278,7 @@ impl Machine {
         if self.wants_problem_information || may_explain || !explains() {
             return Ok(());
         }
-        Err(PeerError::UnrequestedProblemInformation(packet_type))
+        taken.fault(PeerError::UnrequestedProblemInformation(packet_type))
     }
 
     #[inline(never)]

@@ -31,6 +31,7 @@ mod timers;
 
 pub use config::{Acknowledgement, ApplicationMessage, Config, ConnectOptions, Oversize, ServerLimits};
 pub use error::{Full, Misuse, PeerError};
+pub(crate) use event::Taken;
 pub use event::{DropReason, Dropped, Event, Message, Progress, Published, Receipt, Stall, Topic};
 #[cfg(feature = "std")]
 pub(crate) use storage::{Change, Fifo, KEPT_PLACES};
@@ -259,20 +260,18 @@ impl<S: Storage> Session<S> {
     /// # Errors
     /// [`PeerError`]: the connection ends.
     pub fn handle_input<'i>(&mut self, now: Instant, input: &'i [u8]) -> Result<Progress<'i>, PeerError> {
-        let mut progress = Progress::nothing();
-        self.take_input(now, input, &mut progress)?;
-        Ok(progress)
+        let mut taken = Taken::nothing();
+        self.take_input(now, input, &mut taken);
+        match taken.fault {
+            Some(error) => Err(error),
+            None => Ok(taken.progress),
+        }
     }
 
     /// As [`Session::handle_input`], but fills in what was nothing: on a microcontroller each copy of it costs.
     #[inline(never)]
-    pub(crate) fn take_input<'i>(
-        &mut self,
-        now: Instant,
-        input: &'i [u8],
-        progress: &mut Progress<'i>,
-    ) -> Result<(), PeerError> {
-        self.machine.handle_input(self.storage.store(), now, input, progress)
+    pub(crate) fn take_input<'i>(&mut self, now: Instant, input: &'i [u8], taken: &mut Taken<'i>) {
+        self.machine.handle_input(self.storage.store(), now, input, taken);
     }
 
     /// Does what is due: a PINGREQ, or the end of a silent connection.

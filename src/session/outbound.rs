@@ -2,10 +2,10 @@
 
 use super::config::{ApplicationMessage, ServerLimits};
 use super::error::{Misuse, PeerError};
-use super::event::{DropReason, Event, Progress, Published};
+use super::event::{DropReason, Event, Halted, Published, Taken};
 use super::frame::{self, Expiry, Flags};
 use super::inbound::answer;
-use super::machine::{Halt, Machine, Phase};
+use super::machine::{Machine, Phase};
 use super::storage::{Held, Queued, Store};
 use crate::codec::{PacketType, PropertyId};
 use crate::packet::{AckKind, Body, Delivery, Publish};
@@ -109,11 +109,11 @@ impl Machine {
         &mut self,
         store: &mut V,
         ack: &Body<'i>,
-        progress: &mut Progress<'i>,
-    ) -> Result<(), Halt> {
+        taken: &mut Taken<'i>,
+    ) -> Result<(), Halted> {
         match store.held(ack.packet_id) {
-            Some((QoS::AtLeastOnce, true)) => self.complete(store, ack, QoS::AtLeastOnce, progress),
-            Some((_, true)) => return Err(PeerError::WrongAcknowledgement(PacketType::Puback).into()),
+            Some((QoS::AtLeastOnce, true)) => self.complete(store, ack, QoS::AtLeastOnce, taken),
+            Some((_, true)) => return taken.fault(PeerError::WrongAcknowledgement(PacketType::Puback)),
             Some((_, false)) | None => {}
         }
         Ok(())
@@ -124,8 +124,8 @@ impl Machine {
         &mut self,
         store: &mut V,
         ack: &Body<'i>,
-        progress: &mut Progress<'i>,
-    ) -> Result<(), Halt> {
+        taken: &mut Taken<'i>,
+    ) -> Result<(), Halted> {
         let failed = ack.reason_code.is_error();
         let has_release = store.has_release(ack.packet_id);
         match store.held(ack.packet_id) {
@@ -134,13 +134,13 @@ impl Machine {
                 store.unhold(ack.packet_id);
                 store.push_release(ack.packet_id);
             }
-            Some((QoS::ExactlyOnce, true)) => self.complete(store, ack, QoS::ExactlyOnce, progress),
-            Some((_, true)) => return Err(PeerError::WrongAcknowledgement(PacketType::Pubrec).into()),
+            Some((QoS::ExactlyOnce, true)) => self.complete(store, ack, QoS::ExactlyOnce, taken),
+            Some((_, true)) => return taken.fault(PeerError::WrongAcknowledgement(PacketType::Pubrec)),
             // Its PUBLISH is about to be sent, and answered then.
             Some((_, false)) => {}
-            None if failed && has_release => self.complete(store, ack, QoS::ExactlyOnce, progress),
+            None if failed && has_release => self.complete(store, ack, QoS::ExactlyOnce, taken),
             None if failed => {}
-            None => answer(store, AckKind::Pubrel, ack.packet_id, has_release)?,
+            None => answer(store, AckKind::Pubrel, ack.packet_id, has_release, taken)?,
         }
         Ok(())
     }
@@ -150,23 +150,23 @@ impl Machine {
         &mut self,
         store: &mut V,
         ack: &Body<'i>,
-        progress: &mut Progress<'i>,
-    ) -> Result<(), Halt> {
+        taken: &mut Taken<'i>,
+    ) -> Result<(), Halted> {
         if store.has_release(ack.packet_id) {
-            self.complete(store, ack, QoS::ExactlyOnce, progress);
+            self.complete(store, ack, QoS::ExactlyOnce, taken);
         } else if let Some((_, true)) = store.held(ack.packet_id) {
-            return Err(PeerError::WrongAcknowledgement(PacketType::Pubcomp).into());
+            return taken.fault(PeerError::WrongAcknowledgement(PacketType::Pubcomp));
         }
         Ok(())
     }
 
     /// The exchange ends here, which frees its place in the server's window `[MQTT-4.9.0-2]`.
     #[inline(never)]
-    fn complete<'i, V: Store>(&mut self, store: &mut V, ack: &Body<'i>, qos: QoS, progress: &mut Progress<'i>) {
+    fn complete<'i, V: Store>(&mut self, store: &mut V, ack: &Body<'i>, qos: QoS, taken: &mut Taken<'i>) {
         store.unhold(ack.packet_id);
         store.remove_release(ack.packet_id);
         self.in_flight = self.in_flight.saturating_sub(1);
-        progress.event = Some(Event::Published(Published {
+        taken.progress.event = Some(Event::Published(Published {
             packet_id: ack.packet_id,
             qos,
             reason_code: ack.reason_code,

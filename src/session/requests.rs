@@ -1,8 +1,8 @@
 //! Subscribe and unsubscribe (sections 3.8 to 3.11).
 
 use super::error::{Misuse, PeerError};
-use super::event::{Event, Progress};
-use super::machine::{Halt, Machine};
+use super::event::{Event, Halted, Taken};
+use super::machine::Machine;
 use super::storage::{Queued, Request, RequestKind, Store};
 use crate::codec::{EncodeError, Properties, Property, PropertyId};
 use crate::packet::{Body, Suback, Subscription, Unsuback, encode_subscribe, encode_unsubscribe};
@@ -83,13 +83,13 @@ impl Machine {
         &mut self,
         store: &mut V,
         suback: &Body<'i>,
-        progress: &mut Progress<'i>,
-    ) -> Result<(), Halt> {
+        taken: &mut Taken<'i>,
+    ) -> Result<(), Halted> {
         let Some(request) = store.take_request(RequestKind::Subscribe, suback.packet_id) else { return Ok(()) };
         if usize::from(request.filters) != suback.codes.len() {
-            return Err(PeerError::ReasonCodeCount.into()); // [MQTT-3.8.4-6]
+            return taken.fault(PeerError::ReasonCodeCount); // [MQTT-3.8.4-6]
         }
-        progress.event = Some(Event::Subscribed(Suback::from_body(suback)));
+        taken.has(Event::Subscribed(Suback::from_body(suback)));
         Ok(())
     }
 
@@ -98,13 +98,13 @@ impl Machine {
         &mut self,
         store: &mut V,
         unsuback: &Body<'i>,
-        progress: &mut Progress<'i>,
-    ) -> Result<(), Halt> {
+        taken: &mut Taken<'i>,
+    ) -> Result<(), Halted> {
         let Some(request) = store.take_request(RequestKind::Unsubscribe, unsuback.packet_id) else { return Ok(()) };
         if self.version().is_v5() && usize::from(request.filters) != unsuback.codes.len() {
-            return Err(PeerError::ReasonCodeCount.into()); // [MQTT-3.11.3-1]
+            return taken.fault(PeerError::ReasonCodeCount); // [MQTT-3.11.3-1]
         }
-        progress.event = Some(Event::Unsubscribed(Unsuback::from_body(unsuback)));
+        taken.has(Event::Unsubscribed(Unsuback::from_body(unsuback)));
         Ok(())
     }
 }

@@ -13,37 +13,53 @@ pub struct ReasonCode {
 
 /// Where a reason code stands: the packet, and the side that sends it where that makes a difference.
 #[derive(Clone, Copy)]
-#[repr(u16)]
+#[repr(u8)]
 pub(crate) enum CodeContext {
-    Connack = 1 << 0,
+    Connack = 0,
     /// PUBACK or PUBREC `[MQTT-3.4.2-1]` `[MQTT-3.5.2-1]`. That nobody subscribes only a server can say.
-    AckFromClient = 1 << 1,
-    AckFromServer = 1 << 2,
+    AckFromClient = 1,
+    AckFromServer = 2,
     /// PUBREL or PUBCOMP `[MQTT-3.6.2-1]` `[MQTT-3.7.2-1]`.
-    Release = 1 << 3,
-    Suback = 1 << 4,
+    Release = 3,
+    Suback = 4,
     /// That of v3.1.1 `[MQTT-3.9.3-2]`.
-    SubackV3 = 1 << 5,
-    Unsuback = 1 << 6,
-    DisconnectFromClient = 1 << 7,
-    DisconnectFromServer = 1 << 8,
-    AuthFromClient = 1 << 9,
-    AuthFromServer = 1 << 10,
+    SubackV3 = 5,
+    Unsuback = 6,
+    DisconnectFromClient = 7,
+    DisconnectFromServer = 8,
+    AuthFromClient = 9,
+    AuthFromServer = 10,
 }
 
-const CONNACK: u16 = CodeContext::Connack as u16;
-const SERVER_ACK: u16 = CodeContext::AckFromServer as u16;
-const ACK: u16 = CodeContext::AckFromClient as u16 | SERVER_ACK;
-const RELEASE: u16 = CodeContext::Release as u16;
-const SUBACK: u16 = CodeContext::Suback as u16;
-const SUBACK_V3: u16 = CodeContext::SubackV3 as u16;
-const UNSUBACK: u16 = CodeContext::Unsuback as u16;
+impl CodeContext {
+    /// The same packet from the client, where that sends it with codes of its own.
+    pub(crate) const fn from_client(self) -> Self {
+        match self {
+            Self::AckFromServer => Self::AckFromClient,
+            Self::DisconnectFromServer => Self::DisconnectFromClient,
+            Self::AuthFromServer => Self::AuthFromClient,
+            other => other,
+        }
+    }
+
+    const fn bit(self) -> u16 {
+        1 << self as u8
+    }
+}
+
+const CONNACK: u16 = CodeContext::Connack.bit();
+const SERVER_ACK: u16 = CodeContext::AckFromServer.bit();
+const ACK: u16 = CodeContext::AckFromClient.bit() | SERVER_ACK;
+const RELEASE: u16 = CodeContext::Release.bit();
+const SUBACK: u16 = CodeContext::Suback.bit();
+const SUBACK_V3: u16 = CodeContext::SubackV3.bit();
+const UNSUBACK: u16 = CodeContext::Unsuback.bit();
 const SUBACKS: u16 = SUBACK | UNSUBACK;
-const CLIENT_BYE: u16 = CodeContext::DisconnectFromClient as u16;
-const SERVER_BYE: u16 = CodeContext::DisconnectFromServer as u16;
+const CLIENT_BYE: u16 = CodeContext::DisconnectFromClient.bit();
+const SERVER_BYE: u16 = CodeContext::DisconnectFromServer.bit();
 const BYE: u16 = CLIENT_BYE | SERVER_BYE;
-const CLIENT_AUTH: u16 = CodeContext::AuthFromClient as u16;
-const SERVER_AUTH: u16 = CodeContext::AuthFromServer as u16;
+const CLIENT_AUTH: u16 = CodeContext::AuthFromClient.bit();
+const SERVER_AUTH: u16 = CodeContext::AuthFromServer.bit();
 const AUTH: u16 = CLIENT_AUTH | SERVER_AUTH;
 
 macro_rules! reason_codes {
@@ -148,7 +164,7 @@ impl ReasonCode {
     }
 
     pub(crate) fn is_allowed_in(self, context: CodeContext) -> bool {
-        self.contexts() & context as u16 != 0
+        self.contexts() & context.bit() != 0
     }
 
     fn contexts(self) -> u16 {
