@@ -5,7 +5,7 @@ use core::num::NonZeroU32;
 use super::config::{ConnectOptions, Oversize};
 use super::error::{Full, Misuse, PeerError};
 use super::event::{Event, Halted, Taken};
-use super::machine::{Machine, Phase};
+use super::machine::{Machine, Phase, has_oversize};
 use super::storage::{Queued, Store, Terms};
 use super::timers::Timers;
 use crate::codec::{EncodeError, PacketType, Properties, Property, PropertyId, Writer};
@@ -38,7 +38,7 @@ impl Machine {
         if !version.is_v5() && options.session_expiry_interval != 0 {
             return Err(EncodeError::NotInVersion.into());
         }
-        let own = self.announced(options.session_expiry_interval, receive_maximum, topic_alias_maximum);
+        let own = self.announced::<V>(options.session_expiry_interval, receive_maximum, topic_alias_maximum);
         let connect = Connect {
             version,
             clean_start: options.clean_start,
@@ -94,13 +94,14 @@ impl Machine {
 
     /// The properties by which CONNECT tells what this side can take; those with their default value are 0, and v3.1.1
     /// has none.
-    fn announced(
+    fn announced<V: Store>(
         &self,
         session_expiry_interval: u32,
         receive_maximum: u16,
         topic_alias_maximum: u16,
     ) -> [(PropertyId, u32); 4] {
-        let packet_size = if self.config.oversize == Oversize::Stream { 0 } else { self.config.receive_limit };
+        let packet_size =
+            if has_oversize::<V>() && self.config.oversize == Oversize::Stream { 0 } else { self.config.receive_limit };
         let receive_maximum = if receive_maximum == u16::MAX { 0 } else { receive_maximum };
         let announce = |id, number: u32| (id, if self.version().is_v5() { number } else { 0 });
         [
@@ -207,7 +208,9 @@ impl Machine {
     }
 
     pub(super) fn handle_closed<V: Store>(&mut self, store: &mut V) {
-        if let Some(packet_id) = self.stream.take().and_then(|stream| stream.packet_id) {
+        if has_oversize::<V>()
+            && let Some(packet_id) = self.stream.take().and_then(|stream| stream.packet_id)
+        {
             // Half a message was handed over: the server sends it again, and then it is a new one.
             store.remove_received(packet_id);
         }

@@ -63,6 +63,9 @@ pub enum Misuse {
     /// AUTH with another Authentication Method than CONNECT had `[MQTT-4.12.0-5]`.
     #[error("AUTH needs the authentication method of CONNECT [MQTT-4.12.0-5]")]
     AuthenticationMethod,
+    /// Something that the storage of this session is built without, see [`without`](super::storage::without).
+    #[error("the session is built without it")]
+    LeftOut,
     /// v3.1.1 takes an empty Client Identifier only with Clean Session `[MQTT-3.1.3-7]`.
     #[error("MQTT 3.1.1 needs a client identifier where the session is kept [MQTT-3.1.3-7]")]
     ClientIdRequired,
@@ -138,6 +141,9 @@ pub enum PeerError {
     /// none `[MQTT-4.12.0-6]`, or a CONNACK of success without that of CONNECT.
     #[error("not the authentication method of CONNECT [MQTT-4.12.0-5]")]
     AuthenticationMethod,
+    /// A packet of QoS 2 for a session that is built without it, see [`without`](super::storage::without).
+    #[error("{0:?} belongs to QoS 2, which the session is built without")]
+    LeftOut(PacketType),
     /// No CONNACK within the connect timeout.
     #[error("no CONNACK within the connect timeout")]
     ConnackTimeout,
@@ -154,6 +160,7 @@ impl PeerError {
             Self::ReceiveMaximumExceeded | Self::InboundTableFull => ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
             Self::TopicAlias(_) => ReasonCode::TOPIC_ALIAS_INVALID,
             Self::PacketTooLarge(_) => ReasonCode::PACKET_TOO_LARGE,
+            Self::LeftOut(_) => ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
             Self::ConnackTimeout | Self::PingTimeout => ReasonCode::UNSPECIFIED_ERROR,
             _ => ReasonCode::PROTOCOL_ERROR,
         }

@@ -6,9 +6,9 @@ use core::num::NonZeroU16;
 use super::config::{Acknowledgement, Oversize};
 use super::error::{Misuse, PeerError};
 use super::event::{Event, Halted, Message, Receipt, Stall, Taken, Topic};
-use super::machine::Machine;
+use super::machine::{Machine, has_qos_2};
 use super::storage::{Answer, Received, Stage, Store};
-use crate::codec::{DecodeError, FixedHeader, Reader};
+use crate::codec::{DecodeError, FixedHeader, PacketType, Reader};
 use crate::packet::{AckKind, Body, Publish};
 use crate::types::{PacketId, QoS, ReasonCode, Role};
 
@@ -166,6 +166,9 @@ impl Machine {
     ) -> Result<bool, Halted> {
         let qos = publish.delivery.qos();
         let Some(packet_id) = publish.delivery.packet_id() else { return Ok(true) };
+        if qos == QoS::ExactlyOnce && !has_qos_2::<V>() {
+            return taken.fault(PeerError::LeftOut(PacketType::Publish));
+        }
         let stage = store.received(packet_id).map(|received| received.stage);
         let takes_place = !stage.is_some_and(|stage| stage.is_counted());
         if takes_place && self.version().is_v5() && store.received_count() >= usize::from(self.receive_maximum) {
@@ -175,6 +178,7 @@ impl Machine {
             (_, None) | (QoS::AtLeastOnce, Some(Stage::AtLeastOnce | Stage::Interrupted)) => {
                 self.note_received(store, packet_id, qos, code, taken)
             }
+            (QoS::ExactlyOnce, _) if !has_qos_2::<V>() => Ok(false),
             (QoS::ExactlyOnce, Some(Stage::ExactlyOnce)) => Ok(false),
             // Sent again before PUBREL: PUBREC in its turn, and no second delivery [MQTT-4.3.3-10].
             (QoS::ExactlyOnce, Some(Stage::Interrupted | Stage::AwaitingRelease | Stage::Carried)) => {

@@ -8,7 +8,7 @@ use super::error::{Misuse, PeerError};
 use super::event::{DropReason, Dropped, Event, Halted, Taken};
 use super::inbound::Stream;
 use super::outbound::Refusal;
-use super::storage::{Loaded, Stage, Store};
+use super::storage::{Loaded, Stage, Store, without};
 use super::timers::Timers;
 use crate::codec::{FixedHeader, PacketType, PropertyId, Reader, Writer};
 use crate::packet::{Ack, AckKind, Auth, Body, Disconnect, PINGREQ, check_sender};
@@ -140,8 +140,8 @@ impl Machine {
     ) {
         let done = match self.phase {
             Phase::Connecting { .. } | Phase::Connected => match self.stream {
-                Some(_) => Ok(self.continue_stream(store, input, taken)),
-                None => self.take_packet(store, input, taken),
+                Some(_) if has_oversize::<V>() => Ok(self.continue_stream(store, input, taken)),
+                _ => self.take_packet(store, input, taken),
             },
             // Nothing the server says matters any more.
             Phase::Idle | Phase::Closing { .. } | Phase::Ended => {
@@ -172,16 +172,17 @@ impl Machine {
             Err(error) => return taken.fault(error),
         };
         let packet_type = header.packet_type;
-        self.check_expected(packet_type, taken)?;
+        self.check_expected::<V>(packet_type, taken)?;
         if let Err(error) = check_sender(packet_type, self.version(), Role::Server) {
             return taken.fault(error);
         }
         let len = header.packet_len();
         let limit = self.config.receive_limit;
         let is_oversize = limit > 0 && len > usize::try_from(limit).unwrap_or(usize::MAX);
-        if is_oversize && (packet_type != PacketType::Publish || self.config.oversize == Oversize::Refuse) {
+        if is_oversize && (packet_type != PacketType::Publish || !self.takes_oversize::<V>()) {
             return taken.fault(Self::too_large(header));
         }
+        let is_oversize = is_oversize && has_oversize::<V>();
         if !is_oversize && input.len() < len {
             return Ok(0);
         }
@@ -193,15 +194,20 @@ impl Machine {
         Ok(len)
     }
 
+    fn takes_oversize<V: Store>(&self) -> bool {
+        has_oversize::<V>() && self.config.oversize != Oversize::Refuse
+    }
+
     pub(super) fn too_large(header: FixedHeader) -> PeerError {
         let len = header.remaining_length.saturating_add(header.header_len.into());
         PeerError::PacketTooLarge(len)
     }
 
     /// Before CONNACK only CONNACK and AUTH may come, afterwards no CONNACK `[MQTT-3.2.0-1]` `[MQTT-3.2.0-2]`.
-    fn check_expected(&self, packet_type: PacketType, taken: &mut Taken<'_>) -> Result<(), Halted> {
+    fn check_expected<V: Store>(&self, packet_type: PacketType, taken: &mut Taken<'_>) -> Result<(), Halted> {
         const CONNACK: u16 = PacketType::Connack.bit();
         const AUTH: u16 = PacketType::Auth.bit();
+        const OF_QOS_2: u16 = PacketType::Pubrec.bit() | PacketType::Pubrel.bit() | PacketType::Pubcomp.bit();
         let expected = match self.phase {
             // A server that speaks first does not answer our CONNECT.
             _ if !self.has_spoken => 0,
@@ -213,6 +219,9 @@ impl Machine {
         }
         if packet_type == PacketType::Auth && self.method.is_none() {
             return taken.fault(PeerError::UnexpectedAuth);
+        }
+        if packet_type.bit() & OF_QOS_2 != 0 && !has_qos_2::<V>() {
+            return taken.fault(PeerError::LeftOut(packet_type));
         }
         Ok(())
     }
@@ -238,9 +247,9 @@ impl Machine {
         self.check_properties(packet_type, body, taken)?;
         match packet_type {
             PacketType::Puback => self.handle_puback(store, body, taken),
-            PacketType::Pubrec => self.handle_pubrec(store, body, taken),
-            PacketType::Pubrel => self.handle_pubrel(store, body, taken),
-            PacketType::Pubcomp => self.handle_pubcomp(store, body, taken),
+            PacketType::Pubrec if has_qos_2::<V>() => self.handle_pubrec(store, body, taken),
+            PacketType::Pubrel if has_qos_2::<V>() => self.handle_pubrel(store, body, taken),
+            PacketType::Pubcomp if has_qos_2::<V>() => self.handle_pubcomp(store, body, taken),
             PacketType::Suback => self.handle_suback(store, body, taken),
             PacketType::Unsuback => self.handle_unsuback(store, body, taken),
             PacketType::Auth => {
@@ -408,6 +417,15 @@ impl Machine {
         self.session_lost = store.has_lost();
         lost.map(|(packet_id, frame)| Dropped { packet_id, reason: DropReason::SessionLost, frame })
     }
+}
+
+/// Whether the program has not left it out.
+pub(super) const fn has_qos_2<V: Store>() -> bool {
+    V::WITHOUT & without::QOS_2 == 0
+}
+
+pub(super) const fn has_oversize<V: Store>() -> bool {
+    V::WITHOUT & without::OVERSIZE == 0
 }
 
 fn load_disconnect<V: Store>(store: &mut V, code: ReasonCode) {

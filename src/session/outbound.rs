@@ -5,7 +5,7 @@ use super::error::{Misuse, PeerError};
 use super::event::{DropReason, Event, Halted, Published, Taken};
 use super::frame::{self, Expiry, Flags};
 use super::inbound::answer;
-use super::machine::{Machine, Phase};
+use super::machine::{Machine, Phase, has_qos_2};
 use super::storage::{Held, Queued, Store};
 use crate::codec::{PacketType, PropertyId};
 use crate::packet::{AckKind, Body, Delivery, Publish};
@@ -30,6 +30,9 @@ impl Machine {
     ) -> Result<Option<PacketId>, Misuse> {
         if message.properties.has(PropertyId::TopicAlias) {
             return Err(Misuse::TopicAliasByHand);
+        }
+        if message.qos == QoS::ExactlyOnce && !has_qos_2::<V>() {
+            return Err(Misuse::LeftOut);
         }
         let has_id = message.qos != QoS::AtMostOnce;
         let packet_id = if has_id { self.unused_packet_id(store)? } else { PacketId::MIN };
@@ -164,7 +167,9 @@ impl Machine {
     #[inline(never)]
     fn complete<'i, V: Store>(&mut self, store: &mut V, ack: &Body<'i>, qos: QoS, taken: &mut Taken<'i>) {
         store.unhold(ack.packet_id);
-        store.remove_release(ack.packet_id);
+        if has_qos_2::<V>() {
+            store.remove_release(ack.packet_id);
+        }
         self.in_flight = self.in_flight.saturating_sub(1);
         taken.progress.event = Some(Event::Published(Published {
             packet_id: ack.packet_id,

@@ -2,11 +2,11 @@
 
 use super::error::{Misuse, PeerError};
 use super::event::{Event, Halted, Taken};
-use super::machine::Machine;
+use super::machine::{Machine, has_qos_2};
 use super::storage::{Queued, Request, RequestKind, Store};
 use crate::codec::{EncodeError, Properties, Property, PropertyId};
 use crate::packet::{Body, Suback, Subscription, Unsuback, encode_subscribe, encode_unsubscribe};
-use crate::types::{PacketId, TopicFilter};
+use crate::types::{PacketId, QoS, TopicFilter};
 
 impl Machine {
     pub(super) fn subscribe<V: Store>(
@@ -17,6 +17,9 @@ impl Machine {
     ) -> Result<PacketId, Misuse> {
         let properties = Properties::new(properties);
         self.check_connected()?;
+        if !has_qos_2::<V>() && subscriptions.iter().any(|subscription| subscription.qos == QoS::ExactlyOnce) {
+            return Err(Misuse::LeftOut);
+        }
         self.check_offered(subscriptions, &properties)?;
         let (version, packet_id) = (self.version(), self.unused_packet_id(store)?);
         let len = self.encode(store, |writer| {

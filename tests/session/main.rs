@@ -15,6 +15,7 @@ mod errors;
 mod full;
 mod inbound;
 mod keep_alive;
+mod left_out;
 mod link_faults;
 mod long_messages;
 mod model;

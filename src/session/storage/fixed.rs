@@ -1,4 +1,4 @@
-use super::{Answer, Held, Loaded, Queued, Received, Request, RequestKind, Stage, Storage, Store, Terms};
+use super::{Answer, Held, Loaded, Queued, Received, Request, RequestKind, Stage, Storage, Store, Terms, without};
 use crate::codec::Writer;
 use crate::macros::{Bytes, shows};
 use crate::session::error::Full;
@@ -13,7 +13,7 @@ use arena::Arena;
 use table::{Table, remove, take};
 
 /// A storage of fixed size, without a heap: `TX` bytes for packets to send and messages to keep, and `WINDOW` messages
-/// in flight in each direction.
+/// in flight in each direction. `WITHOUT` says what the program does without, to save flash: see [`without`].
 ///
 /// A message takes 9 bytes beside its packet. The longest CONNECT sent so far keeps its room, so that a store full of
 /// messages can always connect again; messages stored before the first CONNECT may leave none for it.
@@ -41,7 +41,7 @@ use table::{Table, remove, take};
 /// let session = Session::new(Config::DEFAULT, &mut storage);
 /// # assert!(!session.is_connected());
 /// ```
-pub struct Fixed<const TX: usize, const WINDOW: usize> {
+pub struct Fixed<const TX: usize, const WINDOW: usize, const WITHOUT: u32 = 0> {
     /// Those in front were sent on this connection.
     releases: Table<PacketId, WINDOW>,
     sent_releases: u16,
@@ -62,9 +62,18 @@ struct Unanswered(PacketId, u16);
 pub enum NoFrame {}
 
 impl<const TX: usize, const WINDOW: usize> Fixed<TX, WINDOW> {
-    /// An empty storage. Positions are 16 bits wide: of more than 65,535 bytes the rest stays unused. `WINDOW` is
-    /// 65,535 at most.
+    /// An empty storage, of sessions with all features. Positions are 16 bits wide: of more than 65,535 bytes the rest
+    /// stays unused. `WINDOW` is 65,535 at most.
     pub const fn new() -> Self {
+        Self::empty()
+    }
+}
+
+impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Fixed<TX, WINDOW, WITHOUT> {
+    const HAS_QOS_2: bool = WITHOUT & without::QOS_2 == 0;
+
+    /// As [`Fixed::new`], where the type says what is left out.
+    pub const fn empty() -> Self {
         Self {
             releases: Table::new(),
             sent_releases: 0,
@@ -77,7 +86,7 @@ impl<const TX: usize, const WINDOW: usize> Fixed<TX, WINDOW> {
 }
 
 shows! {
-    Debug: impl[const TX: usize, const WINDOW: usize] Fixed for Fixed<TX, WINDOW>, |this| {
+    Debug: impl[const TX: usize, const WINDOW: usize, const WITHOUT: u32] Fixed for Fixed<TX, WINDOW, WITHOUT>, |this| {
         bytes: Bytes(TX),
         position: this.arena.position,
         releases: this.releases,
@@ -88,7 +97,7 @@ shows! {
 }
 
 shows! {
-    Format: impl[const TX: usize, const WINDOW: usize] Fixed for Fixed<TX, WINDOW>, |this| {
+    Format: impl[const TX: usize, const WINDOW: usize, const WITHOUT: u32] Fixed for Fixed<TX, WINDOW, WITHOUT>, |this| {
         bytes: TX,
         window: WINDOW,
         releases: this.releases.len(),
@@ -97,13 +106,13 @@ shows! {
     }
 }
 
-impl<const TX: usize, const WINDOW: usize> Default for Fixed<TX, WINDOW> {
+impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Default for Fixed<TX, WINDOW, WITHOUT> {
     fn default() -> Self {
-        Self::new()
+        Self::empty()
     }
 }
 
-impl<const TX: usize, const WINDOW: usize> Storage for Fixed<TX, WINDOW> {
+impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Storage for Fixed<TX, WINDOW, WITHOUT> {
     type Frame = NoFrame;
     type Store = Self;
 
@@ -116,15 +125,19 @@ impl<const TX: usize, const WINDOW: usize> Storage for Fixed<TX, WINDOW> {
     }
 }
 
-impl<const TX: usize, const WINDOW: usize> Store for Fixed<TX, WINDOW> {
+impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Store for Fixed<TX, WINDOW, WITHOUT> {
     type Frame = NoFrame;
+    const WITHOUT: u32 = WITHOUT;
 
     fn open(&mut self, _terms: Terms) {}
 
     fn close(&mut self) {
         self.arena.rewind();
-        self.sent_releases = 0;
         self.requests.clear();
+        if !Self::HAS_QOS_2 {
+            return self.received.clear();
+        }
+        self.sent_releases = 0;
         self.answers.clear();
         received::interrupt(&mut self.received);
     }
@@ -174,7 +187,7 @@ impl<const TX: usize, const WINDOW: usize> Store for Fixed<TX, WINDOW> {
     }
 
     fn hold(&mut self, held: Held, len: usize) -> Result<(), Full> {
-        if self.arena.held_count() + self.releases.len() >= WINDOW {
+        if self.arena.held_count() + self.releases() >= WINDOW {
             return Err(Full::Window);
         }
         self.arena.hold(&held, len)
@@ -195,7 +208,7 @@ impl<const TX: usize, const WINDOW: usize> Store for Fixed<TX, WINDOW> {
     }
 
     fn has_lost(&mut self) -> bool {
-        self.arena.find_begun().is_some() || !self.releases.is_empty()
+        self.arena.find_begun().is_some() || self.releases() > 0
     }
 
     fn pop_lost(&mut self) -> Option<(PacketId, Option<NoFrame>)> {
@@ -203,7 +216,8 @@ impl<const TX: usize, const WINDOW: usize> Store for Fixed<TX, WINDOW> {
             self.arena.remove(at);
             return Some((packet_id, None));
         }
-        remove(&mut self.releases, 0).map(|packet_id| (packet_id, None))
+        let packet_id = if Self::HAS_QOS_2 { remove(&mut self.releases, 0) } else { None };
+        packet_id.map(|packet_id| (packet_id, None))
     }
 
     fn push_release(&mut self, packet_id: PacketId) {
@@ -212,12 +226,18 @@ impl<const TX: usize, const WINDOW: usize> Store for Fixed<TX, WINDOW> {
     }
 
     fn next_release(&mut self) -> Option<PacketId> {
+        if !Self::HAS_QOS_2 {
+            return None;
+        }
         let packet_id = *self.releases.get(usize::from(self.sent_releases))?;
         self.sent_releases += 1;
         Some(packet_id)
     }
 
     fn remove_release(&mut self, packet_id: PacketId) -> bool {
+        if !Self::HAS_QOS_2 {
+            return false;
+        }
         let Some(index) = self.releases.iter().position(|id| *id == packet_id) else { return false };
         if index < usize::from(self.sent_releases) {
             self.sent_releases -= 1;
@@ -226,11 +246,11 @@ impl<const TX: usize, const WINDOW: usize> Store for Fixed<TX, WINDOW> {
     }
 
     fn has_release(&self, packet_id: PacketId) -> bool {
-        self.releases.contains(&packet_id)
+        Self::HAS_QOS_2 && self.releases.contains(&packet_id)
     }
 
     fn releases(&self) -> usize {
-        self.releases.len()
+        if Self::HAS_QOS_2 { self.releases.len() } else { 0 }
     }
 
     fn push_request(&mut self, request: Request) -> Result<(), Full> {
@@ -257,6 +277,9 @@ impl<const TX: usize, const WINDOW: usize> Store for Fixed<TX, WINDOW> {
     }
 
     fn pop_answer(&mut self) -> Option<Answer> {
+        if !Self::HAS_QOS_2 {
+            return None;
+        }
         remove(&mut self.answers, 0)
     }
 
@@ -269,6 +292,9 @@ impl<const TX: usize, const WINDOW: usize> Store for Fixed<TX, WINDOW> {
     }
 
     fn carried_count(&self) -> usize {
+        if !Self::HAS_QOS_2 {
+            return 0;
+        }
         self.received.iter().filter(|received| received.stage == Stage::Carried).count()
     }
 
@@ -290,6 +316,9 @@ impl<const TX: usize, const WINDOW: usize> Store for Fixed<TX, WINDOW> {
     }
 
     fn pop_acknowledged(&mut self, stage: Stage) -> Option<(PacketId, ReasonCode)> {
+        if stage == Stage::ExactlyOnce && !Self::HAS_QOS_2 {
+            return None;
+        }
         received::pop_acknowledged(&mut self.received, stage)
     }
 
@@ -298,6 +327,9 @@ impl<const TX: usize, const WINDOW: usize> Store for Fixed<TX, WINDOW> {
     }
 
     fn release(&mut self, packet_id: PacketId) -> bool {
+        if !Self::HAS_QOS_2 {
+            return false;
+        }
         take(&mut self.received, |received| received.packet_id == packet_id && received.is_accepted()).is_some()
     }
 

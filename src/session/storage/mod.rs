@@ -93,6 +93,8 @@ impl<S: Storage> Storage for &mut S {
 pub trait Store {
     /// A PUBLISH that is handed over already encoded.
     type Frame;
+    /// What its sessions are built without, of [`without`].
+    const WITHOUT: u32 = 0;
 
     /// A connection begins that speaks so.
     fn open(&mut self, terms: Terms);
@@ -202,6 +204,30 @@ pub trait Store {
     fn define_topic(&mut self, alias: NonZeroU16, topic: &str) -> bool;
     /// Whether the server has defined an alias.
     fn has_topic(&self, alias: NonZeroU16) -> bool;
+}
+
+/// Features that a program can leave out of its sessions: the third parameter of [`Fixed`], the sum of some of these.
+///
+/// What a program never calls is not linked anyhow. These are the features that a server may ask for, or a value that is
+/// known only at run time, so that only the program itself can say that it does without them.
+///
+/// ```
+/// use flowsdk::session::{Config, Fixed, Session};
+/// use flowsdk::session::storage::without;
+///
+/// type Storage = Fixed<1024, 8, { without::QOS_2 | without::OVERSIZE }>;
+/// let session = Session::new(Config::DEFAULT, Storage::empty());
+/// # assert!(!session.is_connected());
+/// ```
+pub mod without {
+    /// No QoS 2, about 1,100 bytes of flash: a publish or a subscription that asks for it is refused as
+    /// [`Misuse::LeftOut`](crate::session::Misuse::LeftOut). A server that sends a packet of it all the same, which it may
+    /// only by a subscription of an earlier program in the same session, ends the connection by
+    /// [`PeerError::LeftOut`](crate::session::PeerError::LeftOut): connect with `clean_start`.
+    pub const QOS_2: u32 = 1 << 0;
+    /// No messages longer than the receive limit, about 550 bytes of flash:
+    /// [`Config::oversize`](crate::session::Config::oversize) is taken for `Refuse`.
+    pub const OVERSIZE: u32 = 1 << 1;
 }
 
 /// What is queued.

@@ -10,21 +10,25 @@ use cortex_m_rt::entry;
 use firmware::{board, fact};
 use flowsdk::embedded::blocking::Client;
 use flowsdk::packet::Subscription;
+use flowsdk::session::storage::without;
 use flowsdk::session::{ApplicationMessage, Config, ConnectOptions, Event, Fixed, Session, Storage};
 use flowsdk::types::QoS;
 
 const TOPIC: &str = "flowsdk/minimal";
 
+/// What this program never asks for.
+const WITHOUT: u32 = if cfg!(feature = "whole") { 0 } else { without::QOS_2 | without::OVERSIZE };
+
 const OPTIONS: ConnectOptions<'_> =
     ConnectOptions { client_id: "minimal", clean_start: true, keep_alive: 2, ..ConnectOptions::DEFAULT };
 
-fact!(STORAGE_SIZE = size_of::<Fixed<1024, 8>>());
-fact!(SESSION_SIZE = size_of::<Session<Fixed<1024, 8>>>());
+fact!(STORAGE_SIZE = size_of::<Fixed<1024, 8, WITHOUT>>());
+fact!(SESSION_SIZE = size_of::<Session<Fixed<1024, 8, WITHOUT>>>());
 
 #[entry]
 fn main() -> ! {
     // Statics, lent to this function alone: nothing of a kilobyte is ever on the stack.
-    static mut STORAGE: Fixed<1024, 8> = Fixed::new();
+    static mut STORAGE: Fixed<1024, 8, WITHOUT> = Fixed::empty();
     static mut BUFFER: [u8; 1024] = [0; 1024];
 
     let uart = board::set_up();

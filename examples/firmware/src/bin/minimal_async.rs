@@ -12,12 +12,16 @@ use firmware::board::{self, Millis};
 use firmware::fact;
 use flowsdk::embedded::nonblocking::Client;
 use flowsdk::packet::Subscription;
+use flowsdk::session::storage::without;
 use flowsdk::session::{ApplicationMessage, Config, ConnectOptions, Event, Fixed, Session, Storage};
 use flowsdk::types::QoS;
 
 const TOPIC: &str = "flowsdk/minimal";
 
-type Memory = Fixed<1024, 8>;
+type Memory = Fixed<1024, 8, WITHOUT>;
+
+/// What this program never asks for.
+const WITHOUT: u32 = if cfg!(feature = "whole") { 0 } else { without::QOS_2 | without::OVERSIZE };
 
 const OPTIONS: ConnectOptions<'_> =
     ConnectOptions { client_id: "minimal", clean_start: true, keep_alive: 2, ..ConnectOptions::DEFAULT };
@@ -26,7 +30,7 @@ fact!(FUTURE_SIZE = future_size(&run));
 
 #[entry]
 fn main() -> ! {
-    static mut STORAGE: Memory = Fixed::new();
+    static mut STORAGE: Memory = Fixed::empty();
     static mut BUFFER: [u8; 1024] = [0; 1024];
 
     // The future stays where it is made: moving it would take its room on the stack twice.

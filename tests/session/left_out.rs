@@ -1,0 +1,108 @@
+//! Sessions of programs that leave features out: what is left out is refused on both sides, and all else is as ever.
+
+use flowsdk::codec::PacketType;
+use flowsdk::packet::{Packet, Subscription};
+use flowsdk::session::storage::without;
+use flowsdk::session::{Config, Fixed, Misuse, Oversize, PeerError, Session};
+
+use crate::support::*;
+
+type Lean = Fixed<2048, { WINDOW as usize }, { without::QOS_2 | without::OVERSIZE }>;
+
+/// Runs with sessions of such a storage, connected, in both versions.
+fn everywhere(change: impl Fn(&mut Config), test: impl Fn(&mut Rig)) {
+    for version in [V5, V3_1_1] {
+        let mut config = Config { version, ..Config::DEFAULT };
+        change(&mut config);
+        let mut rig = Rig::new(config, Box::new(Session::new(config, Lean::empty())));
+        rig.up();
+        test(&mut rig);
+    }
+}
+
+fn unchanged(_: &mut Config) {}
+
+#[test]
+fn qos_1_works_in_both_directions_and_across_connections() {
+    everywhere(unchanged, |rig| {
+        let packet_id = rig.publish(AtLeastOnce, "a");
+        assert_eq!(rig.sent(), [format!("PUBLISH {packet_id} q1 t a")]);
+        rig.cut_and_resume();
+        assert_eq!(rig.sent(), [format!("PUBLISH {packet_id} q1 t a dup")]);
+        assert_eq!(rig.give(puback(packet_id)), [format!("Published {packet_id} q1")]);
+
+        assert_eq!(rig.give(incoming(AtLeastOnce, 7, "b")), ["Message q1 s b"]);
+        assert_eq!(rig.sent(), ["PUBACK 7"]);
+        assert_eq!(rig.give(incoming(AtLeastOnce, 7, "c")), ["Message q1 s c"]);
+        rig.cut_and_resume();
+        assert_eq!(rig.give(repeated(AtLeastOnce, 7, "c")), ["Message q1 s dup c"]);
+        assert_eq!(rig.sent(), ["PUBACK 7"]);
+        assert_eq!(rig.give(incoming(AtMostOnce, 0, "d")), ["Message q0 s d"]);
+    });
+}
+
+#[test]
+fn a_publish_or_a_subscription_of_qos_2_is_refused_and_changes_nothing() {
+    everywhere(unchanged, |rig| {
+        let before = rig.session.state();
+        assert_eq!(rig.try_publish(ExactlyOnce, "a"), Err(Misuse::LeftOut));
+        let list = [Subscription::new("a", AtLeastOnce), Subscription::new("b", ExactlyOnce)];
+        assert_eq!(rig.session.subscribe(rig.now, &list, &[]), Err(Misuse::LeftOut));
+        assert_eq!(rig.session.state(), before);
+        assert_eq!(rig.sent(), [""; 0]);
+    });
+}
+
+#[track_caller]
+fn ends_the_connection(packet: Packet<'_>, packet_type: PacketType) {
+    everywhere(unchanged, |rig| {
+        let held = rig.publish(AtLeastOnce, "a");
+        assert_eq!(rig.sent(), [format!("PUBLISH {held} q1 t a")]);
+        assert_eq!(rig.give_bad(packet), PeerError::LeftOut(packet_type));
+        rig.ends_with(0x83);
+        rig.cut_and_resume();
+        assert_eq!(rig.sent(), [format!("PUBLISH {held} q1 t a dup")], "the session goes on");
+    });
+}
+
+#[test]
+fn a_qos_2_message_of_the_server_ends_the_connection() {
+    ends_the_connection(incoming(ExactlyOnce, 7, "b"), PacketType::Publish);
+}
+
+#[test]
+fn a_pubrec_ends_the_connection() {
+    ends_the_connection(pubrec(1), PacketType::Pubrec);
+}
+
+#[test]
+fn a_pubrel_ends_the_connection() {
+    ends_the_connection(pubrel(7), PacketType::Pubrel);
+}
+
+#[test]
+fn a_pubcomp_ends_the_connection() {
+    ends_the_connection(pubcomp(1), PacketType::Pubcomp);
+}
+
+#[test]
+fn a_message_longer_than_the_receive_limit_is_refused_whatever_the_configuration_says() {
+    for oversize in [Oversize::Skip, Oversize::Stream, Oversize::Refuse] {
+        let limited = |config: &mut Config| (config.receive_limit, config.oversize) = (32, oversize);
+        everywhere(limited, |rig| {
+            let bytes = encode(&incoming(AtMostOnce, 0, &"x".repeat(40)), rig.config.version);
+            let len = u32::try_from(bytes.len()).unwrap();
+            assert_eq!(rig.take(&bytes[..32]), Err(PeerError::PacketTooLarge(len)));
+            rig.ends_with(0x95);
+        });
+    }
+}
+
+#[test]
+fn a_streaming_configuration_announces_the_receive_limit_where_streaming_is_left_out() {
+    let config = Config { receive_limit: 300, oversize: Oversize::Stream, ..Config::DEFAULT };
+    let mut rig = Rig::new(config, Box::new(Session::new(config, Lean::empty())));
+    rig.connect();
+    let maximum_packet_size = [0x27, 0, 0, 0x01, 0x2C];
+    assert!(rig.wire().windows(5).any(|bytes| bytes == maximum_packet_size));
+}
