@@ -167,25 +167,28 @@ impl<'a> Properties<'a> {
         context: PropertyContext,
     ) {
         let mut seen = Seen::new(context);
-        let mut faults = Ok(());
         let mut value = Value::default();
-        for (id, number) in numbers.iter().filter(|(_, number)| *number != 0) {
-            faults = faults.and(seen.note(*id));
-            value.number = *number;
-            write(*id, &value, writer);
+        let mut numbers = numbers.iter().filter(|(_, number)| *number != 0);
+        let mut list = self.0.as_list().unwrap_or_default().iter();
+        let mut block = Reader::new(self.as_block().unwrap_or(&[]));
+        loop {
+            let id = if let Some((id, number)) = numbers.next() {
+                value.number = *number;
+                *id
+            } else if let Some(property) = list.next() {
+                property.put_into(&mut value);
+                property.id()
+            } else if let Some(id) = read(&mut block, &mut value) {
+                id
+            } else {
+                break;
+            };
+            if let Err(fault) = seen.note(id) {
+                writer.fail(fault.of_caller());
+            }
+            write(id, &value, writer);
         }
-        for property in self.0.as_list().unwrap_or_default() {
-            faults = faults.and(seen.note(property.id()));
-            property.put_into(&mut value);
-            write(property.id(), &value, writer);
-        }
-        let block = self.as_block().unwrap_or(&[]);
-        let mut reader = Reader::new(block);
-        while let Some(id) = read(&mut reader, &mut value) {
-            faults = faults.and(seen.note(id));
-        }
-        writer.bytes(block);
-        if let Err(fault) = faults.and(seen.finish()) {
+        if let Err(fault) = seen.finish() {
             writer.fail(fault.of_caller());
         }
     }

@@ -1,6 +1,7 @@
 use super::{decode_properties, encode_packet, encode_properties};
 use crate::codec::{
-    DecodeError, EncodeError, FixedHeader, PacketType, Properties, PropertyContext, PropertyId, Reader, Writer,
+    DecodeError, EncodeError, FixedHeader, PacketType, Properties, Property, PropertyContext, PropertyId, Reader,
+    Writer,
 };
 use crate::macros::{Bytes, Hidden, shows};
 use crate::types::{ProtocolVersion, QoS, TopicName};
@@ -50,6 +51,42 @@ pub struct Will<'a> {
     pub properties: Properties<'a>,
 }
 
+/// What a connection is opened with. `Debug` shows neither user name nor password.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConnectOptions<'a> {
+    /// Names the session. Empty lets the server choose, in v3.1.1 only with `clean_start`.
+    pub client_id: &'a str,
+    /// Start a new session on both sides (Clean Session in v3.1.1).
+    pub clean_start: bool,
+    /// Seconds within which the client is heard of; 0 turns the mechanism off. The server may demand another value.
+    pub keep_alive: u16,
+    /// The user name.
+    pub username: Option<&'a str>,
+    /// The password. v3.1.1 allows it only with a user name.
+    pub password: Option<&'a [u8]>,
+    /// What the server publishes when the connection ends without a DISCONNECT.
+    pub will: Option<Will<'a>>,
+    /// Seconds the server keeps the session after the connection (v5.0); 0xFFFFFFFF means for ever.
+    pub session_expiry_interval: u32,
+    /// More properties. Session Expiry Interval, Receive Maximum, Maximum Packet Size and Topic Alias Maximum are
+    /// added by the session.
+    pub properties: &'a [Property<'a>],
+}
+
+impl ConnectOptions<'_> {
+    /// As `Default`, for a constant: on a microcontroller options in flash take no stack.
+    pub const DEFAULT: Self = Self {
+        client_id: "",
+        clean_start: false,
+        keep_alive: 0,
+        username: None,
+        password: None,
+        will: None,
+        session_expiry_interval: 0,
+        properties: &[],
+    };
+}
+
 impl<'a> Connect<'a> {
     pub(super) fn decode(header: FixedHeader, reader: &mut Reader<'a>) -> Self {
         if reader.string() != PROTOCOL_NAME {
@@ -83,35 +120,47 @@ impl<'a> Connect<'a> {
     /// # Errors
     /// [`EncodeError`] for what its version does not allow.
     pub fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        self.encode_with(&[], self.will.as_ref(), writer)
+        let options = ConnectOptions {
+            client_id: self.client_id,
+            clean_start: self.clean_start,
+            keep_alive: self.keep_alive,
+            username: self.username,
+            password: self.password,
+            will: self.will,
+            ..ConnectOptions::DEFAULT
+        };
+        options.encode(writer, self.version, &[], &self.properties)
     }
+}
 
-    /// As [`Connect::encode`], with numbers before its own properties, and a will from elsewhere.
-    pub(crate) fn encode_with(
+impl ConnectOptions<'_> {
+    /// Writes the packet with the `properties`, and numbers before them, where those that are 0 are left out.
+    pub(crate) fn encode(
         &self,
-        more: &[(PropertyId, u32)],
-        will: Option<&Will<'_>>,
         writer: &mut Writer<'_>,
+        version: ProtocolVersion,
+        numbers: &[(PropertyId, u32)],
+        properties: &Properties<'_>,
     ) -> Result<(), EncodeError> {
-        if !self.version.is_v5() && self.password.is_some() && self.username.is_none() {
+        if !version.is_v5() && self.password.is_some() && self.username.is_none() {
             return writer.refuse(EncodeError::PasswordWithoutUserName);
         }
-        if !is_client_id(self.client_id, self.clean_start, self.version) {
+        if !is_client_id(self.client_id, self.clean_start, version) {
             return writer.refuse(EncodeError::ClientIdentifier);
         }
         encode_packet(writer, PacketType::Connect, &|writer| {
             writer.string(PROTOCOL_NAME);
-            writer.u8(self.version.level());
-            writer.u8(self.flags(will));
+            writer.u8(version.level());
+            writer.u8(self.flags());
             writer.u16(self.keep_alive);
-            if self.version.is_v5() {
-                writer.prefixed(&|writer| self.properties.encode_behind(more, writer, PropertyContext::Connect));
-            } else if !self.properties.is_empty() {
+            if version.is_v5() {
+                writer.prefixed(&|writer| properties.encode_behind(numbers, writer, PropertyContext::Connect));
+            } else if !properties.is_empty() {
                 writer.fail(EncodeError::NotInVersion);
             }
             writer.string(self.client_id);
-            if let Some(will) = will {
-                will.write(writer, self.version);
+            if let Some(will) = &self.will {
+                will.write(writer, version);
             }
             if let Some(username) = self.username {
                 writer.string(username);
@@ -122,12 +171,12 @@ impl<'a> Connect<'a> {
         })
     }
 
-    fn flags(&self, will: Option<&Will<'_>>) -> u8 {
+    fn flags(&self) -> u8 {
         let mut flags = 0;
         if self.clean_start {
             flags |= CLEAN_START;
         }
-        if let Some(will) = will {
+        if let Some(will) = &self.will {
             flags |= WILL | will.qos.bits() << 3;
             if will.retain {
                 flags |= WILL_RETAIN;
@@ -162,6 +211,19 @@ impl<'a> Will<'a> {
         }
         writer.string(self.topic);
         writer.binary(self.payload);
+    }
+}
+
+shows! {
+    impl[] ConnectOptions for ConnectOptions<'_>, |this| {
+        client_id: this.client_id,
+        clean_start: this.clean_start,
+        keep_alive: this.keep_alive,
+        username: this.username.map(|_| Hidden),
+        password: this.password.map(|_| Hidden),
+        will: this.will,
+        session_expiry_interval: this.session_expiry_interval,
+        properties: this.properties,
     }
 }
 

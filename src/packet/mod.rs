@@ -26,7 +26,7 @@ mod ack;
 mod auth;
 mod body;
 mod connack;
-mod connect;
+pub(crate) mod connect;
 mod disconnect;
 mod publish;
 mod suback;

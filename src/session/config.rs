@@ -1,7 +1,6 @@
 use super::error::Misuse;
-use crate::codec::{Properties, Property, PropertyId};
-use crate::macros::{Bytes, Hidden, shows};
-use crate::packet::Will;
+use crate::codec::{Properties, PropertyId};
+use crate::macros::{Bytes, shows};
 use crate::types::{ProtocolVersion, QoS};
 
 /// What a session is made with. It holds for all its connections.
@@ -73,55 +72,6 @@ pub enum Oversize {
     Skip,
     /// The message comes in pieces.
     Stream,
-}
-
-/// What a connection is opened with. `Debug` shows neither user name nor password.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct ConnectOptions<'a> {
-    /// Names the session. Empty lets the server choose, in v3.1.1 only with `clean_start`.
-    pub client_id: &'a str,
-    /// Start a new session on both sides (Clean Session in v3.1.1).
-    pub clean_start: bool,
-    /// Seconds within which the client is heard of; 0 turns the mechanism off. The server may demand another value.
-    pub keep_alive: u16,
-    /// The user name.
-    pub username: Option<&'a str>,
-    /// The password. v3.1.1 allows it only with a user name.
-    pub password: Option<&'a [u8]>,
-    /// What the server publishes when the connection ends without a DISCONNECT.
-    pub will: Option<Will<'a>>,
-    /// Seconds the server keeps the session after the connection (v5.0); 0xFFFFFFFF means for ever.
-    pub session_expiry_interval: u32,
-    /// More properties. Session Expiry Interval, Receive Maximum, Maximum Packet Size and Topic Alias Maximum are
-    /// added by the session.
-    pub properties: &'a [Property<'a>],
-}
-
-impl ConnectOptions<'_> {
-    /// As `Default`, for a constant: on a microcontroller options in flash take no stack.
-    pub const DEFAULT: Self = Self {
-        client_id: "",
-        clean_start: false,
-        keep_alive: 0,
-        username: None,
-        password: None,
-        will: None,
-        session_expiry_interval: 0,
-        properties: &[],
-    };
-}
-
-shows! {
-    impl[] ConnectOptions for ConnectOptions<'_>, |this| {
-        client_id: this.client_id,
-        clean_start: this.clean_start,
-        keep_alive: this.keep_alive,
-        username: this.username.map(|_| Hidden),
-        password: this.password.map(|_| Hidden),
-        will: this.will,
-        session_expiry_interval: this.session_expiry_interval,
-        properties: this.properties,
-    }
 }
 
 /// A message to publish.

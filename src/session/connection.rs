@@ -2,14 +2,15 @@
 
 use core::num::NonZeroU32;
 
-use super::config::{ConnectOptions, Oversize};
+use super::config::Oversize;
 use super::error::{Full, Misuse, PeerError};
 use super::event::{Event, Halted, Taken};
 use super::machine::{Machine, Phase, has_oversize};
 use super::storage::{Queued, Store, Terms};
 use super::timers::Timers;
 use crate::codec::{EncodeError, PacketType, Properties, Property, PropertyId, Writer};
-use crate::packet::{Auth, Body, Connack, Connect, Disconnect};
+use crate::packet::connect::ConnectOptions;
+use crate::packet::{Auth, Body, Connack, Disconnect};
 use crate::time::Instant;
 use crate::types::{ProtocolVersion, ReasonCode, Role};
 
@@ -39,17 +40,8 @@ impl Machine {
             return Err(EncodeError::NotInVersion.into());
         }
         let own = self.announced::<V>(options.session_expiry_interval, receive_maximum, topic_alias_maximum);
-        let connect = Connect {
-            version,
-            clean_start: options.clean_start,
-            keep_alive: options.keep_alive,
-            client_id: options.client_id,
-            username: options.username,
-            password: options.password,
-            will: None,
-            properties: Properties::new(options.properties),
-        };
-        let len = self.encode(store, |writer| connect.encode_with(&own, options.will.as_ref(), writer))?;
+        let properties = Properties::new(options.properties);
+        let len = self.encode(store, &|writer| options.encode(writer, version, &own, &properties))?;
         store.queue(Queued::Connect, len)?;
 
         self.receive_maximum = receive_maximum;
@@ -173,10 +165,10 @@ impl Machine {
         }
         let version = self.version();
         let encode = |writer: &mut Writer<'_>| auth.encode(writer, version, Role::Client);
-        let len = match self.encode(store, encode) {
+        let len = match self.encode(store, &encode) {
             // [MQTT-3.15.2-2] [MQTT-3.15.2-3]
             Err(Misuse::PacketTooLarge { .. }) => {
-                self.encode(store, |writer| auth.encode_essence(writer, version, Role::Client))?
+                self.encode(store, &|writer| auth.encode_essence(writer, version, Role::Client))?
             }
             result => result?,
         };
@@ -198,7 +190,7 @@ impl Machine {
             disconnect.encode(&mut Writer::counting(), version, Role::Client)?;
             Some(disconnect.reason_code)
         } else {
-            let len = self.encode(store, |writer| disconnect.encode(writer, version, Role::Client))?;
+            let len = self.encode(store, &|writer| disconnect.encode(writer, version, Role::Client))?;
             store.queue(Queued::Farewell, len)?;
             None
         };
@@ -222,16 +214,17 @@ impl Machine {
         }
     }
 
-    /// Writes a packet where the store has room for it, and says how long it is.
+    /// Writes a packet where the store has room for it, and says how long it is. One copy of this for all commands.
+    #[inline(never)]
     pub(super) fn encode<V: Store>(
         &self,
         store: &mut V,
-        packet: impl Fn(&mut Writer<'_>) -> Result<(), EncodeError>,
+        packet: &dyn Fn(&mut Writer<'_>) -> Result<(), EncodeError>,
     ) -> Result<usize, Misuse> {
         let mut writer = store.writer();
         match packet(&mut writer) {
             Ok(()) => self.check_packet_size(&writer),
-            Err(EncodeError::NoRoom) => self.check_without_room(&packet),
+            Err(EncodeError::NoRoom) => self.check_without_room(packet),
             Err(error) => Err(error.into()),
         }
     }

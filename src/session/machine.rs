@@ -266,12 +266,7 @@ impl Machine {
     }
 
     /// Whether the properties go with what CONNECT has said.
-    fn check_properties(
-        &self,
-        packet_type: PacketType,
-        body: &Body<'_>,
-        taken: &mut Taken<'_>,
-    ) -> Result<(), Halted> {
+    fn check_properties(&self, packet_type: PacketType, body: &Body<'_>, taken: &mut Taken<'_>) -> Result<(), Halted> {
         let properties = &body.properties;
         if matches!(packet_type, PacketType::Auth | PacketType::Connack) {
             let told = method(properties);

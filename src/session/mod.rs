@@ -29,7 +29,8 @@ mod requests;
 pub mod storage;
 mod timers;
 
-pub use config::{Acknowledgement, ApplicationMessage, Config, ConnectOptions, Oversize, ServerLimits};
+pub use crate::packet::connect::ConnectOptions;
+pub use config::{Acknowledgement, ApplicationMessage, Config, Oversize, ServerLimits};
 pub use error::{Full, Misuse, PeerError};
 pub(crate) use event::Taken;
 pub use event::{DropReason, Dropped, Event, Message, Progress, Published, Receipt, Stall, Topic};

@@ -22,7 +22,7 @@ impl Machine {
         }
         self.check_offered(subscriptions, &properties)?;
         let (version, packet_id) = (self.version(), self.unused_packet_id(store)?);
-        let len = self.encode(store, |writer| {
+        let len = self.encode(store, &|writer| {
             encode_subscribe(writer, version, packet_id, properties, subscriptions.iter().copied())
         })?;
         self.request(store, RequestKind::Subscribe, packet_id, subscriptions.len(), len)
@@ -37,7 +37,7 @@ impl Machine {
         let properties = Properties::new(properties);
         self.check_connected()?;
         let (version, packet_id) = (self.version(), self.unused_packet_id(store)?);
-        let len = self.encode(store, |writer| {
+        let len = self.encode(store, &|writer| {
             encode_unsubscribe(writer, version, packet_id, properties, filters.iter().copied())
         })?;
         self.request(store, RequestKind::Unsubscribe, packet_id, filters.len(), len)
