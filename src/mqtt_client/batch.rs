@@ -5,10 +5,11 @@ use std::num::NonZeroU16;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::command::Acknowledgement;
 use super::event::{MqttPublish, Receipt};
 use super::properties::PropertyBlock;
-use crate::session;
-use crate::types::QoS;
+use crate::session::{self, Message};
+use crate::types::{QoS, ReasonCode};
 
 /// How many batches and how many buffers are kept to be filled again.
 const MAX_SPARE: usize = 8;
@@ -25,7 +26,7 @@ pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
     /// Where the places count from.
     pub(super) origin: usize,
-    /// Topics that do not stand in the bytes, since an alias did.
+    /// Topics, each once for the messages in a row that have it: what is text here is not checked again to be UTF-8.
     topics: String,
     /// Where the topic of an alias stands there.
     aliases: Vec<(NonZeroU16, Span)>,
@@ -37,15 +38,38 @@ pub(super) struct Batch {
 /// Where a message lies in its batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
+    /// In [`Batch::topics`].
     pub(super) topic: Span,
     pub(super) payload: Span,
     pub(super) properties: Span,
     pub(super) receipt: Option<session::Receipt>,
-    pub(super) qos: QoS,
-    /// The topic stands in [`Batch::topics`].
-    pub(super) by_alias: bool,
-    pub(super) dup: bool,
-    pub(super) retain: bool,
+    pub(super) flags: Flags,
+}
+
+/// QoS, DUP and RETAIN as they stand in the first byte of a PUBLISH.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flags(u8);
+
+impl Flags {
+    pub(super) const fn new(low_bits: u8) -> Self {
+        Self(low_bits & 0x0F)
+    }
+
+    pub(super) fn of(message: &Message<'_>) -> Self {
+        Self(u8::from(message.retain) | message.qos.bits() << 1 | u8::from(message.dup) << 3)
+    }
+
+    const fn qos(self) -> u8 {
+        self.0 >> 1 & 3
+    }
+
+    const fn dup(self) -> bool {
+        self.0 & 8 != 0
+    }
+
+    const fn retain(self) -> bool {
+        self.0 & 1 != 0
+    }
 }
 
 /// Some bytes of a batch. Half of what a range takes: there is one for every part of every message.
@@ -83,11 +107,25 @@ impl Batch {
 
     /// Whether a message of QoS 2 is in it.
     pub(super) fn has_exactly_once(&self) -> bool {
-        self.places.iter().any(|place| place.qos == QoS::ExactlyOnce)
+        self.places.iter().any(|place| place.flags.qos() == QoS::ExactlyOnce.bits())
     }
 
     fn cost_beside_bytes(&self) -> usize {
         size_of::<Self>() + self.topics.capacity() + self.places.capacity() * size_of::<Place>()
+    }
+
+    /// The place of a topic, which is that of the message before where there is no other.
+    pub(super) fn topic(&mut self, topic: &str) -> Span {
+        match self.places.last() {
+            Some(last) if self.topics.get(last.topic.range()) == Some(topic) => last.topic,
+            _ => self.add_topic(topic),
+        }
+    }
+
+    pub(super) fn add_topic(&mut self, topic: &str) -> Span {
+        let span = Span::new(self.topics.len(), topic.len());
+        self.topics.push_str(topic);
+        span
     }
 
     /// The place of a topic that an alias stands for: a short packet must not cost a copy of a long topic each time.
@@ -96,52 +134,58 @@ impl Batch {
         if let Some(span) = known.filter(|span| self.topics.get(span.range()) == Some(topic)) {
             return span;
         }
-        let span = Span::new(self.topics.len(), topic.len());
-        self.topics.push_str(topic);
+        let span = self.add_topic(topic);
         self.aliases.push((alias, span));
         span
     }
 
-    /// The message at `index`. The topic that came twice in a row last is kept as `repeated`: messages mostly come in runs,
-    /// and comparing bytes costs less than checking once more that they are UTF-8.
-    pub(super) fn message<'b>(&'b self, index: usize, repeated: &'b mut String) -> Option<MqttPublish<'b>> {
-        let place = self.places.get(index)?;
+    /// A message of this batch.
+    #[inline]
+    pub(super) fn message(&self, place: &Place) -> MqttPublish<'_> {
         let whole = self.bytes.get(self.origin..).unwrap_or(&[]);
         let bytes = |span: Span| whole.get(span.range()).unwrap_or(&[]);
-        let name = bytes(place.topic);
-        // The decoder has checked it.
-        let text = || std::str::from_utf8(name).unwrap_or("");
-        let is_repeated = || {
-            let before = index.checked_sub(1).and_then(|before| self.places.get(before));
-            before.is_some_and(|before| !before.by_alias && bytes(before.topic) == name)
-        };
-        let mut is_known = repeated.as_bytes() == name;
-        if !is_known && !place.by_alias && is_repeated() {
-            repeated.clear();
-            repeated.push_str(text());
-            is_known = true;
-        }
-        let topic = match is_known {
-            _ if place.by_alias => self.topics.get(place.topic.range()).unwrap_or(""),
-            true => repeated,
-            false => text(),
-        };
-        Some(MqttPublish {
-            topic_name: Cow::Borrowed(topic),
+        MqttPublish {
+            topic_name: Cow::Borrowed(self.topics.get(place.topic.range()).unwrap_or("")),
             payload: Cow::Borrowed(bytes(place.payload)),
-            qos: place.qos.bits(),
-            dup: place.dup,
-            retain: place.retain,
+            qos: place.flags.qos(),
+            dup: place.flags.dup(),
+            retain: place.flags.retain(),
             packet_id: place.receipt.map(|receipt| receipt.packet_id().value()),
             properties: PropertyBlock::from_checked(bytes(place.properties)),
             receipt: self.receipt(place),
-        })
+        }
     }
 
     /// What acknowledges a message.
     pub(super) fn receipt(&self, place: &Place) -> Option<Receipt> {
         let (connection, session) = self.numbers;
-        place.receipt.map(|inner| Receipt { inner, qos: place.qos, connection, session })
+        let qos = if place.flags.qos() == 2 { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
+        place.receipt.map(|inner| Receipt { inner, qos, connection, session })
+    }
+
+    /// What acknowledges the messages from that place on.
+    pub(super) fn acknowledgements(&self, from: usize) -> impl Iterator<Item = Acknowledgement> {
+        self.acknowledgements_of(from..self.places.len())
+    }
+
+    /// What acknowledges some of the messages. Those of QoS 1 that came one after the other have one in common.
+    pub(super) fn acknowledgements_of(&self, range: Range<usize>) -> impl Iterator<Item = Acknowledgement> {
+        let places = self.places.get(range).unwrap_or(&[]);
+        let mut places = places.iter().filter(|place| place.receipt.is_some()).peekable();
+        std::iter::from_fn(move || {
+            let receipt = self.receipt(places.next()?)?;
+            let mut count = 1;
+            // An exchange of QoS 2 goes on, so each has its own.
+            if receipt.qos == QoS::AtLeastOnce {
+                let follows = |place: &Place, count| {
+                    place.flags.qos() == 1 && place.receipt.is_some_and(|next| next.is_behind(receipt.inner, count))
+                };
+                while count < u16::MAX && places.next_if(|place| follows(place, count)).is_some() {
+                    count += 1;
+                }
+            }
+            Some(Acknowledgement { receipt, count, code: ReasonCode::SUCCESS, by_hand: false })
+        })
     }
 
     fn clear(&mut self) {
@@ -209,28 +253,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_message_has_its_own_topic_whatever_came_before() {
-        let mut batch = Batch { bytes: b"-a/b1c/d2".to_vec(), origin: 1, ..Batch::default() };
-        let place = |start, topic: &str, by_alias| Place {
-            topic: Span::new(start, topic.len()),
-            payload: Span::new(start + topic.len(), 1),
-            properties: Span::default(),
-            receipt: None,
-            qos: QoS::AtMostOnce,
-            by_alias,
-            dup: false,
-            retain: false,
-        };
-        batch.topics.push_str("alias");
-        let (first, second) = (place(0, "a/b", false), place(4, "c/d", false));
-        let by_alias = place(0, "alias", true);
-        batch.places.extend([first, second, second, first, first, second, by_alias, first, by_alias, by_alias, first]);
-        let mut repeated = String::new();
-        let mut topics = Vec::new();
-        for index in 0..batch.places.len() {
-            topics.extend(batch.message(index, &mut repeated).map(|publish| publish.topic_name.into_owned()));
+    fn every_message_has_its_own_topic_and_those_in_a_row_share_one() {
+        let mut batch = Batch::default();
+        let alias = NonZeroU16::MIN;
+        let topics = ["a/b", "a/b", "c/d", "a/b", "by alias", "by alias", "c/d", "by alias", "redefined", "redefined"];
+        for topic in topics {
+            let by_alias = topic == "by alias" || topic == "redefined";
+            let topic = if by_alias { batch.topic_by_alias(alias, topic) } else { batch.topic(topic) };
+            let (payload, properties) = (Span::default(), Span::default());
+            batch.places.push(Place { topic, payload, properties, receipt: None, flags: Flags::new(0) });
         }
-        assert_eq!(topics, ["a/b", "c/d", "c/d", "a/b", "a/b", "c/d", "alias", "a/b", "alias", "alias", "a/b"]);
+        assert!(batch.places.iter().map(|place| batch.message(place).topic_name).eq(topics));
+        assert_eq!(batch.topics, "a/bc/da/bby aliasc/dredefined");
     }
 
     #[test]

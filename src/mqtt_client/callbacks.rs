@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::calls::{Called, Caller};
 use super::contain::{contain, discard};
 use super::dispatch::{Dispatcher, Next, Patience};
-use super::event::{MqttEvent, MqttPublish};
+use super::event::MqttPublish;
 use super::filters::FilterTree;
 use super::handler::{self, MqttEventHandler};
 use super::hub::NoteEnd;
@@ -49,10 +49,12 @@ impl TopicHandlers {
     }
 
     /// Calls those whose filter matches, and says whether there were some. They may add and remove others meanwhile.
+    #[inline]
     pub(super) fn call(&self, publish: &MqttPublish<'_>) -> bool {
-        if !self.has_some.load(Ordering::Acquire) {
-            return false;
-        }
+        self.has_some.load(Ordering::Acquire) && self.call_matching(publish)
+    }
+
+    fn call_matching(&self, publish: &MqttPublish<'_>) -> bool {
         let mut found = Vec::new();
         self.lock().matches(&publish.topic_name, &mut |handler| found.push(Arc::clone(handler)));
         for handler in &found {
@@ -103,18 +105,25 @@ impl Callbacks {
 
     /// Calls the handler with what there is, up to a measure.
     pub(super) fn run(&mut self, at_most: usize) -> Ran {
-        for _ in 0..at_most {
-            let panic = match self.dispatcher.next(Patience::None) {
-                Next::Event(event) => contain(|| {
-                    let topic_handlers = &self.topic_handlers;
-                    let taken = matches!(&event, MqttEvent::MessageReceived(publish) if topic_handlers.call(publish));
-                    if !taken {
-                        handler::call(&mut *self.handler, &event);
-                    }
+        let mut left = at_most;
+        while left > 0 {
+            let Self { dispatcher, handler, topic_handlers, .. } = self;
+            let panic = match dispatcher.next(Patience::None) {
+                Next::Notice(event) => {
+                    left -= 1;
+                    contain(|| handler::call(&mut **handler, &event))
+                }
+                // One fence for many calls: behind one that panics the next ones follow.
+                Next::Message => contain(|| {
+                    dispatcher.hand_out(&mut left, |publish| {
+                        if !topic_handlers.call(publish) {
+                            handler.on_message_received(publish);
+                        }
+                    });
                 }),
                 Next::TimedOut => return Ran::All,
                 Next::Closed => {
-                    self.topic_handlers.clear();
+                    topic_handlers.clear();
                     return Ran::Closed;
                 }
             };
@@ -127,7 +136,6 @@ impl Callbacks {
             }
         }
         // Another client's callbacks may take long.
-        self.dispatcher.finish_message();
         self.dispatcher.flush_acknowledgements();
         Ran::Enough
     }

@@ -171,10 +171,13 @@ pub(super) enum RequestingKind {
     Unsubscribe(Vec<String>, Option<Promise<UnsubscribeResult>>),
 }
 
-/// A message that the application is done with.
+/// Messages that the application is done with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Acknowledgement {
+    /// That of the first one.
     pub(super) receipt: Receipt,
+    /// How many there are. Those behind the first one are of QoS 1, as it is, and came right behind it.
+    pub(super) count: u16,
     pub(super) code: ReasonCode,
     /// The application has asked for it, and wants to know when it comes too late.
     pub(super) by_hand: bool,

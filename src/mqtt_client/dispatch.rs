@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, unbounded};
@@ -13,11 +14,9 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, unbounded};
 use super::batch::Batch;
 use super::callbacks::Listener;
 use super::client::{Outcome, PublishResult};
-use super::command::Acknowledgement;
-use super::event::{MqttEvent, MqttPublish, Receipt};
+use super::event::{MqttEvent, MqttPublish};
 use super::shared::Shared;
 use super::token::Token;
-use crate::types::ReasonCode;
 
 /// How long an acknowledgement waits for others to go with it.
 const ACK_DELAY: Duration = Duration::from_millis(1);
@@ -51,6 +50,7 @@ impl Notice {
 pub(super) struct Outlet {
     shared: Arc<Shared>,
     run: Vec<Notice>,
+    has_notices: Arc<AtomicBool>,
     notices: Sender<Vec<Notice>>,
     batches: Sender<Batch>,
     /// The same channel's other end, for what is left in it when nobody listens any more.
@@ -75,19 +75,58 @@ pub(super) struct Dispatcher {
     current: Option<Batch>,
     /// The message of the current batch that comes next.
     next: usize,
+    /// Where those begin that are not acknowledged.
+    acknowledged: usize,
+    /// Some of them have to be.
+    owes: bool,
+    pace: Pace,
     done_batches: u64,
-    repeated_topic: String,
-    /// The message in hand, to be acknowledged when it is done with.
-    in_hand: Option<Receipt>,
-    acknowledgements: Vec<Acknowledgement>,
-    /// Since when the first of them waits.
-    waiting_since: Instant,
+    /// Notices have come that lie in their channel.
+    has_notices: Arc<AtomicBool>,
+}
+
+/// When acknowledgements that wait for others have to go. A look at the clock costs as much as a message, so where callbacks
+/// are quick it is not taken for each.
+#[derive(Debug, Default)]
+struct Pace {
+    /// Since when the first acknowledgement waits, and when the clock was looked at last.
+    times: Option<(Instant, Instant)>,
+    /// How many more messages go by before the next look, and how many went by before the last one.
+    left: u8,
+    stride: u8,
+}
+
+/// So many messages go by at most before the clock is looked at again.
+const LONGEST_STRIDE: u8 = 16;
+
+impl Pace {
+    /// A message is done with: whether what waits has to go.
+    #[inline]
+    fn is_due(&mut self) -> bool {
+        if self.left > 0 {
+            self.left -= 1;
+            return false;
+        }
+        self.look(Instant::now())
+    }
+
+    fn look(&mut self, now: Instant) -> bool {
+        let (since, looked) = self.times.unwrap_or((now, now));
+        // Twice as many of those that went by still take a small part of the time.
+        let is_quick = self.times.is_some() && now.saturating_duration_since(looked) < ACK_DELAY / 32;
+        self.stride = if is_quick { (2 * self.stride).clamp(1, LONGEST_STRIDE) } else { 0 };
+        self.left = self.stride;
+        self.times = Some((since, now));
+        now.saturating_duration_since(since) >= ACK_DELAY
+    }
 }
 
 /// What [`Dispatcher::next`] has come to.
 #[derive(Debug)]
-pub(super) enum Next<'d> {
-    Event(MqttEvent<'d>),
+pub(super) enum Next {
+    Notice(MqttEvent<'static>),
+    /// A message: [`Dispatcher::hand_out`] has it.
+    Message,
     TimedOut,
     /// The client has ended, and everything was handed over.
     Closed,
@@ -119,9 +158,11 @@ enum Found {
 pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatcher) {
     let (notices_in, notices) = unbounded();
     let (batches_in, batches) = unbounded();
+    let has_notices = Arc::<AtomicBool>::default();
     let outlet = Outlet {
         shared: Arc::clone(shared),
         run: Vec::new(),
+        has_notices: Arc::clone(&has_notices),
         notices: notices_in,
         batches: batches_in,
         unheard: batches.clone(),
@@ -139,11 +180,11 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         waiting: VecDeque::new(),
         current: None,
         next: 0,
+        acknowledged: 0,
+        owes: false,
+        pace: Pace::default(),
         done_batches: 0,
-        repeated_topic: String::new(),
-        in_hand: None,
-        acknowledgements: Vec::new(),
-        waiting_since: Instant::now(),
+        has_notices,
     };
     (outlet, dispatcher)
 }
@@ -216,7 +257,7 @@ impl Outlet {
             for batch in self.unheard.try_iter() {
                 self.shared.remove_undelivered(batch.cost());
                 if self.auto_ack {
-                    self.shared.acknowledge(acknowledgements(&batch, 0));
+                    self.shared.acknowledge(batch.acknowledgements(0));
                 }
             }
         }
@@ -230,28 +271,19 @@ impl Outlet {
             if self.notices.send(std::mem::take(&mut self.run)).is_err() {
                 self.shared.remove_unreported(count);
             }
+            self.has_notices.store(true, Ordering::Release);
             self.listener.call();
         }
     }
 }
 
-fn acknowledgement(receipt: Receipt) -> Acknowledgement {
-    Acknowledgement { receipt, code: ReasonCode::SUCCESS, by_hand: false }
-}
-
-/// Those of the messages of a batch from the one at `next` on.
-fn acknowledgements(batch: &Batch, next: usize) -> impl Iterator<Item = Acknowledgement> {
-    batch.places.iter().skip(next).filter_map(|place| batch.receipt(place)).map(acknowledgement)
-}
-
 impl Dispatcher {
-    /// The next event, or what else happens meanwhile. The one before is done with.
-    pub(super) fn next(&mut self, patience: Patience) -> Next<'_> {
-        self.finish_message();
+    /// What comes next, or what else happens meanwhile. What came before is done with.
+    pub(super) fn next(&mut self, patience: Patience) -> Next {
         loop {
             match self.find() {
-                Some(Found::Notice(event)) => return Next::Event(event),
-                Some(Found::Message) => break,
+                Some(Found::Notice(event)) => return Next::Notice(event),
+                Some(Found::Message) => return Next::Message,
                 None => {}
             }
             self.flush_acknowledgements();
@@ -264,35 +296,43 @@ impl Dispatcher {
                 return Next::TimedOut;
             }
         }
-        self.message().map_or(Next::TimedOut, |publish| Next::Event(MqttEvent::MessageReceived(publish)))
     }
 
-    /// The message in hand is done with: acknowledge it.
-    pub(super) fn finish_message(&mut self) {
-        let Some(receipt) = self.in_hand.take() else { return };
-        let now = Instant::now();
-        if self.acknowledgements.is_empty() {
-            self.waiting_since = now;
-        }
-        self.acknowledgements.push(acknowledgement(receipt));
-        if now.saturating_duration_since(self.waiting_since) >= ACK_DELAY {
-            self.flush_acknowledgements();
+    /// Hands messages that are in hand to `take`, at least one and at most as many as are `left`, until something else has
+    /// to be told first. A message that `take` panics with is done with like any other.
+    pub(super) fn hand_out(&mut self, left: &mut usize, mut take: impl FnMut(&MqttPublish<'_>)) {
+        loop {
+            if self.owes && self.pace.is_due() {
+                self.flush_acknowledgements();
+            }
+            let Some(batch) = &self.current else { return };
+            let Some(place) = batch.places.get(self.next) else { return };
+            *left = left.saturating_sub(1);
+            self.next += 1;
+            self.owes |= place.receipt.is_some() && self.auto_ack;
+            take(&batch.message(place));
+            if *left == 0 || self.has_notices.load(Ordering::Relaxed) {
+                return;
+            }
         }
     }
 
+    /// Acknowledges what is done with.
     pub(super) fn flush_acknowledgements(&mut self) {
-        if !self.acknowledgements.is_empty() {
-            self.shared.acknowledge(self.acknowledgements.drain(..));
+        if std::mem::take(&mut self.owes)
+            && let Some(batch) = &self.current
+        {
+            self.shared.acknowledge(batch.acknowledgements_of(self.acknowledged..self.next));
         }
+        self.acknowledged = self.next;
+        self.pace = Pace::default();
     }
 
     fn find(&mut self) -> Option<Found> {
         loop {
-            // Before every message: looking is cheaper than trying.
-            while !self.notices.is_empty()
-                && let Ok(run) = self.notices.try_recv()
-            {
-                self.waiting.extend(run);
+            // What is sent from now on says so again.
+            if self.has_notices.swap(false, Ordering::AcqRel) {
+                self.notices.try_iter().for_each(|run| self.waiting.extend(run));
             }
             // A notice that waits for messages before it does not hold up results behind it.
             let due = self.waiting.iter().position(|notice| notice.behind <= self.done_batches);
@@ -301,10 +341,7 @@ impl Dispatcher {
                 return Some(Found::Notice(event));
             }
             match &self.current {
-                Some(batch) if self.next < batch.places.len() => {
-                    self.next += 1;
-                    return Some(Found::Message);
-                }
+                Some(batch) if self.next < batch.places.len() => return Some(Found::Message),
                 // A notice may have its place right behind this batch.
                 Some(_) => self.finish_batch(),
                 None => self.take_batch().ok()?,
@@ -328,17 +365,10 @@ impl Dispatcher {
         }
     }
 
-    fn message(&mut self) -> Option<MqttPublish<'_>> {
-        let batch = self.current.as_ref()?;
-        let publish = batch.message(self.next.checked_sub(1)?, &mut self.repeated_topic)?;
-        self.in_hand = publish.receipt.filter(|_| self.auto_ack);
-        Some(publish)
-    }
-
     fn finish_batch(&mut self) {
+        self.flush_acknowledgements();
         let Some(batch) = self.current.take() else { return };
         self.done_batches += 1;
-        self.flush_acknowledgements();
         let cost = batch.cost();
         self.shared.hub.spares.keep_batch(batch);
         self.shared.remove_undelivered(cost);
@@ -347,7 +377,7 @@ impl Dispatcher {
     /// Takes the next batch in hand.
     fn take_batch(&mut self) -> Result<(), TryRecvError> {
         self.current = Some(self.batches.try_recv()?);
-        self.next = 0;
+        (self.next, self.acknowledged) = (0, 0);
         Ok(())
     }
 
@@ -383,7 +413,7 @@ impl Dispatcher {
 impl Drop for Dispatcher {
     /// What nobody will look at any more is acknowledged all the same `[MQTT-4.5.0-2]`, and holds up no further call.
     fn drop(&mut self) {
-        self.finish_message();
+        self.flush_acknowledgements();
         self.shared.lose_callbacks();
         let runs = self.notices.try_iter().flatten().chain(self.waiting.drain(..));
         let unreported = runs.map(|notice| notice.count()).sum();
@@ -391,10 +421,9 @@ impl Drop for Dispatcher {
         let current = self.current.take().into_iter().map(|batch| (batch, self.next));
         for (batch, next) in current.chain(self.batches.try_iter().map(|batch| (batch, 0))) {
             if self.auto_ack {
-                self.acknowledgements.extend(acknowledgements(&batch, next));
+                self.shared.acknowledge(batch.acknowledgements(next));
             }
             self.shared.remove_undelivered(batch.cost());
         }
-        self.flush_acknowledgements();
     }
 }

@@ -270,7 +270,7 @@ impl AsyncMqttClient {
         if is_stale || receipt.session != session {
             return Err(ClientError::StaleReceipt);
         }
-        self.shared.acknowledge([Acknowledgement { receipt, code, by_hand: true }]);
+        self.shared.acknowledge([Acknowledgement { receipt, count: 1, code, by_hand: true }]);
         Ok(())
     }
 

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use super::callbacks::TopicHandlers;
 use super::dispatch::{Dispatcher, Next, Patience};
-use super::event::MqttEvent;
+use super::event::{MqttEvent, MqttPublish};
 
 /// The events of a client as a queue, instead of callbacks: made by
 /// [`AsyncMqttClient::with_receiver`](super::AsyncMqttClient::with_receiver).
@@ -54,23 +54,32 @@ impl EventReceiver {
     fn take(&mut self, patience: Patience) -> Taken {
         loop {
             let event = match self.dispatcher.next(patience) {
-                Next::Event(MqttEvent::MessageReceived(publish)) if self.topic_handlers.call(&publish) => {
-                    if patience.is_over() {
-                        return Taken::Nothing;
-                    }
-                    continue;
-                }
-                Next::Event(event) => event.into_owned(),
+                Next::Notice(event) => event,
+                Next::Message => match self.take_message() {
+                    Some(publish) => MqttEvent::MessageReceived(publish),
+                    None if patience.is_over() => return Taken::Nothing,
+                    None => continue,
+                },
                 Next::TimedOut => return Taken::Nothing,
                 Next::Closed => {
                     self.topic_handlers.clear();
                     return Taken::Closed;
                 }
             };
-            self.dispatcher.finish_message();
             self.dispatcher.flush_acknowledgements();
             return Taken::Event(event);
         }
+    }
+
+    /// The next message, unless a topic handler has taken it.
+    fn take_message(&mut self) -> Option<MqttPublish<'static>> {
+        let mut untaken = None;
+        self.dispatcher.hand_out(&mut 1, |publish| {
+            if !self.topic_handlers.call(publish) {
+                untaken = Some(publish.clone().into_owned());
+            }
+        });
+        untaken
     }
 }
 

@@ -229,6 +229,12 @@ impl Receipt {
     pub const fn packet_id(self) -> PacketId {
         self.packet_id
     }
+
+    /// Whether this message came so many behind that of another receipt, counted over both kinds.
+    #[cfg(feature = "std")]
+    pub(crate) const fn is_behind(self, first: Self, count: u16) -> bool {
+        self.serial == first.serial.wrapping_add(count)
+    }
 }
 
 /// The end of the exchange of a message of QoS 1 or 2.

@@ -26,6 +26,8 @@ mod inbound;
 mod machine;
 mod outbound;
 mod requests;
+#[cfg(feature = "std")]
+mod run;
 pub mod storage;
 mod timers;
 

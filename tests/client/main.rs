@@ -9,6 +9,7 @@ mod recorder;
 #[cfg(feature = "log")]
 mod logging;
 mod scripted_buffer;
+mod scripted_bursts;
 mod scripted_connack;
 mod scripted_connect;
 mod scripted_delivery;

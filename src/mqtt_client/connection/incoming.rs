@@ -8,7 +8,7 @@ use super::requests::Answered;
 use super::{Connection, Means};
 use crate::codec::Property;
 use crate::macros::client_event;
-use crate::mqtt_client::batch::{Batch, Place, Span};
+use crate::mqtt_client::batch::{Batch, Flags, Place, Span};
 use crate::mqtt_client::client::ConnectionResult;
 use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::properties::PropertyBlock;
@@ -112,6 +112,7 @@ impl Connection {
         self.input.begin_batch();
         let now = self.session_now();
         loop {
+            self.handle_run(now);
             match self.handle_packet(now) {
                 Step::Nothing | Step::Message => {}
                 Step::Connected(result, client_id) => {
@@ -135,6 +136,28 @@ impl Connection {
             }
         }
         self.send_batch();
+    }
+
+    /// Handles the messages in a row that need nothing else.
+    fn handle_run(&mut self, now: time::Instant) {
+        let Self { session, input, connection_number, session_number, .. } = self;
+        let Input { buffer, start, end, batch, batch_start, .. } = input;
+        let bytes = buffer.get(*start..*end).unwrap_or(&[]);
+        let before = *start - *batch_start;
+        let mut topic = Span::default();
+        *start += session.take_run(now, bytes, |plain| {
+            if let Some(name) = plain.topic {
+                topic = batch.topic(name);
+            }
+            batch.places.push(Place {
+                topic,
+                payload: Span::new(before + plain.payload.start, plain.payload.len()),
+                properties: Span::default(),
+                receipt: plain.receipt,
+                flags: Flags::new(plain.flags),
+            });
+        });
+        batch.numbers = (*connection_number, *session_number);
     }
 
     /// Handles one packet.
@@ -220,19 +243,16 @@ impl Connection {
 
 /// Notes a message with the places of its parts, counted from the start of `origin`.
 fn add_message(batch: &mut Batch, session: &Session<Heap>, origin: &[u8], message: &Message<'_>) {
-    let (topic, by_alias) = match message.topic {
-        Topic::Name(name) => (Span::of(origin, name.as_bytes()), false),
-        topic @ Topic::Alias(alias) => (batch.topic_by_alias(alias, session.topic(topic).unwrap_or("")), true),
+    let topic = match message.topic {
+        Topic::Name(name) => batch.topic(name),
+        topic @ Topic::Alias(alias) => batch.topic_by_alias(alias, session.topic(topic).unwrap_or("")),
     };
     batch.places.push(Place {
         topic,
         payload: Span::of(origin, message.payload),
         properties: Span::of(origin, message.properties.as_block().unwrap_or(&[])),
         receipt: message.receipt,
-        qos: message.qos,
-        by_alias,
-        dup: message.dup,
-        retain: message.retain,
+        flags: Flags::of(message),
     });
 }
 

@@ -415,10 +415,16 @@ impl Connection {
     }
 
     fn acknowledge(&mut self, acknowledgement: Acknowledgement) {
-        let Acknowledgement { receipt, code, by_hand } = acknowledgement;
+        let Acknowledgement { receipt, count, code, by_hand } = acknowledgement;
         let is_current = receipt.session == self.session_number
             && (receipt.connection == self.connection_number || receipt.qos == QoS::ExactlyOnce);
         let now = self.session_now();
+        if count > 1 {
+            if is_current {
+                self.session.acknowledge_run(receipt.inner, count);
+            }
+            return;
+        }
         let accepted = is_current && self.session.acknowledge(now, receipt.inner, code).is_ok();
         if !accepted && by_hand {
             self.tell_error(ClientError::StaleReceipt.into());

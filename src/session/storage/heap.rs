@@ -15,6 +15,7 @@ mod ledger;
 mod limits;
 mod own;
 mod received;
+mod run;
 mod shown;
 mod wire;
 

@@ -77,6 +77,22 @@ impl<T> Fifo<T> {
         self.close_gaps_if_many();
     }
 
+    /// Appends a value if nothing has to be looked up for it: nothing is there, or its identifier follows that of the last
+    /// value. Whether it was.
+    #[inline]
+    pub(super) fn push_in_line(&mut self, id: PacketId, value: T) -> bool {
+        match self.items.back() {
+            Some(Some((last, _))) if last.next() != id => return false,
+            // With its gaps the line may be longer than the circle, and what is out of line may be anywhere.
+            Some(Some(_)) if self.strays.is_empty() && (self.items.len() as u64) < CIRCLE => {}
+            Some(_) => return false,
+            None => self.line = line(id, self.first),
+        }
+        self.items.push_back(Some((id, value)));
+        self.len += 1;
+        true
+    }
+
     pub(crate) fn get(&self, id: PacketId) -> Option<&T> {
         let item = self.items.get(self.find(id)?)?;
         item.as_ref().map(|(_, value)| value)
@@ -127,6 +143,12 @@ impl<T> Fifo<T> {
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (PacketId, &mut T)> {
         self.items.iter_mut().flatten().map(|(id, value)| (*id, value))
+    }
+
+    /// The values from that of an identifier on, or all of them.
+    pub(super) fn iter_mut_from(&mut self, id: Option<PacketId>) -> impl Iterator<Item = &mut T> {
+        let from = id.and_then(|id| self.find(id)).unwrap_or(0);
+        self.items.range_mut(from..).flatten().map(|(_, value)| value)
     }
 
     pub(super) fn clear(&mut self) {

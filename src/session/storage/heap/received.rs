@@ -69,6 +69,18 @@ impl ReceivedTable {
         true
     }
 
+    /// Room for messages of QoS 1; none while others than these are there, as their identifiers are taken.
+    pub(super) fn room_for_run(&self, window: usize) -> usize {
+        let others =
+            self.exactly_once.len() + self.interrupted.len() + self.awaiting_release.len() + self.carried.len();
+        if others > 0 { 0 } else { window.saturating_sub(self.at_least_once.len()) }
+    }
+
+    /// Notes a message of QoS 1, where there is room for it, if its identifier follows the last one's; whether it is noted.
+    pub(super) fn push_in_line(&mut self, id: PacketId, serial: u16, code: Option<ReasonCode>) -> bool {
+        self.at_least_once.push_in_line(id, Unanswered { serial, code, batch: 0 })
+    }
+
     /// Only the answer to a QoS 1 message makes room: one of QoS 2 keeps its place until PUBREL.
     pub(super) fn stall(&self) -> Option<Stall> {
         let (_, oldest) = self.at_least_once.front()?;
@@ -111,6 +123,20 @@ impl ReceivedTable {
         for table in [&mut self.exactly_once, &mut self.interrupted] {
             if let Some(message) = table.get_mut(id) {
                 message.batch = batch;
+            }
+        }
+    }
+
+    pub(super) fn acknowledge_run(&mut self, first: PacketId, serial: u16, count: u16) {
+        let is_first = |message: &Unanswered| message.serial == serial;
+        // Where the first one is gone, those behind it are still in their order.
+        let from = self.at_least_once.get(first).filter(|message| is_first(message)).map(|_| first);
+        for message in self.at_least_once.iter_mut_from(from) {
+            let at = message.serial.wrapping_sub(serial);
+            if at < count {
+                message.code.get_or_insert(ReasonCode::SUCCESS);
+            } else if from.is_some() {
+                return;
             }
         }
     }
