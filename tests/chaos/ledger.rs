@@ -9,6 +9,8 @@ pub(crate) struct Ledger {
     counts: Vec<u8>,
     /// How many have arrived at all.
     pub(crate) arrived: usize,
+    /// How many are known not to arrive.
+    pub(crate) excused: usize,
     highest: Option<usize>,
     /// Messages that came for the first time behind a later one.
     pub(crate) disordered: Vec<usize>,
@@ -21,7 +23,7 @@ impl Ledger {
         // Written once, so that the pages are there when memory is measured.
         let mut counts = vec![1; messages];
         counts.fill(0);
-        Self { qos, counts, arrived: 0, highest: None, disordered: Vec::new(), damaged: 0 }
+        Self { qos, counts, arrived: 0, excused: 0, highest: None, disordered: Vec::new(), damaged: 0 }
     }
 
     pub(crate) fn take(&mut self, text: &[u8]) {
@@ -38,6 +40,11 @@ impl Ledger {
             }
             self.highest = self.highest.max(Some(number));
         }
+    }
+
+    /// How many have arrived, or are known not to.
+    pub(crate) fn settled(&self) -> usize {
+        self.arrived + self.excused
     }
 
     pub(crate) fn is_complete(&self) -> bool {

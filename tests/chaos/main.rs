@@ -3,8 +3,12 @@
 //! `FLOWSDK_CHAOS_SEED` repeats the plan of a run, and `FLOWSDK_CHAOS=long` makes it a long one. Without mosquitto these
 //! tests are ignored; where `FLOWSDK_REQUIRE_MOSQUITTO` is set they fail.
 
+#[cfg(feature = "persistence")]
+mod child;
 #[path = "../client/broker_fixture.rs"]
 mod fixture;
+#[cfg(feature = "persistence")]
+mod kills;
 mod ledger;
 mod passage;
 mod peer;
@@ -32,19 +36,43 @@ const LONG: Size = Size { messages: 20_000, cuts: 300, restarts: 6 };
 const CONFIG: &str = "persistence true\nmax_inflight_messages 0";
 
 fn main() {
+    #[cfg(feature = "persistence")]
+    child::run_if_child();
     // Memory and time are those of the one test that runs.
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let is_long = std::env::var("FLOWSDK_CHAOS").is_ok_and(|length| length == "long");
     let size = if is_long { LONG } else { SHORT };
     let seed = std::env::var("FLOWSDK_CHAOS_SEED").map_or_else(|_| time(), |seed| seed.parse().expect("a number"));
-    let trials = fixture::VERSIONS.map(|version| of_version(version, seed, size));
-    libtest_mimic::run(&arguments, trials.into()).exit();
+    #[cfg_attr(not(feature = "persistence"), expect(unused_mut, reason = "nothing survives a process without it"))]
+    let mut trials: Vec<_> = fixture::VERSIONS.map(|version| of_version(version, seed, size)).into();
+    #[cfg(feature = "persistence")]
+    trials.extend(killing::trials(seed, is_long));
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 fn of_version(version: ProtocolVersion, seed: u64, size: Size) -> Trial {
     let suffix = if version.is_v5() { "v5" } else { "v3_1_1" };
     let name = format!("nothing_is_lost_or_doubled_or_out_of_order_over_a_failing_link::{suffix}");
     trial(&name, CONFIG, move |broker| Run { broker, version, seed, size }.go())
+}
+
+#[cfg(feature = "persistence")]
+mod killing {
+    use flowsdk::mqtt_client::InboundStorage;
+
+    use super::*;
+    use crate::kills::Kills;
+
+    /// One of each version and each way to store what is received.
+    pub(crate) fn trials(seed: u64, is_long: bool) -> [Trial; 2] {
+        let (messages, kills) = if is_long { (20_000, 20) } else { (1500, 4) };
+        let [v5, v3] = fixture::VERSIONS;
+        [(v5, InboundStorage::IdFirst), (v3, InboundStorage::AckAfter)].map(|(version, inbound)| {
+            let suffix = if inbound == InboundStorage::IdFirst { "id_first" } else { "ack_after" };
+            let name = format!("a_client_that_is_killed_goes_on_by_its_file::{suffix}");
+            trial(&name, CONFIG, move |broker| Kills { broker, version, inbound, seed, messages, kills }.go())
+        })
+    }
 }
 
 fn time() -> u64 {

@@ -175,7 +175,7 @@ impl Peer {
     }
 
     fn fill_window(&mut self) {
-        let arrived: usize = self.arrived.iter().map(|ledger| ledger.lock().unwrap().arrived).sum();
+        let arrived: usize = self.arrived.iter().map(|ledger| ledger.lock().unwrap().settled()).sum();
         let State { next, last_id, in_flight, out, .. } = &mut self.state;
         while in_flight.len() < WINDOW && next[0] + next[1] < arrived + BEHIND {
             // The one that is behind.

@@ -138,6 +138,11 @@ impl MqttEventHandler for Acting {
         self.tell(MqttEvent::Published(result.clone()));
     }
 
+    #[cfg(feature = "persistence")]
+    fn on_durable(&mut self, tokens: &[Token]) {
+        self.tell(MqttEvent::Durable(tokens.to_vec()));
+    }
+
     fn on_message_received(&mut self, publish: &MqttPublish<'_>) {
         self.tell(MqttEvent::MessageReceived(publish.clone()));
     }
