@@ -226,6 +226,30 @@ pub struct PingResult {
     pub round_trip: Option<Duration>,
 }
 
+/// How a re-authentication has ended (v5.0 section 4.12.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReauthenticationResult {
+    /// What the call has returned.
+    pub token: Token,
+    /// [`Outcome::Acknowledged`] if both sides accept each other, [`Outcome::Rejected`] if the server has ended the connection
+    /// by a DISCONNECT meanwhile, [`Outcome::Dropped`] if there was no connection, or it was lost, or the authenticator has
+    /// failed, which ends it.
+    pub outcome: Outcome,
+}
+
+impl ReauthenticationResult {
+    /// That of a client that ends without an answer.
+    pub(super) const fn cancelled(token: Token) -> Self {
+        Self { token, outcome: Outcome::Cancelled }
+    }
+
+    /// Whether both sides accept each other.
+    pub const fn is_success(&self) -> bool {
+        matches!(self.outcome, Outcome::Acknowledged)
+    }
+}
+
 /// What became of the messages in flight when the server had lost the session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

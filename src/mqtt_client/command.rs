@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use super::client::{PublishResult, SubscribeResult, UnsubscribeResult};
+use super::client::{PublishResult, ReauthenticationResult, SubscribeResult, UnsubscribeResult};
 use super::event::Receipt;
 use super::options::{DisconnectOptions, SubscribeOptions, TopicSubscription};
 use super::token::{Promise, Token};
@@ -15,6 +15,7 @@ pub(super) enum Command {
     Run(Run),
     Request(Requesting),
     Ping,
+    Reauthenticate(Reauthenticating),
     SetAutoReconnect(bool),
     Disconnect(ReasonCode, Box<DisconnectOptions>),
     Shutdown,
@@ -169,6 +170,15 @@ pub(super) struct Requesting {
 pub(super) enum RequestingKind {
     Subscribe(Vec<TopicSubscription>, Option<Promise<SubscribeResult>>),
     Unsubscribe(Vec<String>, Option<Promise<UnsubscribeResult>>),
+}
+
+/// A re-authentication on its way.
+#[derive(Debug)]
+pub(super) struct Reauthenticating {
+    pub(super) token: Token,
+    pub(super) tracked: Option<Promise<ReauthenticationResult>>,
+    /// Its first AUTH was handed to the session.
+    pub(super) has_begun: bool,
 }
 
 /// Messages that the application is done with.

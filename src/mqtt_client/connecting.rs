@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::authentication::Authentication;
 use super::contain::contain;
 use super::options::Secret;
 use super::peer::without_secrets;
@@ -21,6 +22,8 @@ pub struct Connecting {
     pub credentials: Option<CredentialsProvider>,
     /// The proxy through which connections are opened (default: none, they go straight to the server).
     pub proxy: Option<Proxy>,
+    /// How the client authenticates beside that, in v5.0 (default: not at all).
+    pub authentication: Option<Authentication>,
     /// What is done when the server says to use another one (default: stop, and say so).
     pub redirects: Redirects,
     /// How long a connection has to hold until the next loss counts as the first one (default: 10 seconds).
@@ -32,10 +35,11 @@ pub struct Connecting {
 impl std::fmt::Debug for Connecting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Taken apart, so that no field is forgotten.
-        let Self { servers, credentials, proxy, redirects, stable_after, restore_subscriptions } = self;
+        let Self { servers, credentials, authentication, proxy, redirects, stable_after, restore_subscriptions } = self;
         f.debug_struct("Connecting")
             .field("servers", &servers.iter().map(|server| without_secrets(server)).collect::<Vec<_>>())
             .field("credentials", credentials)
+            .field("authentication", authentication)
             .field("proxy", proxy)
             .field("redirects", redirects)
             .field("stable_after", stable_after)
@@ -49,6 +53,7 @@ impl Default for Connecting {
         Self {
             servers: Vec::new(),
             credentials: None,
+            authentication: None,
             proxy: None,
             redirects: Redirects::default(),
             stable_after: Duration::from_secs(10),

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::authentication::{Authentication, Exchange};
 #[cfg(feature = "proxy")]
 use super::blocking::Blocking;
 use super::connecting::{Connecting, Credentials, CredentialsProvider};
 use super::dial::{Dial, Phase, Progress};
+use super::options::Secret;
 use super::peer::Peer;
 use super::proxy::Proxy;
 use super::shared::Shared;
@@ -48,6 +50,8 @@ pub(super) struct Target {
     servers: Vec<Peer>,
     /// Asked before.
     credentials: Option<CredentialsProvider>,
+    /// Begun before.
+    authentication: Option<Authentication>,
     proxy: Option<Proxy>,
 }
 
@@ -59,6 +63,8 @@ pub(super) struct Opened {
     pub(super) peer: Peer,
     /// From the provider.
     pub(super) credentials: Option<Credentials>,
+    /// The authentication that has begun, and what CONNECT has of it.
+    pub(super) exchange: Option<(Exchange, Option<Secret>)>,
 }
 
 /// A connection that is being opened. Dropping it gives up.
@@ -204,7 +210,12 @@ impl State {
 impl Target {
     /// Servers in the order in which they are tried; at least one.
     pub(super) fn new(servers: Vec<Peer>, options: &Connecting) -> Self {
-        Self { servers, credentials: options.credentials.clone(), proxy: options.proxy.clone() }
+        Self {
+            servers,
+            credentials: options.credentials.clone(),
+            authentication: options.authentication.clone(),
+            proxy: options.proxy.clone(),
+        }
     }
 
     fn first(&self) -> Option<Peer> {
@@ -219,6 +230,7 @@ impl Target {
         let credentials = self.credentials.as_ref().map(CredentialsProvider::provide).transpose();
         let explain = |error: io::Error| io::Error::new(error.kind(), format!("no credentials: {error}"));
         let credentials = credentials.map_err(explain)?;
+        let exchange = self.authentication.as_ref().map(Exchange::begin).transpose()?;
         let mut untried = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
         let mut errors: Vec<io::Error> = Vec::new();
         for peer in self.servers {
@@ -228,7 +240,7 @@ impl Target {
             }
             // A server that never answers leaves time for the others.
             match open(&peer, self.proxy.as_ref(), Instant::now() + left / untried, progress) {
-                Ok(transport) => return Ok(Opened { transport, peer, credentials }),
+                Ok(transport) => return Ok(Opened { transport, peer, credentials, exchange }),
                 Err(error) => errors.push(io::Error::new(error.kind(), format!("cannot connect to {peer}: {error}"))),
             }
             untried = untried.saturating_sub(1).max(1);

@@ -63,6 +63,9 @@ pub enum ClientError {
     #[cfg(feature = "persistence")]
     #[error(transparent)]
     Persistence(#[from] PersistenceError),
+    /// There is no [`Connecting::authentication`](super::Connecting::authentication) that could be done again.
+    #[error("CONNECT had no authentication method (connecting.authentication is none) [MQTT-4.12.0-7]")]
+    NoAuthenticationMethod,
     /// A thread could not be started.
     #[error("cannot start the client: {0}")]
     Start(String),

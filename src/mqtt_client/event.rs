@@ -2,7 +2,8 @@ use std::borrow::Cow;
 use std::io;
 
 use super::client::{
-    ConnectionResult, PingResult, PublishResult, SessionLossReport, SubscribeResult, UnsubscribeResult,
+    ConnectionResult, PingResult, PublishResult, ReauthenticationResult, SessionLossReport, SubscribeResult,
+    UnsubscribeResult,
 };
 use super::properties::PropertyBlock;
 #[cfg(feature = "persistence")]
@@ -32,6 +33,8 @@ pub enum MqttEvent<'a> {
     MessageReceived(MqttPublish<'a>),
     /// A ping was answered.
     PingResponse(PingResult),
+    /// A re-authentication has ended.
+    Reauthenticated(ReauthenticationResult),
     /// Something went wrong.
     Error(io::Error),
     /// The certificate of a TLS peer.
@@ -59,6 +62,7 @@ impl MqttEvent<'_> {
             Self::Unsubscribed(result) => MqttEvent::Unsubscribed(result),
             Self::MessageReceived(publish) => MqttEvent::MessageReceived(publish.into_owned()),
             Self::PingResponse(result) => MqttEvent::PingResponse(result),
+            Self::Reauthenticated(result) => MqttEvent::Reauthenticated(result),
             Self::Error(error) => MqttEvent::Error(error),
             Self::PeerCertReceived(certificate) => MqttEvent::PeerCertReceived(certificate),
             Self::ConnectionLost => MqttEvent::ConnectionLost,

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::callbacks::{Callbacks, Listener, TopicHandler, TopicHandlers};
-use super::client::{SubscribeResult, UnsubscribeResult};
-use super::command::{Acknowledgement, Command, Requesting, RequestingKind};
+use super::client::{ReauthenticationResult, SubscribeResult, UnsubscribeResult};
+use super::command::{Acknowledgement, Command, Reauthenticating, Requesting, RequestingKind};
 use super::config::AsyncClientConfig;
 use super::connection::Connection;
 use super::dispatch::{self, Dispatcher};
@@ -280,6 +280,35 @@ impl AsyncMqttClient {
     /// [`ClientError::QueueFull`], [`ClientError::ShutDown`].
     pub fn ping(&self) -> Result<(), ClientError> {
         self.shared.submit(Command::Ping, 0)
+    }
+
+    /// Authenticates again on the connection that is there, while messages go on (v5.0 section 4.12.1), by a new exchange of
+    /// [`Connecting::authentication`](super::Connecting::authentication). [`MqttEventHandler::on_reauthenticated`] tells how it has
+    /// ended. Where it fails, the connection ends `[MQTT-4.12.1-2]`.
+    ///
+    /// # Errors
+    /// [`ClientError::NoAuthenticationMethod`], [`ClientError::QueueFull`], [`ClientError::ShutDown`].
+    pub fn reauthenticate(&self) -> Result<Token, ClientError> {
+        self.submit_reauthentication(None)
+    }
+
+    /// Authenticates again with a result that can be waited for or awaited.
+    ///
+    /// # Errors
+    /// As [`AsyncMqttClient::reauthenticate`].
+    pub fn reauthenticate_tracked(&self) -> Result<Tracked<ReauthenticationResult>, ClientError> {
+        let completion = Completion::new();
+        let token = self.submit_reauthentication(Some(Promise::new(&completion)))?;
+        Ok(Tracked::new(token, completion, Arc::clone(&self.shared), ReauthenticationResult::cancelled(token)))
+    }
+
+    fn submit_reauthentication(&self, tracked: Option<Promise<ReauthenticationResult>>) -> Result<Token, ClientError> {
+        if self.options.connecting.authentication.is_none() {
+            return Err(ClientError::NoAuthenticationMethod); // [MQTT-4.12.0-7]
+        }
+        let token = self.shared.next_token();
+        self.shared.submit(Command::Reauthenticate(Reauthenticating { token, tracked, has_begun: false }), 0)?;
+        Ok(token)
     }
 
     /// Ends the connection when everything that was accepted before is delivered and acknowledged, or

@@ -1,7 +1,8 @@
 use std::io;
 
 use super::client::{
-    ConnectionResult, PingResult, PublishResult, SessionLossReport, SubscribeResult, UnsubscribeResult,
+    ConnectionResult, PingResult, PublishResult, ReauthenticationResult, SessionLossReport, SubscribeResult,
+    UnsubscribeResult,
 };
 use super::event::{MqttEvent, MqttPublish};
 #[cfg(feature = "persistence")]
@@ -56,6 +57,11 @@ pub trait MqttEventHandler: Send {
         let _ = result;
     }
 
+    /// A re-authentication has ended, well or not: look at [`ReauthenticationResult::outcome`].
+    fn on_reauthenticated(&mut self, result: &ReauthenticationResult) {
+        let _ = result;
+    }
+
     /// Something went wrong: an attempt to connect, the server's bytes, a callback.
     fn on_error(&mut self, error: &io::Error) {
         let _ = error;
@@ -95,6 +101,7 @@ pub(super) fn call(handler: &mut dyn MqttEventHandler, event: &MqttEvent<'_>) {
         MqttEvent::Unsubscribed(result) => handler.on_unsubscribed(result),
         MqttEvent::MessageReceived(publish) => handler.on_message_received(publish),
         MqttEvent::PingResponse(result) => handler.on_ping_response(result),
+        MqttEvent::Reauthenticated(result) => handler.on_reauthenticated(result),
         MqttEvent::Error(error) => handler.on_error(error),
         MqttEvent::PeerCertReceived(certificate) => handler.on_peer_cert_received(certificate),
         MqttEvent::ConnectionLost => handler.on_connection_lost(),

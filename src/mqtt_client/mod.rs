@@ -31,6 +31,7 @@
 //! messages kept, and then [`on_connected`](MqttEventHandler::on_connected). Every publish, subscribe and unsubscribe ends
 //! in exactly one result, with the [`Token`] of its call.
 
+mod authentication;
 mod batch;
 #[cfg(feature = "proxy")]
 mod blocking;
@@ -72,9 +73,10 @@ mod transport;
 mod validate;
 mod worker;
 
+pub use authentication::{Authentication, Authenticator};
 pub use client::{
-    ConnectionResult, DropCause, Outcome, PingResult, PublishResult, SessionLossReport, SubscribeResult,
-    UnsubscribeResult,
+    ConnectionResult, DropCause, Outcome, PingResult, PublishResult, ReauthenticationResult, SessionLossReport,
+    SubscribeResult, UnsubscribeResult,
 };
 pub use config::AsyncClientConfig;
 pub use connecting::{Connecting, Credentials, CredentialsProvider, Redirects, RestoreSubscriptions};

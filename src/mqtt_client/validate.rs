@@ -1,10 +1,11 @@
 //! What is wrong with options and calls, before anything is done with them.
 
+use super::authentication::Authentication;
 use super::config::AsyncClientConfig;
 use super::error::ClientError;
 use super::options::{DisconnectOptions, MqttClientOptions, SubscribeOptions, TopicSubscription};
 use super::outbound_properties::{disconnect_properties, message_properties, subscribe_properties, user_properties};
-use crate::codec::{EncodeError, Properties, Writer};
+use crate::codec::{EncodeError, Properties, Property, Writer};
 use crate::packet::{self, Connect, Disconnect, Filters, Subscribe, Subscription, Subscriptions, Unsubscribe};
 use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role, TopicFilter};
 
@@ -42,7 +43,9 @@ pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -
         }),
         None => None,
     };
-    let properties: Vec<_> = user_properties(&options.protocol.user_properties).collect();
+    let method = options.connecting.authentication.as_ref().map(Authentication::method);
+    let method = method.map(Property::AuthenticationMethod).into_iter();
+    let properties: Vec<_> = method.chain(user_properties(&options.protocol.user_properties)).collect();
     let connect = Connect {
         version: options.protocol.version,
         clean_start: options.clean_start,
@@ -97,6 +100,7 @@ fn protocol(options: &MqttClientOptions) -> Result<(), ClientError> {
         ("protocol.request_response_information", protocol.request_response_information),
         ("protocol.omit_problem_information", protocol.omit_problem_information),
         ("protocol.user_properties", !protocol.user_properties.is_empty()),
+        ("connecting.authentication", options.connecting.authentication.is_some()),
         ("will.delay_interval", options.will.as_ref().is_some_and(|will| will.delay_interval != 0)),
     ];
     match only_v5.into_iter().find(|(_, used)| *used) {

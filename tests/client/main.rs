@@ -8,6 +8,7 @@ mod recorder;
 // Against the scripted broker.
 #[cfg(feature = "log")]
 mod logging;
+mod scripted_authentication;
 mod scripted_buffer;
 mod scripted_bursts;
 mod scripted_connack;

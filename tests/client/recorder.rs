@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use flowsdk::mqtt_client::{
     ConnectionError, ConnectionResult, MqttEvent, MqttEventHandler, MqttPublish, PingResult, PublishResult,
-    SessionLossReport, SubscribeResult, Token, UnsubscribeResult,
+    ReauthenticationResult, SessionLossReport, SubscribeResult, Token, UnsubscribeResult,
 };
 
 use crate::support::PATIENCE;
@@ -243,6 +243,10 @@ impl MqttEventHandler for Recorder {
 
     fn on_ping_response(&mut self, result: &PingResult) {
         self.0.add(MqttEvent::PingResponse(*result));
+    }
+
+    fn on_reauthenticated(&mut self, result: &ReauthenticationResult) {
+        self.0.add(MqttEvent::Reauthenticated(*result));
     }
 
     fn on_error(&mut self, error: &io::Error) {

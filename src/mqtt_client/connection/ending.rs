@@ -7,6 +7,7 @@ use super::Connection;
 use super::link::Link;
 use crate::codec::{Properties, Property};
 use crate::macros::client_event;
+use crate::mqtt_client::client::Outcome;
 use crate::mqtt_client::command::Command;
 use crate::mqtt_client::error::ConnectionError;
 use crate::mqtt_client::event::MqttEvent;
@@ -144,7 +145,9 @@ impl Connection {
         let goes_on = match verdict {
             Verdict::AskForCredentials => {
                 // The credentials may have run out on their way.
-                let may_ask = self.options.connecting.credentials.is_some() && !self.has_refused_credentials;
+                let connecting = &self.options.connecting;
+                let can_ask = connecting.credentials.is_some() || connecting.authentication.is_some();
+                let may_ask = can_ask && !self.has_refused_credentials;
                 self.has_refused_credentials = true;
                 may_ask
             }
@@ -203,6 +206,9 @@ impl Connection {
                 Command::Run(run) => self.pending.push_back_run(run),
                 Command::Request(requesting) => self.requests.push_back(requesting),
                 Command::Ping => self.wanted_pings += 1,
+                Command::Reauthenticate(reauthenticating) => {
+                    self.finish_reauthentication(reauthenticating, Outcome::Cancelled);
+                }
                 _ => {}
             }
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::authenticating::Challenge;
 use super::ending::{Ending, Farewell};
 use super::input::Input;
 use super::requests::Answered;
@@ -13,7 +14,7 @@ use crate::mqtt_client::client::ConnectionResult;
 use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::properties::PropertyBlock;
 use crate::packet::{Connack, Suback, Unsuback};
-use crate::session::{Event, Heap, Message, Session, Stall, Topic};
+use crate::session::{Event, Heap, Message, PeerError, Session, Stall, Topic};
 use crate::time;
 use crate::types::{PacketId, ReasonCode};
 
@@ -26,6 +27,7 @@ enum Step {
     Published(PacketId, ReasonCode, PropertyBlock<'static>),
     Answered(Answered),
     PingResponse,
+    Auth(Challenge),
     Disconnected(Farewell),
     Incomplete,
     Stalled(Stall),
@@ -112,6 +114,10 @@ impl Connection {
         self.input.begin_batch();
         let now = self.session_now();
         loop {
+            if self.holds_connack() {
+                self.input.stalled = true;
+                break;
+            }
             self.handle_run(now);
             match self.handle_packet(now) {
                 Step::Nothing | Step::Message => {}
@@ -122,7 +128,11 @@ impl Connection {
                 Step::Published(packet_id, code, properties) => self.handle_published(packet_id, code, properties),
                 Step::Answered(answer) => self.handle_answer(answer),
                 Step::PingResponse => self.answer_pings(),
-                Step::Disconnected(farewell) => self.end_link(Ending::ByServer(farewell)),
+                Step::Auth(challenge) => self.handle_auth(challenge),
+                Step::Disconnected(farewell) => {
+                    self.reject_reauthentication();
+                    self.end_link(Ending::ByServer(farewell));
+                }
                 Step::Incomplete => break,
                 Step::Stalled(Stall::TransmitFirst) if self.write() => {}
                 Step::Stalled(_) => {
@@ -197,6 +207,7 @@ impl Connection {
                 properties: PropertyBlock::new(&properties).into_owned(),
             }),
             Some(Event::PingResponse) => Step::PingResponse,
+            Some(Event::Auth(auth)) => Step::Auth(Challenge::new(&auth)),
             Some(Event::Disconnected(disconnect)) => {
                 Step::Disconnected(Farewell::new(disconnect.reason_code, &disconnect.properties))
             }
@@ -220,6 +231,11 @@ impl Connection {
             self.outlet.tell(MqttEvent::Connected(result));
             return self.end_link(Ending::Refused(farewell));
         }
+        if !self.is_verified() {
+            let error = io::Error::new(io::ErrorKind::InvalidData, PeerError::AuthenticationMethod);
+            return self.end_at_fault(ReasonCode::PROTOCOL_ERROR, error);
+        }
+        self.authenticating.begin(None);
         self.note_accepted();
         self.connection_number += 1;
         if client_id.is_some() {

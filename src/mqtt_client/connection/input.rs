@@ -40,7 +40,7 @@ impl Input {
     }
 
     /// What was read and not handled.
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or(&[])
     }
 

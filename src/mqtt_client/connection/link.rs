@@ -10,7 +10,7 @@ use super::Connection;
 use super::ending::Ending;
 use crate::codec::{Properties, Property};
 use crate::macros::client_event;
-use crate::mqtt_client::client::PingResult;
+use crate::mqtt_client::client::{DropCause, Outcome, PingResult};
 use crate::mqtt_client::connecting::Credentials;
 use crate::mqtt_client::connector::{Opened, Opening, State, Target};
 use crate::mqtt_client::event::MqttEvent;
@@ -170,7 +170,9 @@ impl Connection {
     }
 
     fn begin_connection(&mut self, registry: &Registry, opened: Opened, deadline: Instant) {
-        let Opened { mut transport, peer, credentials } = opened;
+        let Opened { mut transport, peer, credentials, exchange } = opened;
+        let (exchange, initial_data) = exchange.unzip();
+        self.authenticating.begin(exchange);
         self.servers.note_reached(peer);
         if let Err(error) = transport.register(registry, self.poll_token) {
             return self.fail_attempt(error);
@@ -186,13 +188,13 @@ impl Connection {
             ending: None,
             leave_until: None,
         });
-        if let Err(misuse) = self.send_connect(credentials) {
+        if let Err(misuse) = self.send_connect(credentials, initial_data.flatten()) {
             self.give_up();
             self.link.end(Ending::Fault(io::Error::new(io::ErrorKind::InvalidInput, misuse)), self.now);
         }
     }
 
-    fn send_connect(&mut self, provided: Option<Credentials>) -> Result<(), Misuse> {
+    fn send_connect(&mut self, provided: Option<Credentials>, initial_data: Option<Secret>) -> Result<(), Misuse> {
         let options = &self.options;
         let (username, password) = match &provided {
             Some(credentials) => (&credentials.username, &credentials.password),
@@ -208,6 +210,10 @@ impl Connection {
         if protocol.omit_problem_information {
             properties.push(Property::RequestProblemInformation(false));
         }
+        if let Some(authentication) = &options.connecting.authentication {
+            properties.push(Property::AuthenticationMethod(authentication.method()));
+        }
+        properties.extend(initial_data.as_ref().map(|data| Property::AuthenticationData(data.expose())));
         properties.extend(user_properties(&protocol.user_properties));
         let will_properties = options.will.as_ref().map(will_properties);
         let will = options.will.as_ref().zip(will_properties.as_deref()).map(|(will, properties)| packet::Will {
@@ -340,6 +346,7 @@ impl Connection {
         self.input.clear();
         self.resume_reading();
         self.drop_unsent();
+        self.drop_authentication(Outcome::Dropped(DropCause::ConnectionLost));
         // What has waited for its turn on this connection may expire without one.
         self.next_expiry = Some(self.now);
         self.take_back_requests();

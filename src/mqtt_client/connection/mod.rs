@@ -1,5 +1,6 @@
 //! One client's connection: its session, its transport, and what the application is owed.
 
+mod authenticating;
 mod ending;
 mod in_flight;
 mod incoming;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Registry, Token as PollToken};
 
+use self::authenticating::Authenticating;
 use self::in_flight::{InFlight, Unsent};
 use self::input::Input;
 use self::link::Link;
@@ -97,6 +99,7 @@ pub(super) struct Connection {
     /// Pings that the application has asked for and that are not sent, and since when the others are on their way.
     wanted_pings: usize,
     pings: Vec<Instant>,
+    authenticating: Authenticating,
     connection_number: u64,
     session_number: u64,
     freed: Places,
@@ -182,6 +185,7 @@ impl Connection {
             subscriptions,
             wanted_pings: 0,
             pings: Vec::new(),
+            authenticating: Authenticating::default(),
             connection_number: 0,
             session_number: 0,
             freed: Places::default(),
@@ -204,6 +208,7 @@ impl Connection {
         self.take_commands();
         self.drive_link(means.registry);
         if self.link.is_up() {
+            self.drive_authentication();
             self.again |= self.read(means);
             // What callbacks ask for meanwhile goes out with this turn's write.
             self.outlet.flush();
@@ -300,6 +305,7 @@ impl Connection {
                 self.freed.add(0);
                 self.wanted_pings += 1;
             }
+            Command::Reauthenticate(reauthenticating) => self.want_reauthentication(reauthenticating),
             Command::SetAutoReconnect(on) => self.auto_reconnect = on,
             Command::Disconnect(reason, options) => {
                 self.last_words = Some(options);
@@ -381,6 +387,7 @@ impl Connection {
             && self.wanted_pings == 0
             && self.pings.is_empty()
             && self.is_settled()
+            && self.authenticating.is_idle()
     }
 
     fn next_timeout(&self) -> Option<Instant> {
@@ -390,7 +397,10 @@ impl Connection {
         });
         // A drain that is over waits for its connection to end, which has a time of its own.
         let drain = self.drain_until().filter(|until| *until > self.now);
-        [session, drain, self.link.next_timeout(), self.next_expiry()].into_iter().flatten().min()
+        [session, drain, self.link.next_timeout(), self.next_expiry(), self.authenticating.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The session's clock.

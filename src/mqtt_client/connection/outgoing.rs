@@ -303,6 +303,7 @@ impl Connection {
         self.outlet.drop_held();
         self.pings.extend(std::iter::repeat_n(self.now, std::mem::take(&mut self.wanted_pings)));
         self.take_back_requests();
+        self.drop_authentication(Outcome::Cancelled);
         let in_flight = self.in_flight.drain();
         let unsent = std::iter::from_fn(|| self.unsent.pop(usize::MAX));
         let pending = self.pending.drain().into_iter().map(Leaving::One);

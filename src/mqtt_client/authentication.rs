@@ -1,0 +1,249 @@
+//! Enhanced authentication (v5.0 section 4.12): the application's side of an exchange, on threads that may block.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
+
+use super::contain::{contain, discard};
+use super::options::Secret;
+use super::shared::Shared;
+
+/// The client's side of one exchange of enhanced authentication (v5.0 section 4.12).
+///
+/// Its methods are called one after the other, each once the one before has returned, on threads that serve nothing else: they
+/// may take their time, which [`Timeouts::connect`](super::Timeouts::connect) bounds. An error or a panic ends the connection, and is told by
+/// [`on_error`](super::MqttEventHandler::on_error): put no secret into it. Data that is empty stands for none where it comes
+/// from the server.
+pub trait Authenticator: Send {
+    /// The data that CONNECT, or the AUTH that begins a re-authentication, has for the server; none if the server speaks
+    /// first.
+    ///
+    /// # Errors
+    /// Whatever keeps the client from authenticating.
+    fn start(&mut self) -> io::Result<Option<Secret>>;
+
+    /// The answer to an AUTH of the server with the code 0x18 Continue authentication.
+    ///
+    /// # Errors
+    /// The server has said something that the method does not allow.
+    fn answer(&mut self, challenge: &[u8]) -> io::Result<Option<Secret>>;
+
+    /// The server is content. `data` is what its CONNACK, or the last AUTH of a re-authentication, has for the client: for
+    /// instance the proof that the server, too, knows the password. Before this has returned, nothing is sent to a server that
+    /// the client was not connected to before, and nobody hears of the connection.
+    ///
+    /// # Errors
+    /// The client is not content with the server.
+    fn finish(&mut self, data: &[u8]) -> io::Result<()>;
+}
+
+/// How a client authenticates: the name of a method, and what begins each exchange of it.
+///
+/// ```
+/// use std::io;
+///
+/// use flowsdk::mqtt_client::{Authentication, Authenticator, Connecting, MqttClientOptions, Secret};
+///
+/// /// Shows a token, and takes the server for the right one.
+/// struct Token(Secret);
+///
+/// impl Authenticator for Token {
+///     fn start(&mut self) -> io::Result<Option<Secret>> {
+///         Ok(Some(self.0.clone()))
+///     }
+///
+///     fn answer(&mut self, _challenge: &[u8]) -> io::Result<Option<Secret>> {
+///         Err(io::Error::other("a token has no second step"))
+///     }
+///
+///     fn finish(&mut self, _data: &[u8]) -> io::Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// let authentication = Authentication::new("TOKEN", || Token(Secret::from("from a file that is kept fresh")));
+/// let options = MqttClientOptions {
+///     connecting: Connecting { authentication: Some(authentication), ..Default::default() },
+///     ..Default::default()
+/// };
+/// # drop(options);
+/// ```
+#[derive(Clone)]
+pub struct Authentication(Arc<Method>);
+
+struct Method {
+    name: String,
+    begin: Box<Begin>,
+}
+
+type Begin = dyn Fn() -> Box<dyn Authenticator> + Send + Sync;
+
+impl Authentication {
+    /// Authentication by the method of this name. `begin` is called for each exchange: on every connection, and for every
+    /// re-authentication.
+    pub fn new<A: Authenticator + 'static>(
+        method: impl Into<String>,
+        begin: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Method { name: method.into(), begin: Box::new(move || Box::new(begin())) }))
+    }
+
+    /// The name of the method.
+    pub fn method(&self) -> &str {
+        &self.0.name
+    }
+}
+
+impl std::fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Authentication").field(&self.0.name).finish()
+    }
+}
+
+impl PartialEq for Authentication {
+    /// Whether both are clones of one.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Authentication {}
+
+/// An exchange that has begun. The authenticator is never called on the thread that holds this.
+pub(super) struct Exchange(State);
+
+enum State {
+    Ready(Box<dyn Authenticator>),
+    Busy(Receiver<Done>),
+    Failed,
+}
+
+/// What the authenticator is asked for.
+pub(super) enum Step {
+    Start(Authentication),
+    Answer(Secret),
+    Finish(Secret),
+}
+
+struct Done {
+    /// None if it has failed.
+    authenticator: Option<Box<dyn Authenticator>>,
+    result: io::Result<Option<Secret>>,
+}
+
+/// What a step runs with: whom it wakes when it is done, and a reference that lives as long as it does.
+pub(super) struct Apart<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) running: &'a Arc<()>,
+}
+
+impl Exchange {
+    /// Begins on this thread, which may block.
+    pub(super) fn begin(authentication: &Authentication) -> io::Result<(Self, Option<Secret>)> {
+        let Done { authenticator, result } = Step::Start(authentication.clone()).run(None);
+        let data = result?;
+        Ok((Self(authenticator.map_or(State::Failed, State::Ready)), data))
+    }
+
+    /// Begins on another thread.
+    pub(super) fn begin_apart(authentication: &Authentication, apart: &Apart<'_>) -> io::Result<Self> {
+        let mut exchange = Self(State::Failed);
+        exchange.run(Step::Start(authentication.clone()), None, apart)?;
+        Ok(exchange)
+    }
+
+    /// Takes the next step on another thread.
+    pub(super) fn go_on(&mut self, step: Step, apart: &Apart<'_>) -> io::Result<()> {
+        match std::mem::replace(&mut self.0, State::Failed) {
+            State::Ready(authenticator) => self.run(step, Some(authenticator), apart),
+            busy => {
+                self.0 = busy;
+                let text = "the server has gone on with the authentication before it had its answer";
+                Err(io::Error::new(io::ErrorKind::InvalidData, text))
+            }
+        }
+    }
+
+    fn run(&mut self, step: Step, authenticator: Option<Box<dyn Authenticator>>, apart: &Apart<'_>) -> io::Result<()> {
+        // One that never returns must not cost a thread for each attempt.
+        if Arc::strong_count(apart.running) > 1 {
+            discard(authenticator);
+            return Err(explain(&io::Error::other("a step of an earlier exchange has not returned")));
+        }
+        let (shared, running) = (Arc::clone(apart.shared), Arc::clone(apart.running));
+        let (sender, receiver) = bounded(1);
+        let work = move || {
+            let done = step.run(authenticator);
+            drop(running);
+            if let Err(unheard) = sender.send(done) {
+                discard(unheard.into_inner().authenticator);
+            }
+            drop(sender);
+            shared.wake();
+        };
+        thread::Builder::new().name("mqtt authentication".to_string()).spawn(work)?;
+        self.0 = State::Busy(receiver);
+        Ok(())
+    }
+
+    /// Whether a step has not returned.
+    pub(super) const fn is_busy(&self) -> bool {
+        matches!(self.0, State::Busy(_))
+    }
+
+    /// What the last step has come to, once.
+    pub(super) fn poll(&mut self) -> Option<io::Result<Option<Secret>>> {
+        let State::Busy(receiver) = &self.0 else { return None };
+        let done = match receiver.try_recv() {
+            Ok(done) => done,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => Done { authenticator: None, result: Err(panicked()) },
+        };
+        self.0 = done.authenticator.map_or(State::Failed, State::Ready);
+        Some(done.result)
+    }
+}
+
+impl Step {
+    fn run(self, authenticator: Option<Box<dyn Authenticator>>) -> Done {
+        let ran = contain(|| {
+            let mut authenticator = match (&self, authenticator) {
+                (Self::Start(authentication), _) => (authentication.0.begin)(),
+                (_, Some(authenticator)) => authenticator,
+                (_, None) => return Done { authenticator: None, result: Err(panicked()) },
+            };
+            let result = match &self {
+                Self::Start(_) => authenticator.start(),
+                Self::Answer(challenge) => authenticator.answer(challenge.expose()),
+                Self::Finish(data) => authenticator.finish(data.expose()).map(|()| None),
+            };
+            Done { authenticator: Some(authenticator), result: result.map_err(|error| explain(&error)) }
+        });
+        ran.unwrap_or_else(|_| Done { authenticator: None, result: Err(panicked()) })
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let State::Ready(authenticator) = std::mem::replace(&mut self.0, State::Failed) {
+            discard(authenticator);
+        }
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").field("is_busy", &self.is_busy()).finish()
+    }
+}
+
+fn explain(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("authentication failed: {error}"))
+}
+
+fn panicked() -> io::Error {
+    // What the panic says may be of the secret.
+    io::Error::other("authentication failed: the authenticator has panicked")
+}
