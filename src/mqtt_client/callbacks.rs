@@ -108,7 +108,7 @@ impl Callbacks {
         let mut left = at_most;
         while left > 0 {
             let Self { dispatcher, handler, topic_handlers, .. } = self;
-            let panic = match dispatcher.next(Patience::None) {
+            let ran = match dispatcher.next(Patience::None) {
                 Next::Notice(event) => {
                     left -= 1;
                     contain(|| handler::call(&mut **handler, &event))
@@ -120,6 +120,7 @@ impl Callbacks {
                             handler.on_message_received(publish);
                         }
                     });
+                    true
                 }),
                 Next::TimedOut => return Ran::All,
                 Next::Closed => {
@@ -127,7 +128,11 @@ impl Callbacks {
                     return Ran::Closed;
                 }
             };
-            if let Err(text) = panic {
+            #[cfg(feature = "tls")]
+            if let Some(question) = self.dispatcher.take_question() {
+                question.answer(ran == Ok(true));
+            }
+            if let Err(text) = ran {
                 // What the panic says may be of the message; the handler hears it.
                 event!(warn, "a callback has panicked");
                 let error = io::Error::other(format!("a callback has panicked: {text}"));

@@ -11,10 +11,14 @@ use super::authentication::{Authentication, Exchange};
 use super::blocking::Blocking;
 use super::connecting::{Connecting, Credentials, CredentialsProvider};
 use super::dial::{Dial, Phase, Progress};
+use super::error::ConnectionError;
 use super::options::Secret;
 use super::peer::Peer;
 use super::proxy::Proxy;
+use super::servers::Servers;
 use super::shared::Shared;
+#[cfg(feature = "tls")]
+use super::tls::{self, TlsSetup};
 #[cfg(feature = "proxy")]
 use super::transport::proxy::handshake;
 use super::transport::{Socket, Transport};
@@ -52,7 +56,14 @@ pub(super) struct Target {
     credentials: Option<CredentialsProvider>,
     /// Begun before.
     authentication: Option<Authentication>,
+    ways: Ways,
+}
+
+/// What lies on the way to a server.
+struct Ways {
     proxy: Option<Proxy>,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<TlsSetup>>,
 }
 
 /// What an attempt has come to.
@@ -208,13 +219,18 @@ impl State {
 }
 
 impl Target {
-    /// Servers in the order in which they are tried; at least one.
-    pub(super) fn new(servers: Vec<Peer>, options: &Connecting) -> Self {
+    /// The servers whose turn it is.
+    pub(super) fn new(servers: &mut Servers, options: &Connecting) -> Self {
+        let ways = Ways {
+            proxy: options.proxy.clone(),
+            #[cfg(feature = "tls")]
+            tls: servers.tls().cloned(),
+        };
         Self {
-            servers,
+            servers: servers.take_turn(),
             credentials: options.credentials.clone(),
             authentication: options.authentication.clone(),
-            proxy: options.proxy.clone(),
+            ways,
         }
     }
 
@@ -239,11 +255,14 @@ impl Target {
                 break;
             }
             // A server that never answers leaves time for the others.
-            match open(&peer, self.proxy.as_ref(), Instant::now() + left / untried, progress) {
+            match open(&peer, &self.ways, Instant::now() + left / untried, progress) {
                 Ok(transport) => return Ok(Opened { transport, peer, credentials, exchange }),
-                Err(error) => errors.push(io::Error::new(error.kind(), format!("cannot connect to {peer}: {error}"))),
+                Err(error) => errors.push(named(&peer, error)),
             }
             untried = untried.saturating_sub(1).max(1);
+        }
+        if errors.len() == 1 {
+            return Err(errors.remove(0));
         }
         let kind = errors.last().map_or(io::ErrorKind::NotFound, io::Error::kind);
         let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
@@ -252,16 +271,28 @@ impl Target {
 }
 
 /// Goes all the way to one server: layer by layer, all with the same deadline.
-fn open(peer: &Peer, proxy: Option<&Proxy>, deadline: Instant, progress: &Progress) -> io::Result<Transport> {
+fn open(peer: &Peer, ways: &Ways, deadline: Instant, progress: &Progress) -> io::Result<Transport> {
     let mut dial = Dial::new(peer, deadline, progress)?;
-    let socket = match proxy {
+    let socket = match &ways.proxy {
         None => dial.connect(&peer.host, peer.port)?,
         Some(proxy) => {
             let connected = connect_through(proxy, peer, &mut dial);
             connected.map_err(|error| io::Error::new(error.kind(), format!("proxy {}: {error}", proxy.address)))?
         }
     };
+    #[cfg(feature = "tls")]
+    if peer.scheme.is_over_tls() {
+        let setup = ways.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        let stream = tls::handshake(setup, peer, socket, &mut dial)?;
+        return Ok(Transport::Tls(Box::new(stream)));
+    }
     Ok(Transport::Plain(socket))
+}
+
+/// The error with the server that it is of.
+fn named(peer: &Peer, error: io::Error) -> io::Error {
+    let is_named = error.get_ref().is_some_and(|inner| inner.is::<ConnectionError>());
+    if is_named { error } else { io::Error::new(error.kind(), format!("cannot connect to {peer}: {error}")) }
 }
 
 #[cfg(feature = "proxy")]

@@ -33,6 +33,8 @@ pub(super) enum Phase {
     Tcp,
     #[cfg(feature = "proxy")]
     Proxy,
+    #[cfg(feature = "tls")]
+    Tls,
 }
 
 impl fmt::Display for Phase {
@@ -43,6 +45,8 @@ impl fmt::Display for Phase {
             Self::Tcp => "the TCP connection",
             #[cfg(feature = "proxy")]
             Self::Proxy => "the handshake with the proxy",
+            #[cfg(feature = "tls")]
+            Self::Tls => "the TLS handshake",
         })
     }
 }

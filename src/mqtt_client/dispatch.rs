@@ -17,6 +17,8 @@ use super::client::{Outcome, PublishResult};
 use super::event::{MqttEvent, MqttPublish};
 use super::shared::Shared;
 use super::token::Token;
+#[cfg(feature = "tls")]
+use super::verdict::{Answer, Question};
 
 /// How long an acknowledgement waits for others to go with it.
 const ACK_DELAY: Duration = Duration::from_millis(1);
@@ -34,6 +36,9 @@ enum News {
     Event(MqttEvent<'static>),
     /// Messages of QoS 0 with so many tokens from this one on have ended alike.
     Published(Token, usize, Outcome),
+    /// A certificate, of which an answer is waited for.
+    #[cfg(feature = "tls")]
+    Certificate(Vec<u8>, Question),
 }
 
 impl Notice {
@@ -42,6 +47,8 @@ impl Notice {
         match self.news {
             News::Event(_) => 1,
             News::Published(_, count, _) => count,
+            #[cfg(feature = "tls")]
+            News::Certificate(..) => 1,
         }
     }
 }
@@ -81,6 +88,9 @@ pub(super) struct Dispatcher {
     owes: bool,
     pace: Pace,
     done_batches: u64,
+    /// What the notice in hand asks.
+    #[cfg(feature = "tls")]
+    question: Option<Question>,
     /// Notices have come that lie in their channel.
     has_notices: Arc<AtomicBool>,
 }
@@ -184,6 +194,8 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         owes: false,
         pace: Pace::default(),
         done_batches: 0,
+        #[cfg(feature = "tls")]
+        question: None,
         has_notices,
     };
     (outlet, dispatcher)
@@ -215,6 +227,19 @@ impl Outlet {
     /// As [`Self::tell_result`], for messages of QoS 0 with consecutive tokens.
     pub(super) fn tell_run(&mut self, first: Token, count: usize, outcome: Outcome) {
         self.run.push(Notice { behind: 0, news: News::Published(first, count, outcome) });
+    }
+
+    /// Tells of a certificate, as soon as possible; what the handler says of it, if there is one.
+    #[cfg(feature = "tls")]
+    pub(super) fn ask(&mut self, certificate: Vec<u8>) -> Option<Answer> {
+        if let Listener::Receiver = self.listener {
+            // Nobody can say no there, and whoever takes the event may wait for the connection first.
+            self.tell_result(MqttEvent::PeerCertReceived(certificate));
+            return None;
+        }
+        let (question, answer) = Question::new(&self.shared);
+        self.run.push(Notice { behind: 0, news: News::Certificate(certificate, question) });
+        Some(answer)
     }
 
     /// Sends a batch behind those before, when what it stands `behind` is durable.
@@ -298,6 +323,12 @@ impl Dispatcher {
         }
     }
 
+    /// What the notice in hand asks.
+    #[cfg(feature = "tls")]
+    pub(super) const fn take_question(&mut self) -> Option<Question> {
+        self.question.take()
+    }
+
     /// Hands messages that are in hand to `take`, at least one and at most as many as are `left`, until something else has
     /// to be told first. A message that `take` panics with is done with like any other.
     pub(super) fn hand_out(&mut self, left: &mut usize, mut take: impl FnMut(&MqttPublish<'_>)) {
@@ -361,6 +392,11 @@ impl Dispatcher {
         }
         match self.waiting.remove(index)?.news {
             News::Event(event) => Some(event),
+            #[cfg(feature = "tls")]
+            News::Certificate(certificate, question) => {
+                self.question = Some(question);
+                Some(MqttEvent::PeerCertReceived(certificate))
+            }
             News::Published(..) => None,
         }
     }

@@ -181,6 +181,16 @@ pub enum ConnectionError {
         /// The server has said so (0x8E). If not, it has closed several connections in a row that it had just accepted.
         is_certain: bool,
     },
+    /// There is no TLS with the server, so nothing was sent to it. The attempt counts like any other that has failed.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    #[error("cannot connect to {server}: TLS: {error}")]
+    Tls {
+        /// Where the server is.
+        server: String,
+        /// Why.
+        error: super::tls::TlsError,
+    },
     /// As many attempts have failed as [`max_reconnect_attempts`](super::AsyncClientConfig::max_reconnect_attempts) allows.
     #[error("gave up after {attempts} reconnection attempts; call connect() to try again")]
     GaveUp {
@@ -203,6 +213,8 @@ impl From<ConnectionError> for io::Error {
             ConnectionError::EndedByServer { .. } | ConnectionError::ClientIdInUse { .. } => {
                 io::ErrorKind::ConnectionAborted
             }
+            #[cfg(feature = "tls")]
+            ConnectionError::Tls { error, .. } => error.kind(),
             ConnectionError::GaveUp { .. } => io::ErrorKind::NotConnected,
         };
         Self::new(kind, error)

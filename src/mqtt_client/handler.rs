@@ -67,9 +67,18 @@ pub trait MqttEventHandler: Send {
         let _ = error;
     }
 
-    /// The certificate of a TLS peer, in DER.
+    /// The certificate of a server of TLS, in DER. TLS has verified it; nothing was sent to the server yet, and nothing is
+    /// before this has returned: where callbacks take long, so does a connection over TLS.
     fn on_peer_cert_received(&mut self, certificate: &[u8]) {
         let _ = certificate;
+    }
+
+    /// Whether the server with this certificate, in DER, is the right one: the last word behind TLS itself, called right after
+    /// [`on_peer_cert_received`](Self::on_peer_cert_received). If not, or if it panics, or if
+    /// [`Timeouts::connect`](super::Timeouts::connect) is over before it has answered, the attempt has failed.
+    fn accept_peer_cert(&mut self, certificate: &[u8]) -> bool {
+        let _ = certificate;
+        true
     }
 
     /// The connection has ended without a DISCONNECT.
@@ -89,8 +98,8 @@ pub trait MqttEventHandler: Send {
     fn on_pending_operations_cleared(&mut self) {}
 }
 
-/// Calls the callback of an event.
-pub(super) fn call(handler: &mut dyn MqttEventHandler, event: &MqttEvent<'_>) {
+/// Calls the callback of an event; whether the application accepts what it has heard of.
+pub(super) fn call(handler: &mut dyn MqttEventHandler, event: &MqttEvent<'_>) -> bool {
     match event {
         MqttEvent::Connected(result) => handler.on_connected(result),
         MqttEvent::Disconnected(reason_code) => handler.on_disconnected(*reason_code),
@@ -103,10 +112,14 @@ pub(super) fn call(handler: &mut dyn MqttEventHandler, event: &MqttEvent<'_>) {
         MqttEvent::PingResponse(result) => handler.on_ping_response(result),
         MqttEvent::Reauthenticated(result) => handler.on_reauthenticated(result),
         MqttEvent::Error(error) => handler.on_error(error),
-        MqttEvent::PeerCertReceived(certificate) => handler.on_peer_cert_received(certificate),
+        MqttEvent::PeerCertReceived(certificate) => {
+            handler.on_peer_cert_received(certificate);
+            return handler.accept_peer_cert(certificate);
+        }
         MqttEvent::ConnectionLost => handler.on_connection_lost(),
         MqttEvent::ReconnectAttempt(number) => handler.on_reconnect_attempt(*number),
         MqttEvent::SessionLost(report) => handler.on_session_lost(report),
         MqttEvent::PendingOperationsCleared => handler.on_pending_operations_cleared(),
     }
+    true
 }

@@ -33,7 +33,7 @@
 
 mod authentication;
 mod batch;
-#[cfg(feature = "proxy")]
+#[cfg(any(feature = "proxy", feature = "tls"))]
 mod blocking;
 mod callbacks;
 mod calls;
@@ -68,9 +68,14 @@ mod servers;
 mod shared;
 mod spin;
 mod timers;
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+mod tls;
 mod token;
 mod transport;
 mod validate;
+#[cfg(feature = "tls")]
+mod verdict;
 mod worker;
 
 pub use authentication::{Authentication, Authenticator};
@@ -96,4 +101,7 @@ pub use proxy::{Proxy, ProxyKind};
 pub use publish::{BatchMessage, BatchResult};
 pub use receiver::EventReceiver;
 pub use runtime::Runtime;
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+pub use tls::{TlsConfig, TlsError, TlsIdentity, TlsOptions, TlsRoots, TlsVersion};
 pub use token::{Token, Tracked};

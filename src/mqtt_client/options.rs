@@ -8,6 +8,8 @@ use super::peer::without_secrets;
 #[cfg(feature = "persistence")]
 use super::persistence::Persistence;
 use super::runtime::Runtime;
+#[cfg(feature = "tls")]
+use super::tls::TlsOptions;
 use crate::macros::{Bytes, Hidden};
 use crate::packet::RetainHandling;
 use crate::types::ProtocolVersion;
@@ -76,6 +78,10 @@ pub struct MqttClientOptions {
     /// Where messages are kept that have to survive the process (default: nowhere).
     #[cfg(feature = "persistence")]
     pub persistence: Option<Persistence>,
+    /// How TLS proves who the server is, and who the client is.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub tls: TlsOptions,
 }
 
 impl std::fmt::Debug for MqttClientOptions {
@@ -102,6 +108,8 @@ impl std::fmt::Debug for MqttClientOptions {
             threads,
             #[cfg(feature = "persistence")]
             persistence,
+            #[cfg(feature = "tls")]
+            tls,
         } = self;
         let mut shown = f.debug_struct("MqttClientOptions");
         shown
@@ -125,6 +133,8 @@ impl std::fmt::Debug for MqttClientOptions {
             .field("threads", threads);
         #[cfg(feature = "persistence")]
         shown.field("persistence", persistence);
+        #[cfg(feature = "tls")]
+        shown.field("tls", tls);
         shown.finish()
     }
 }
@@ -152,6 +162,8 @@ impl Default for MqttClientOptions {
             threads: Threads::default(),
             #[cfg(feature = "persistence")]
             persistence: None,
+            #[cfg(feature = "tls")]
+            tls: TlsOptions::default(),
         }
     }
 }

@@ -62,11 +62,18 @@ impl Scheme {
         matches!(self, Self::Ws | Self::Wss)
     }
 
+    #[cfg(feature = "tls")]
+    pub(super) const fn is_over_tls(self) -> bool {
+        matches!(self, Self::Mqtts | Self::Wss)
+    }
+
     /// Why it cannot be used here.
-    fn lack(self) -> Option<&'static str> {
+    const fn lack(self) -> Option<&'static str> {
         match self {
             Self::Mqtt => None,
-            Self::Mqtts | Self::Ws | Self::Wss | Self::Unix => Some("is not supported"),
+            Self::Mqtts if cfg!(feature = "tls") => None,
+            Self::Mqtts => Some("needs the feature `tls`, which this program is built without"),
+            Self::Ws | Self::Wss | Self::Unix => Some("is not supported"),
         }
     }
 }

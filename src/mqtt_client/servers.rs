@@ -1,11 +1,16 @@
 //! Where brokers are, and which of them is tried next.
 
+#[cfg(feature = "tls")]
+use std::sync::Arc;
+
 use zeroize::Zeroize;
 
 use super::connecting::{Credentials, Redirects};
 use super::error::ClientError;
 use super::options::MqttClientOptions;
 use super::peer::{Peer, without_secrets};
+#[cfg(feature = "tls")]
+use super::tls::TlsSetup;
 
 /// The servers of a client, and which is next.
 #[derive(Clone, Debug)]
@@ -20,6 +25,9 @@ pub(super) struct Servers {
     reached: Option<Peer>,
     /// The one that was reached last, by any attempt.
     last: Option<Peer>,
+    /// For those of them that need it.
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<TlsSetup>>,
 }
 
 impl std::fmt::Display for Servers {
@@ -53,7 +61,20 @@ impl Servers {
             server.zeroize();
             *server = shown;
         }
-        Ok(Self { in_turn: configured.clone(), configured, referred: Vec::new(), reached: None, last: None })
+        Ok(Self {
+            #[cfg(feature = "tls")]
+            tls: tls_setup(&configured, options)?,
+            in_turn: configured.clone(),
+            configured,
+            referred: Vec::new(),
+            reached: None,
+            last: None,
+        })
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) const fn tls(&self) -> Option<&Arc<TlsSetup>> {
+        self.tls.as_ref()
     }
 
     /// Those of the options are tried again, in their order.
@@ -104,6 +125,18 @@ impl Servers {
         }
         true
     }
+}
+
+/// What TLS needs, if a server does. One that refers to others leads to TLS only if it is reached by TLS itself.
+#[cfg(feature = "tls")]
+fn tls_setup(servers: &[Peer], options: &MqttClientOptions) -> Result<Option<Arc<TlsSetup>>, ClientError> {
+    let mut over_tls = servers.iter().filter(|peer| peer.scheme.is_over_tls()).peekable();
+    if over_tls.peek().is_none() {
+        return Ok(None);
+    }
+    let setup = TlsSetup::new(&options.tls)?;
+    over_tls.try_for_each(|peer| setup.name(&peer.host).map(drop))?;
+    Ok(Some(Arc::new(setup)))
 }
 
 fn set_credentials(options: &mut MqttClientOptions, found: Credentials) -> Result<(), ClientError> {

@@ -178,15 +178,24 @@ impl Drop for Mosquitto {
 const LOG: &str = "mosquitto.log";
 
 /// A directory of its own, removed when it is dropped.
-struct Directory(PathBuf);
+pub struct Directory(PathBuf);
 
 impl Directory {
-    fn create() -> io::Result<Self> {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// When the system has no place for it.
+    pub fn create() -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("flowsdk-mosquitto-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path)?;
         Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 }
 

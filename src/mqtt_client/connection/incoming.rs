@@ -57,10 +57,11 @@ impl Connection {
             let room_len = room.len();
             match up.transport.read(room) {
                 Ok(0) => {
-                    self.lose_link(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        "the server has closed the connection",
-                    ));
+                    let text = match self.input.is_empty() {
+                        true => "the server has closed the connection",
+                        false => "the server has closed the connection in mid-packet",
+                    };
+                    self.lose_link(io::Error::new(io::ErrorKind::UnexpectedEof, text));
                 }
                 Ok(len) => {
                     up.readable = up.read_closed || up.transport.may_have_more(len, room_len);

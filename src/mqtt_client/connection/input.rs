@@ -44,6 +44,11 @@ impl Input {
         self.buffer.get(self.start..self.end).unwrap_or(&[])
     }
 
+    /// Whether all that was read has been handled.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
     /// So many bytes have been read into the room.
     pub(super) const fn has_read(&mut self, len: usize) {
         self.end += len;

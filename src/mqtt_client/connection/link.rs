@@ -8,6 +8,8 @@ use mio::event::Event;
 
 use super::Connection;
 use super::ending::Ending;
+#[cfg(feature = "tls")]
+use super::vetting::Vetting;
 use crate::codec::{Properties, Property};
 use crate::macros::client_event;
 use crate::mqtt_client::client::{DropCause, Outcome, PingResult};
@@ -32,6 +34,9 @@ pub(super) enum Link {
     Waiting { until: Instant },
     /// The connector works at it.
     Opening(Opening),
+    /// The application looks at the certificate of the server.
+    #[cfg(feature = "tls")]
+    Vetting(Box<Vetting>),
     /// A transport is open.
     Up(Up),
     /// DISCONNECT has gone; the peer closes first, so that nothing of it is lost to a reset.
@@ -90,6 +95,8 @@ impl Link {
             Self::Down => None,
             Self::Waiting { until } | Self::Lingering { until, .. } => Some(*until),
             Self::Opening(opening) => opening.deadline(),
+            #[cfg(feature = "tls")]
+            Self::Vetting(vetting) => Some(vetting.deadline()),
             Self::Up(up) => up.leave_until.or_else(|| up.accepted_at.is_none().then_some(up.deadline)),
         }
     }
@@ -127,6 +134,9 @@ impl Connection {
                 self.open_link();
             }
             Link::Opening(opening) => match opening.poll() {
+                #[cfg(feature = "tls")]
+                State::Done(Ok(opened), deadline) => self.vet(registry, opened, deadline),
+                #[cfg(not(feature = "tls"))]
                 State::Done(Ok(opened), deadline) => self.begin_connection(registry, opened, deadline),
                 State::Done(Err(error), _) => self.fail_attempt(error),
                 State::Begun(deadline) if self.now >= deadline => {
@@ -135,6 +145,8 @@ impl Connection {
                 }
                 State::Begun(_) | State::Waiting => {}
             },
+            #[cfg(feature = "tls")]
+            Link::Vetting(_) => self.check_verdict(registry),
             Link::Lingering { transport, until } => {
                 if transport.has_unsent() {
                     // It is tried again with the next event.
@@ -162,14 +174,14 @@ impl Connection {
     fn open_link(&mut self) {
         client_event!(self.client_id(), debug, "connecting to {}", self.servers);
         let timeout = self.options.timeouts.connect;
-        let target = Target::new(self.servers.take_turn(), &self.options.connecting);
+        let target = Target::new(&mut self.servers, &self.options.connecting);
         match self.shared.hub.connectors.open(target, timeout, &self.shared) {
             Ok(opening) => self.link = Link::Opening(opening),
             Err(error) => self.fail_attempt(error),
         }
     }
 
-    fn begin_connection(&mut self, registry: &Registry, opened: Opened, deadline: Instant) {
+    pub(super) fn begin_connection(&mut self, registry: &Registry, opened: Opened, deadline: Instant) {
         let Opened { mut transport, peer, credentials, exchange } = opened;
         let (exchange, initial_data) = exchange.unzip();
         self.authenticating.begin(exchange);

@@ -12,6 +12,8 @@ mod pending;
 mod requests;
 mod stored;
 mod subscriptions;
+#[cfg(feature = "tls")]
+mod vetting;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;

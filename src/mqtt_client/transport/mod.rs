@@ -1,6 +1,8 @@
 //! Byte streams to a broker, non-blocking: a socket, and what lies between it and MQTT.
 
 mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 
 #[cfg(feature = "proxy")]
 pub(super) mod proxy;
@@ -10,6 +12,8 @@ use std::io::{self, IoSlice, Read, Write};
 use mio::{Registry, Token};
 
 pub(super) use self::socket::Socket;
+#[cfg(feature = "tls")]
+pub(super) use self::tls::TlsStream;
 
 /// How many slices one write takes.
 pub(super) const MAX_SLICES: usize = 16;
@@ -19,12 +23,26 @@ pub(super) const MAX_SLICES: usize = 16;
 pub(super) enum Transport {
     /// The socket itself.
     Plain(Socket),
+    /// TLS over it.
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream>),
 }
 
 impl Transport {
     const fn socket(&mut self) -> &mut Socket {
         match self {
             Self::Plain(socket) => socket,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.socket(),
+        }
+    }
+
+    /// The certificate by which the server has proved who it is, in DER.
+    #[cfg(feature = "tls")]
+    pub(super) fn certificate(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.certificate(),
         }
     }
 
@@ -40,6 +58,8 @@ impl Transport {
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.read(buffer),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.read(buffer),
         }
     }
 
@@ -48,6 +68,8 @@ impl Transport {
         match self {
             // A short read has emptied the socket.
             Self::Plain(_) => len == room || !cfg!(unix),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => len == room || stream.may_have_more(),
         }
     }
 
@@ -55,6 +77,8 @@ impl Transport {
     /// [`flush`](Self::flush).
     pub(super) fn write(&mut self, slices: &[&[u8]]) -> io::Result<usize> {
         match (self, slices) {
+            #[cfg(feature = "tls")]
+            (Self::Tls(stream), slices) => stream.write(slices),
             (Self::Plain(socket), [slice]) => socket.write(slice),
             (Self::Plain(socket), slices) => {
                 let mut vectored = [IoSlice::new(&[]); MAX_SLICES];
@@ -67,17 +91,20 @@ impl Transport {
     }
 
     /// Whether it keeps bytes that have not left yet.
-    pub(super) const fn has_unsent(&self) -> bool {
+    pub(super) fn has_unsent(&self) -> bool {
         match self {
             Self::Plain(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.has_unsent(),
         }
     }
 
     /// Sends what it keeps, as far as the socket takes it: `WouldBlock` if some is left.
-    #[expect(clippy::unnecessary_wraps, reason = "a socket keeps nothing; what lies above one does")]
-    pub(super) const fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.flush(),
         }
     }
 
@@ -85,6 +112,8 @@ impl Transport {
     pub(super) fn finish_writing(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(socket) => socket.finish_writing(),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.finish_writing(),
         }
     }
 }
