@@ -156,7 +156,7 @@ impl AsyncMqttClient {
         }
         let takes = |run: &Run| run.frames.len() + message.room <= MAX_RUN;
         if !matches!(prepared.last(), Some(Messages::Run(run)) if takes(run)) {
-            prepared.push(Messages::Run(Run::new(token, Vec::with_capacity(message.room))));
+            prepared.push(Messages::Run(Run::new(token, self.shared.run_buffer())));
         }
         let Some(Messages::Run(run)) = prepared.last_mut() else { return Ok(0) };
         let before = run.frames.len();
@@ -191,7 +191,7 @@ impl AsyncMqttClient {
     /// Checks and encodes a message.
     fn prepare(&self, message: &Message<'_>, token: Token) -> Result<Publishing, ClientError> {
         // Room for everything, so that a message costs one allocation.
-        let mut frame = Vec::with_capacity(message.room);
+        let mut frame = self.shared.buffer(message.room);
         self.encode(message, &mut frame)?;
         Ok(Publishing {
             token,

@@ -26,19 +26,22 @@ pub(super) struct Queue {
     pub(super) poked: bool,
     /// Nothing is accepted any more.
     pub(super) shut: bool,
-    /// Buffers for runs.
+    /// Buffers for runs and for long messages.
     spares: Vec<Vec<u8>>,
 }
 
 /// How many buffers are kept for runs.
 const MAX_SPARES: usize = 16;
+/// A message from this size on takes a buffer that another one has left: new memory of such a size comes from the system, page
+/// by page.
+pub(super) const LONG: usize = 64 * 1024;
 
 impl Queue {
     /// A run that takes another message of about so many bytes.
     fn run(&mut self, bytes: usize, next: Token) -> Option<&mut Run> {
         let takes = |run: &Run| run.next_token() == next && run.frames.len() + bytes <= MAX_RUN;
         if !matches!(self.commands.last(), Some(Command::Run(run)) if takes(run)) {
-            let buffer = self.spares.pop().unwrap_or_default();
+            let buffer = self.run_buffer();
             self.commands.push(Command::Run(Run::new(next, buffer)));
         }
         match self.commands.last_mut() {
@@ -47,14 +50,35 @@ impl Queue {
         }
     }
 
-    /// Keeps some of these buffers.
-    pub(super) fn keep_spares(&mut self, buffers: impl Iterator<Item = Vec<u8>>) {
-        let room = MAX_SPARES.saturating_sub(self.spares.len());
-        self.spares.extend(buffers.take(room));
+    /// Keeps some of these buffers; of the long ones the last. Whether there was one.
+    pub(super) fn keep_spares(&mut self, buffers: impl Iterator<Item = Vec<u8>>) -> bool {
+        let mut has_long = false;
+        for buffer in buffers {
+            if buffer.capacity() >= LONG {
+                has_long = true;
+                self.spares.retain(|spare| spare.capacity() < LONG);
+                self.spares.push(buffer);
+            } else if self.spares.len() < MAX_SPARES {
+                self.spares.push(buffer);
+            }
+        }
+        has_long
+    }
+
+    /// A buffer that takes a long message, if there is one.
+    pub(super) fn take_long_spare(&mut self, room: usize) -> Option<Vec<u8>> {
+        let place = self.spares.iter().position(|spare| spare.capacity() >= room)?;
+        Some(self.spares.swap_remove(place))
     }
 
     pub(super) fn drop_spares(&mut self) {
         self.spares = Vec::new();
+    }
+
+    /// A buffer for a run; a new one is empty.
+    pub(super) fn run_buffer(&mut self) -> Vec<u8> {
+        let short = self.spares.iter().rposition(|spare| spare.capacity() < LONG);
+        short.map(|place| self.spares.swap_remove(place)).unwrap_or_default()
     }
 
     /// Adds a message to the last run by what `encode` appends to its buffer.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::command::{Acknowledgement, Command, Messages, Publishing};
 use super::error::ClientError;
 use super::hub::{End, Hub, is_some_worker};
-use super::queue::{Places, Queue};
+use super::queue::{LONG, Places, Queue};
 use super::token::{Token, Waiting};
 
 /// What the handle, the worker and the callbacks have in common.
@@ -334,25 +334,42 @@ impl Shared {
         }
     }
 
+    /// A buffer that takes so many bytes.
+    pub(super) fn buffer(&self, room: usize) -> Vec<u8> {
+        let spare = if room >= LONG { lock(&self.queue).take_long_spare(room) } else { None };
+        spare.unwrap_or_else(|| Vec::with_capacity(room))
+    }
+
+    /// A buffer for a run.
+    pub(super) fn run_buffer(&self) -> Vec<u8> {
+        lock(&self.queue).run_buffer()
+    }
+
+    pub(super) fn drop_spares(&self) {
+        lock(&self.queue).drop_spares();
+    }
+
     /// Gives back the memory of a burst.
     pub(super) fn shrink(&self) {
         let mut queue = lock(&self.queue);
-        queue.drop_spares();
         if queue.commands.is_empty() {
             queue.commands = Vec::new();
         }
     }
 
-    /// Gives back the places of commands that are finished, and buffers that are spent.
-    pub(super) fn give_back(&self, places: &mut Places, spent: impl Iterator<Item = Vec<u8>>) {
-        if places.count > 0 {
+    /// Gives back the places of commands that are finished, and buffers that are spent; whether there is a long one.
+    pub(super) fn give_back(&self, places: &mut Places, spent: impl Iterator<Item = Vec<u8>>) -> bool {
+        let mut spent = spent.peekable();
+        let mut has_long = false;
+        if places.count > 0 || spent.peek().is_some() {
             let mut queue = lock(&self.queue);
-            queue.keep_spares(spent);
+            has_long = queue.keep_spares(spent);
             queue.places = queue.places.saturating_sub(places.count);
             queue.bytes = queue.bytes.saturating_sub(places.bytes);
             self.tell_room(&queue);
             *places = Places::default();
         }
+        has_long
     }
 
     /// Says that the worker is about to leave this client alone; `false` if something has come.

@@ -194,7 +194,7 @@ impl Worker {
                     self.let_go(place);
                 }
                 Ok(Turn::Ended) => self.let_go(place),
-                Ok(Turn::Wait(until)) if client.connection.shared().fall_asleep(place) => {
+                Ok(Turn::Wait(until)) if client.falls_asleep(place) => {
                     client.is_runnable = false;
                     self.hope = self.hope.max(client.connection.spin());
                     self.timers.set(place, client.until, until);
@@ -221,6 +221,17 @@ impl Worker {
                 self.make_runnable(place);
             }
         }
+    }
+}
+
+impl Place {
+    /// As [`Shared::fall_asleep`](super::shared::Shared::fall_asleep). Who has just given it commands may be about to give it
+    /// more, and may need this very processor for that: going to sleep and being woken costs more than asking again.
+    fn falls_asleep(&self, place: usize) -> bool {
+        if self.connection.was_fed() {
+            thread::yield_now();
+        }
+        self.connection.shared().fall_asleep(place)
     }
 }
 

@@ -368,7 +368,7 @@ fn a_worker_that_spins_does_not_sleep_between_a_message_and_its_answer() {
         live.peer.send(&wire::ack(wire::PUBACK, wire::packet_id(&packet)));
         assert!(publishing.wait(PATIENCE).unwrap().is_success());
     }
-    // One that does not spin sleeps once an exchange or more.
+    // Once an exchange, when it has its answer; a worker that does not spin sleeps a second time, before that.
     let slept = sleeps("spin worker") - before;
-    assert!(slept < EXCHANGES / 4, "{slept}");
+    assert!(slept < EXCHANGES * 3 / 2, "{slept}");
 }

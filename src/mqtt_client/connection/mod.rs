@@ -47,6 +47,9 @@ use crate::session::{Acknowledgement as Acknowledging, Config, Heap, HeapLimits,
 use crate::time;
 use crate::types::{PacketId, QoS, ReasonCode};
 
+/// How long a buffer of a long message is kept for the next one.
+const SPARES_KEPT: Duration = Duration::from_secs(1);
+
 pub(super) struct Connection {
     /// What the transport is known by in the worker's poll.
     poll_token: PollToken,
@@ -83,8 +86,12 @@ pub(super) struct Connection {
     held_back: Vec<Command>,
     /// There is more to do at once.
     again: bool,
+    /// The handle keeps a long buffer until then.
+    spares_until: Option<Instant>,
     /// This turn has given bytes to the transport.
     has_written: bool,
+    /// This turn has had commands.
+    was_fed: bool,
     /// Messages that the session does not have.
     pending: Pending,
     /// When one of them expires, or earlier.
@@ -177,7 +184,9 @@ impl Connection {
             shut_down_by: None,
             held_back: Vec::new(),
             again: false,
+            spares_until: None,
             has_written: false,
+            was_fed: false,
             pending: Pending::new(options.protocol.version),
             next_expiry: None,
             unsent: Unsent::default(),
@@ -206,6 +215,7 @@ impl Connection {
         self.now = Instant::now();
         self.session_now = self.session_time(self.now);
         self.has_written = false;
+        self.was_fed = false;
         self.take_durable();
         self.take_commands();
         self.drive_link(means.registry);
@@ -228,7 +238,9 @@ impl Connection {
         self.outlet.flush();
         self.outlet.run_callbacks();
         let storage = self.session.storage_mut();
-        self.shared.give_back(&mut self.freed, std::iter::from_fn(|| storage.take_spent()));
+        if self.shared.give_back(&mut self.freed, std::iter::from_fn(|| storage.take_spent())) {
+            self.spares_until = Some(self.now + SPARES_KEPT);
+        }
         self.note_pending();
         // What the handle does not take is not kept.
         while self.session.storage_mut().take_spent().is_some() {}
@@ -259,6 +271,11 @@ impl Connection {
         if hopes && self.link.is_up() { self.options.threads.spin } else { Duration::ZERO }
     }
 
+    /// Whether the last turn had commands.
+    pub(super) const fn was_fed(&self) -> bool {
+        self.was_fed
+    }
+
     /// What it has in common with its handle.
     pub(super) const fn shared(&self) -> &Arc<Shared> {
         &self.shared
@@ -272,6 +289,7 @@ impl Connection {
     fn take_commands(&mut self) {
         let mut acknowledgements = std::mem::take(&mut self.acknowledgements);
         self.shared.take(&mut self.commands, &mut acknowledgements);
+        self.was_fed |= !self.commands.is_empty();
         for acknowledgement in acknowledgements.drain(..) {
             self.acknowledge(acknowledgement);
         }
@@ -373,6 +391,10 @@ impl Connection {
             self.commands = Vec::new();
             self.shared.shrink();
         }
+        if self.spares_until.is_some_and(|until| self.now >= until) {
+            self.spares_until = None;
+            self.shared.drop_spares();
+        }
         self.pending.shrink(KEPT_PLACES);
         self.unsent.shrink(KEPT_PLACES);
         self.in_flight.shrink();
@@ -399,7 +421,8 @@ impl Connection {
         });
         // A drain that is over waits for its connection to end, which has a time of its own.
         let drain = self.drain_until().filter(|until| *until > self.now);
-        [session, drain, self.link.next_timeout(), self.next_expiry(), self.authenticating.deadline()]
+        let spares = self.spares_until.filter(|until| *until > self.now);
+        [session, drain, self.link.next_timeout(), self.next_expiry(), self.authenticating.deadline(), spares]
             .into_iter()
             .flatten()
             .min()

@@ -236,7 +236,9 @@ impl Store for Heap {
             |frame| Heap::keep_spent(spent, frame),
         );
         for id in done {
-            self.drop_held(id);
+            if let Some(gone) = self.drop_held(id) {
+                Heap::keep_spent(&mut self.spent, gone.frame);
+            }
         }
     }
 

@@ -8,8 +8,9 @@ use crate::session::RunRefusal;
 use crate::session::error::Full;
 use crate::types::PacketId;
 
-/// How many frames are kept to be filled again.
+/// How many frames are kept to be filled again, and how many bytes; a longer one is kept alone.
 const MAX_SPENT: usize = 64;
+const MAX_SPENT_BYTES: usize = 1024 * 1024;
 
 impl Heap {
     /// How many QoS 0 messages the transport has taken whole since this was last asked, in the order they were queued.
@@ -33,7 +34,10 @@ impl Heap {
     }
 
     pub(super) fn keep_spent(spent: &mut Vec<Vec<u8>>, mut frame: Vec<u8>) {
-        if spent.len() < MAX_SPENT && frame.capacity() <= WRITE_IN_PLACE {
+        // Short frames are nearly all that come, and as many as are kept of them are within the bound in bytes.
+        let fits = frame.capacity() <= MAX_SPENT_BYTES / MAX_SPENT
+            || spent.iter().map(Vec::capacity).sum::<usize>() + frame.capacity() <= MAX_SPENT_BYTES;
+        if spent.is_empty() || (spent.len() < MAX_SPENT && fits) {
             frame.clear();
             spent.push(frame);
         }
