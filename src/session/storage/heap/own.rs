@@ -2,7 +2,7 @@
 
 use std::vec::Vec;
 
-use super::wire::{Segment, WRITE_IN_PLACE};
+use super::wire::Segment;
 use super::{FrameState, Heap, HeldFrame};
 use crate::session::RunRefusal;
 use crate::session::error::Full;
