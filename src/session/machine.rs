@@ -357,6 +357,8 @@ impl Machine {
         }
         let (kind, packet_id, code) = if let Some(answer) = store.pop_answer() {
             (answer.kind, answer.packet_id, answer.reason_code)
+        } else if store.load_pubacks() {
+            return true;
         } else if let Some((packet_id, code)) = store.pop_acknowledged(Stage::AtLeastOnce) {
             (AckKind::Puback, packet_id, code)
         } else if let Some((packet_id, code)) = store.pop_acknowledged(Stage::ExactlyOnce) {

@@ -442,6 +442,10 @@ impl Store for Heap {
         self.received.pop_acknowledged(stage, durable)
     }
 
+    fn load_pubacks(&mut self) -> bool {
+        self.load_plain_pubacks()
+    }
+
     fn revive(&mut self, packet_id: PacketId) {
         self.received.revive(packet_id);
     }

@@ -188,6 +188,10 @@ pub trait Store {
     /// The oldest message at that stage of its QoS, if its answer is known. It is answered then: one of QoS 1 is
     /// complete, one of QoS 2 is if its code is an error, and else awaits PUBREL.
     fn pop_acknowledged(&mut self, stage: Stage) -> Option<(PacketId, ReasonCode)>;
+    /// Puts on the wire in one go what [`Store::pop_acknowledged`] would give for QoS 1 with success, if the storage can.
+    fn load_pubacks(&mut self) -> bool {
+        false
+    }
     /// A QoS 2 message has been repeated: it counts on this connection, and is last in the order of receipt. One that
     /// awaited its PUBREL is to be answered again, with success.
     fn revive(&mut self, packet_id: PacketId);

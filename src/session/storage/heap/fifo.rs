@@ -14,8 +14,8 @@ pub(crate) struct Fifo<T> {
     len: usize,
     /// The number of the first item; numbers of later ones follow.
     first: u64,
-    /// What an identifier in line differs from its number by, in the circle of identifiers.
-    line: u64,
+    /// What an identifier in line differs from its index by, in the circle of identifiers.
+    shift: u64,
     /// The numbers of those out of line.
     strays: HashMap<PacketId, u64, BuildIdHasher>,
     /// How often gaps were closed: a cursor of an earlier epoch starts over.
@@ -46,7 +46,7 @@ pub(super) type BuildIdHasher = BuildHasherDefault<IdHasher>;
 
 impl<T> Fifo<T> {
     pub(crate) fn new() -> Self {
-        Self { items: VecDeque::new(), len: 0, first: 0, line: 0, strays: HashMap::default(), epoch: 0 }
+        Self { items: VecDeque::new(), len: 0, first: 0, shift: 0, strays: HashMap::default(), epoch: 0 }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -59,38 +59,56 @@ impl<T> Fifo<T> {
 
     /// Appends a value; one of the same identifier goes away.
     pub(crate) fn push(&mut self, id: PacketId, value: T) {
+        if self.is_next(id) {
+            return self.append(id, value);
+        }
         if self.contains(id) {
             self.remove(id);
         }
-        let end = self.first + self.items.len() as u64;
         if self.len == 0 {
-            self.line = line(id, end);
+            return self.append(id, value);
         }
-        let leap = (self.line + CIRCLE - line(id, end)) % CIRCLE;
+        let len = self.items.len() as u64;
+        let leap = (self.in_line(id) + CIRCLE - len % CIRCLE) % CIRCLE;
         match leap {
             0 => {}
             1..MAX_LEAP => self.items.extend((0..leap).map(|_| None)),
-            _ => drop(self.strays.insert(id, end)),
+            _ => drop(self.strays.insert(id, self.first + len)),
         }
         self.items.push_back(Some((id, value)));
         self.len += 1;
         self.close_gaps_if_many();
     }
 
-    /// Appends a value if nothing has to be looked up for it: nothing is there, or its identifier follows that of the last
-    /// value. Whether it was.
+    /// Appends a value if nothing has to be looked up for it; whether it was.
     #[inline]
     pub(super) fn push_in_line(&mut self, id: PacketId, value: T) -> bool {
+        let is_next = self.is_next(id);
+        if is_next {
+            self.append(id, value);
+        }
+        is_next
+    }
+
+    /// Whether nothing is there, or only what an identifier right before this one ends: then this one is not there.
+    #[inline]
+    fn is_next(&self, id: PacketId) -> bool {
         match self.items.back() {
-            Some(Some((last, _))) if last.next() != id => return false,
             // With its gaps the line may be longer than the circle, and what is out of line may be anywhere.
-            Some(Some(_)) if self.strays.is_empty() && (self.items.len() as u64) < CIRCLE => {}
-            Some(_) => return false,
-            None => self.line = line(id, self.first),
+            Some(Some((last, _))) => last.next() == id && self.strays.is_empty() && (self.items.len() as u64) < CIRCLE,
+            Some(None) => false,
+            None => true,
+        }
+    }
+
+    /// Appends a value whose identifier is in line.
+    #[inline]
+    fn append(&mut self, id: PacketId, value: T) {
+        if self.items.is_empty() {
+            self.shift = shift(id, 0);
         }
         self.items.push_back(Some((id, value)));
         self.len += 1;
-        true
     }
 
     pub(crate) fn get(&self, id: PacketId) -> Option<&T> {
@@ -104,22 +122,38 @@ impl<T> Fifo<T> {
     }
 
     pub(crate) fn remove(&mut self, id: PacketId) -> Option<T> {
-        let index = self.find(id)?;
+        // Mostly the oldest goes first.
+        let index = if self.front().is_some_and(|(first, _)| first == id) { 0 } else { self.find(id)? };
         let (_, value) = self.items.get_mut(index)?.take()?;
+        self.note_removed(id);
+        Some(value)
+    }
+
+    /// Removes the first value if it is wanted; its identifier.
+    #[inline]
+    pub(super) fn pop_front_if(&mut self, is_wanted: impl FnOnce(&T) -> bool) -> Option<PacketId> {
+        let (id, _) = self.front().filter(|(_, value)| is_wanted(value))?;
+        *self.items.front_mut()? = None;
+        self.note_removed(id);
+        Some(id)
+    }
+
+    #[inline]
+    fn note_removed(&mut self, id: PacketId) {
         self.len -= 1;
-        if self.len == 0 {
-            // What is empty has no line, wherever the next one begins.
-            self.line = 0;
-        }
         if !self.strays.is_empty() {
             self.strays.remove(&id);
         }
         while let Some(None) = self.items.front() {
             self.items.pop_front();
             self.first += 1;
+            self.shift = self.shift.checked_sub(1).unwrap_or(CIRCLE - 1);
+        }
+        if self.len == 0 {
+            // What is empty has no line, wherever the next one begins.
+            self.shift = 0;
         }
         self.close_gaps_if_many();
-        Some(value)
     }
 
     /// Takes out all values in their order.
@@ -154,7 +188,7 @@ impl<T> Fifo<T> {
     pub(super) fn clear(&mut self) {
         self.items.clear();
         self.strays.clear();
-        (self.len, self.line) = (0, 0);
+        (self.len, self.shift) = (0, 0);
         self.epoch += 1;
     }
 
@@ -180,11 +214,11 @@ impl<T> Fifo<T> {
         self.epoch += 1;
         self.strays.clear();
         if let Some(Some((last, _))) = self.items.back() {
-            self.line = line(*last, self.first + self.items.len() as u64 - 1);
+            self.shift = shift(*last, self.items.len() as u64 - 1);
         }
-        for (number, (id, _)) in (self.first..).zip(self.items.iter().flatten()) {
-            if line(*id, number) != self.line {
-                self.strays.insert(*id, number);
+        for (index, (id, _)) in (0..).zip(self.items.iter().flatten()) {
+            if shift(*id, index) != self.shift {
+                self.strays.insert(*id, self.first + index);
             }
         }
     }
@@ -195,8 +229,7 @@ impl<T> Fifo<T> {
         if self.len == 0 {
             return None;
         }
-        let expected = (u64::from(id.value()) + self.line + CIRCLE - self.first % CIRCLE) % CIRCLE;
-        let index = usize::try_from(expected).ok()?;
+        let index = usize::try_from(self.in_line(id)).ok()?;
         if let Some(Some((found, _))) = self.items.get(index)
             && *found == id
         {
@@ -206,6 +239,13 @@ impl<T> Fifo<T> {
             return None;
         }
         self.find_out_of_line(id, index)
+    }
+
+    /// The index of an identifier that is in line, or one that differs from it by whole circles.
+    #[inline]
+    fn in_line(&self, id: PacketId) -> u64 {
+        let index = u64::from(id.value()) + self.shift;
+        index.checked_sub(CIRCLE).unwrap_or(index)
     }
 
     #[cold]
@@ -223,8 +263,9 @@ impl<T> Fifo<T> {
     }
 }
 
-const fn line(id: PacketId, number: u64) -> u64 {
-    (number + CIRCLE - id.value() as u64) % CIRCLE
+/// What leads from an identifier to an index.
+const fn shift(id: PacketId, index: u64) -> u64 {
+    (index + CIRCLE - id.value() as u64) % CIRCLE
 }
 
 /// Identifiers are ours or bounded to 65,535, so nobody can make many collide. They come one after the other: so the low

@@ -141,6 +141,12 @@ impl ReceivedTable {
         }
     }
 
+    /// Takes the oldest message of QoS 1 if it is acknowledged without a word: no code is of more.
+    #[inline]
+    pub(super) fn pop_plain(&mut self) -> Option<PacketId> {
+        self.at_least_once.pop_front_if(|message| message.code == Some(ReasonCode::SUCCESS))
+    }
+
     /// An identifier that was received in an earlier life.
     pub(super) fn restore(&mut self, id: PacketId) {
         self.carried.insert(id);

@@ -1,6 +1,7 @@
 //! What the storage offers for many messages at once.
 
 use super::Heap;
+use crate::codec::PacketType;
 use crate::types::{PacketId, ReasonCode};
 
 impl Heap {
@@ -18,5 +19,24 @@ impl Heap {
     /// identifier, unless they are acknowledged already.
     pub(crate) fn acknowledge_run(&mut self, packet_id: PacketId, serial: u16, count: u16) {
         self.received.acknowledge_run(packet_id, serial, count);
+    }
+
+    /// Puts PUBACKs on the wire for as long as it has room and their messages are acknowledged without a reason.
+    pub(super) fn load_plain_pubacks(&mut self) -> bool {
+        let Self { received, wire, limits, .. } = self;
+        let Some(first) = received.pop_plain() else { return false };
+        // As for packets one by one: one is begun while there is room.
+        let room = limits.wire_bytes.saturating_sub(wire.waiting());
+        let _: Result<(), ()> = wire.gather(|buffer| {
+            let full = buffer.len().saturating_add(room);
+            let mut next = Some(first);
+            while let Some(packet_id) = next {
+                let [high, low] = packet_id.value().to_be_bytes();
+                buffer.extend_from_slice(&[PacketType::Puback.first_byte(), 2, high, low]);
+                next = if buffer.len() < full { received.pop_plain() } else { None };
+            }
+            Ok(())
+        });
+        true
     }
 }
