@@ -134,7 +134,8 @@
 //! `shutdown` meanwhile waits for the drain deadline: what is in the file is `Kept`, the rest `Cancelled`.
 //!
 //! A file that is damaged, not this crate's, in use by another client, another client's, or from a later version is an error of
-//! `AsyncMqttClient::new`, and stays as it is.
+//! `AsyncMqttClient::new`, and stays as it is. One exception: where the last transaction before a crash was damaged later, it
+//! cannot be told from one that the crash has cut off, and the client goes on from the one before.
 //!
 //! **Not promised:** subscriptions are not in the file (a session that the server keeps has them). If the server loses the
 //! session and the process dies within the moment between the server's CONNACK and the file's knowing of it, the next client takes the server's

@@ -33,6 +33,10 @@ mod scripted_setup;
 
 // Clients that keep messages in a file, against the scripted broker.
 #[cfg(feature = "persistence")]
+mod persistence_errors;
+#[cfg(feature = "persistence")]
+mod persistence_inbound;
+#[cfg(feature = "persistence")]
 mod persistence_outbound;
 #[cfg(feature = "persistence")]
 mod persistence_setup;

@@ -80,11 +80,16 @@ impl PersistenceError {
     fn of(path: &Path, error: impl Into<redb::Error>) -> Self {
         match error.into() {
             redb::Error::DatabaseAlreadyOpen => Self::InUse { path: path.to_path_buf() },
-            redb::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => Self::io(path, &error),
+            redb::Error::Io(error) if !is_of_contents(error.kind()) => Self::io(path, &error),
             redb::Error::PreviousIo => Self::io(path, &io::Error::other("an earlier error of the disk")),
             error => Self::unreadable(path, error.to_string()),
         }
     }
+}
+
+/// Whether it is about what is in the file, and not about the disk.
+const fn is_of_contents(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 /// Makes a file under another name, so that one that is cut off in the making is never taken for the store.
