@@ -75,6 +75,20 @@ impl<'a> Ack<'a> {
         Self { kind, packet_id: body.packet_id, reason_code: body.reason_code, properties: body.properties }
     }
 
+    /// What a client sends without properties, in the shortest form, as [`Ack::encode`] would write it: its bytes and how
+    /// many of them count. The code is one that the kind allows.
+    pub(crate) const fn short(
+        kind: AckKind,
+        packet_id: PacketId,
+        reason_code: ReasonCode,
+        version: ProtocolVersion,
+    ) -> ([u8; 5], usize) {
+        let has_code = version.is_v5() && reason_code.byte() != 0;
+        let [high, low] = packet_id.value().to_be_bytes();
+        let len = if has_code { 3 } else { 2 };
+        ([kind.packet_type().first_byte(), len, high, low, reason_code.byte()], len as usize + 2)
+    }
+
     /// Writes the packet as `from` sends it, in the shortest form that says it.
     ///
     /// An acknowledgement of v3.1.1 has no code and means the same with any: the identifier alone is written.

@@ -7,6 +7,7 @@ use crate::types::PacketId;
 use crate::types::{ProtocolVersion, QoS};
 
 const DUP: u8 = 0x08;
+const QOS: u8 = 0x06;
 const RETAIN: u8 = 0x01;
 
 /// What the first byte of an encoded PUBLISH says.
@@ -76,10 +77,20 @@ pub(super) struct Expiry {
 
 impl Expiry {
     pub(super) fn of(frame: &[u8], version: ProtocolVersion) -> Option<Self> {
-        let parts = parts(frame, version)?;
-        let properties = Properties::from_checked_block(parts.properties);
+        if !version.is_v5() {
+            return None;
+        }
+        let mut reader = Reader::new(frame);
+        let has_id = reader.u8() & QOS != 0;
+        reader.var_int();
+        reader.binary();
+        if has_id {
+            reader.u16();
+        }
+        let len = reader.var_int();
+        let properties = Properties::from_checked_block(reader.take(usize::try_from(len).unwrap_or(usize::MAX)));
         let (seconds, behind) = properties.number_place(PropertyId::MessageExpiryInterval)?;
-        Some(Self { seconds, at: parts.behind_properties.checked_sub(behind + 4)? })
+        Some(Self { seconds, at: (frame.len() - reader.remaining()).checked_sub(behind + 4)? })
     }
 
     pub(super) fn set(self, frame: &mut [u8], seconds: u32) {

@@ -10,7 +10,7 @@ use super::inbound::Stream;
 use super::outbound::Refusal;
 use super::storage::{Loaded, Stage, Store, without};
 use super::timers::Timers;
-use crate::codec::{FixedHeader, PacketType, PropertyId, Reader, Writer};
+use crate::codec::{FixedHeader, PacketType, PropertyId, Reader};
 use crate::packet::{Ack, AckKind, Auth, Body, Disconnect, PINGREQ, check_sender};
 use crate::time::Instant;
 use crate::types::{PacketId, ProtocolVersion, ReasonCode, Role};
@@ -250,8 +250,7 @@ impl Machine {
             PacketType::Pubrec if has_qos_2::<V>() => self.handle_pubrec(store, body, taken),
             PacketType::Pubrel if has_qos_2::<V>() => self.handle_pubrel(store, body, taken),
             PacketType::Pubcomp if has_qos_2::<V>() => self.handle_pubcomp(store, body, taken),
-            PacketType::Suback => self.handle_suback(store, body, taken),
-            PacketType::Unsuback => self.handle_unsuback(store, body, taken),
+            PacketType::Suback | PacketType::Unsuback => self.handle_request_answer(store, packet_type, body, taken),
             PacketType::Auth => {
                 taken.has(Event::Auth(Auth::from_body(body)));
                 Ok(())
@@ -368,12 +367,8 @@ impl Machine {
         } else {
             return false;
         };
-        let mut buffer = [0; 5];
-        let mut writer = Writer::new(&mut buffer);
-        let encoded = Ack::new(kind, packet_id, code).encode(&mut writer, self.version(), Role::Client);
-        debug_assert!(encoded.is_ok(), "codes were checked when they were given");
-        let len = writer.written();
-        store.load(buffer.get(..len).unwrap_or_default());
+        let (packet, len) = Ack::short(kind, packet_id, code, self.version());
+        store.load(packet.get(..len).unwrap_or_default());
         true
     }
 

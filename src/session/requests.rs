@@ -4,9 +4,9 @@ use super::error::{Misuse, PeerError};
 use super::event::{Event, Halted, Taken};
 use super::machine::{Machine, has_qos_2};
 use super::storage::{Queued, Request, RequestKind, Store};
-use crate::codec::{EncodeError, Properties, Property, PropertyId};
+use crate::codec::{EncodeError, PacketType, Properties, Property, PropertyId};
 use crate::packet::{Body, Suback, Subscription, Unsuback, encode_subscribe, encode_unsubscribe};
-use crate::types::{PacketId, QoS, TopicFilter};
+use crate::types::{PacketId, QoS, SHARE, has_wildcard};
 
 impl Machine {
     pub(super) fn subscribe<V: Store>(
@@ -20,11 +20,11 @@ impl Machine {
         if !has_qos_2::<V>() && subscriptions.iter().any(|subscription| subscription.qos == QoS::ExactlyOnce) {
             return Err(Misuse::LeftOut);
         }
-        self.check_offered(subscriptions, &properties)?;
         let (version, packet_id) = (self.version(), self.unused_packet_id(store)?);
         let len = self.encode(store, &|writer| {
             encode_subscribe(writer, version, packet_id, properties, subscriptions.iter().copied())
         })?;
+        self.check_offered(subscriptions, &properties)?;
         self.request(store, RequestKind::Subscribe, packet_id, subscriptions.len(), len)
     }
 
@@ -63,51 +63,43 @@ impl Machine {
         Ok(packet_id)
     }
 
-    /// Refuses what the server has said it does not offer.
+    /// Refuses what the server has said it does not offer. The filters are valid.
     fn check_offered(&self, subscriptions: &[Subscription<'_>], properties: &Properties<'_>) -> Result<(), Misuse> {
         let limits = &self.limits;
         if !limits.subscription_identifier_available && properties.has(PropertyId::SubscriptionIdentifier) {
             return Err(Misuse::SubscriptionIdentifiersNotSupported);
         }
         for subscription in subscriptions {
-            let Ok(filter) = TopicFilter::new(subscription.filter) else { continue };
-            if !limits.wildcard_subscription_available && filter.has_wildcard() {
+            let filter = subscription.filter.as_bytes();
+            if !limits.wildcard_subscription_available && has_wildcard(filter) {
                 return Err(Misuse::WildcardSubscriptionsNotSupported);
             }
-            if !limits.shared_subscription_available && filter.is_shared() {
+            if !limits.shared_subscription_available && filter.starts_with(SHARE) {
                 return Err(Misuse::SharedSubscriptionsNotSupported);
             }
         }
         Ok(())
     }
 
-    #[inline(never)]
-    pub(super) fn handle_suback<'i, V: Store>(
+    /// Takes a SUBACK or UNSUBACK.
+    pub(super) fn handle_request_answer<'i, V: Store>(
         &mut self,
         store: &mut V,
-        suback: &Body<'i>,
+        packet_type: PacketType,
+        answer: &Body<'i>,
         taken: &mut Taken<'i>,
     ) -> Result<(), Halted> {
-        let Some(request) = store.take_request(RequestKind::Subscribe, suback.packet_id) else { return Ok(()) };
-        if usize::from(request.filters) != suback.codes.len() {
-            return taken.fault(PeerError::ReasonCodeCount); // [MQTT-3.8.4-6]
+        let is_suback = packet_type == PacketType::Suback;
+        let kind = if is_suback { RequestKind::Subscribe } else { RequestKind::Unsubscribe };
+        let Some(request) = store.take_request(kind, answer.packet_id) else { return Ok(()) };
+        let has_codes = is_suback || self.version().is_v5();
+        if has_codes && usize::from(request.filters) != answer.codes.len() {
+            return taken.fault(PeerError::ReasonCodeCount); // [MQTT-3.8.4-6] [MQTT-3.11.3-1]
         }
-        taken.has(Event::Subscribed(Suback::from_body(suback)));
-        Ok(())
-    }
-
-    #[inline(never)]
-    pub(super) fn handle_unsuback<'i, V: Store>(
-        &mut self,
-        store: &mut V,
-        unsuback: &Body<'i>,
-        taken: &mut Taken<'i>,
-    ) -> Result<(), Halted> {
-        let Some(request) = store.take_request(RequestKind::Unsubscribe, unsuback.packet_id) else { return Ok(()) };
-        if self.version().is_v5() && usize::from(request.filters) != unsuback.codes.len() {
-            return taken.fault(PeerError::ReasonCodeCount); // [MQTT-3.11.3-1]
-        }
-        taken.has(Event::Unsubscribed(Unsuback::from_body(unsuback)));
+        taken.has(match kind {
+            RequestKind::Subscribe => Event::Subscribed(Suback::from_body(answer)),
+            RequestKind::Unsubscribe => Event::Unsubscribed(Unsuback::from_body(answer)),
+        });
         Ok(())
     }
 }

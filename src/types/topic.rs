@@ -65,6 +65,9 @@ impl<'a> TopicName<'a> {
     }
 }
 
+/// What a shared subscription begins with.
+pub(crate) const SHARE: &[u8] = b"$share/";
+
 /// A string that is a valid Topic Filter: what a subscription asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -129,10 +132,7 @@ impl<'a> TopicFilter<'a> {
 
     /// Share name and filter of a shared subscription.
     fn behind_share(self) -> Option<&'a [u8]> {
-        match self.0.as_bytes() {
-            [b'$', b's', b'h', b'a', b'r', b'e', b'/', shared @ ..] => Some(shared),
-            _ => None,
-        }
+        self.0.as_bytes().strip_prefix(SHARE)
     }
 
     /// Whether a message published to `topic` matches (section 4.7). Of a shared subscription the part behind the
@@ -179,7 +179,7 @@ fn split_level(topic: &[u8]) -> (&[u8], Option<&[u8]>) {
     (level, behind.split_first().map(|(_, behind)| behind))
 }
 
-fn has_wildcard(topic: &[u8]) -> bool {
+pub(crate) fn has_wildcard(topic: &[u8]) -> bool {
     topic.iter().any(|byte| matches!(byte, b'+' | b'#'))
 }
 

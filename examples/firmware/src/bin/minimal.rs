@@ -5,9 +5,11 @@
 #![no_main]
 
 use core::hint::black_box;
+use core::mem::MaybeUninit;
 
 use cortex_m_rt::entry;
-use firmware::{board, fact};
+use firmware::board::{self, Uart};
+use firmware::fact;
 use flowsdk::embedded::blocking::Client;
 use flowsdk::packet::Subscription;
 use flowsdk::session::storage::without;
@@ -22,17 +24,20 @@ const WITHOUT: u32 = if cfg!(feature = "whole") { 0 } else { without::QOS_2 | wi
 const OPTIONS: ConnectOptions<'_> =
     ConnectOptions { client_id: "minimal", clean_start: true, keep_alive: 2, ..ConnectOptions::DEFAULT };
 
-fact!(STORAGE_SIZE = size_of::<Fixed<1024, 8, WITHOUT>>());
-fact!(SESSION_SIZE = size_of::<Session<Fixed<1024, 8, WITHOUT>>>());
+type Memory = Fixed<1024, 8, WITHOUT>;
+
+fact!(STORAGE_SIZE = size_of::<Memory>());
+fact!(SESSION_SIZE = size_of::<Session<Memory>>());
 
 #[entry]
 fn main() -> ! {
-    // Statics, lent to this function alone: nothing of a kilobyte is ever on the stack.
-    static mut STORAGE: Fixed<1024, 8, WITHOUT> = Fixed::empty();
+    // Statics, lent to this function alone: the stack is for what a call needs while it lasts.
+    static mut STORAGE: Memory = Memory::empty();
     static mut BUFFER: [u8; 1024] = [0; 1024];
+    static mut CLIENT: MaybeUninit<Client<'static, Uart, &'static mut Memory>> = MaybeUninit::uninit();
 
     let uart = board::set_up();
-    let mut client = Client::new(Session::new(Config::DEFAULT, STORAGE), uart, BUFFER);
+    let client = CLIENT.write(Client::new(Session::new(Config::DEFAULT, STORAGE), uart, BUFFER));
     let _ = client.connect(board::now(), &OPTIONS);
     while client.poll_with(board::now(), on_event).is_ok() {
         board::sleep();
