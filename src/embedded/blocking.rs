@@ -136,16 +136,11 @@ impl<'b, T: Read + Write, S: Storage> Client<'b, T, S> {
         loop {
             match self.driver.turn(now, &mut handler) {
                 Turn::Event(result) => return Ok(Some(result)),
-                Turn::Io(Io::Write) => self.write(now)?,
-                Turn::Io(Io::Flush) => match self.transport.flush() {
-                    Ok(()) => self.driver.has_flushed(),
-                    Err(error) => return Err(self.driver.end(now, Error::Transport(error))),
+                Turn::Io(io) => match self.work(now, io) {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(None),
+                    Err(error) => return Err(self.driver.end(now, error)),
                 },
-                Turn::Io(Io::Read) => {
-                    if !self.read(now)? {
-                        return Ok(None);
-                    }
-                }
                 Turn::Stalled(stall) => return Err(Error::Stalled(stall)),
                 Turn::End => return Err(self.driver.end(now, Error::Closed)),
             }
@@ -221,32 +216,45 @@ impl<'b, T: Read + Write, S: Storage> Client<'b, T, S> {
         }
     }
 
+    /// Lets the transport do one thing; whether there may be another.
+    fn work(&mut self, now: Instant, io: Io) -> Result<bool, Error<T::Error>> {
+        match io {
+            Io::Write => self.write(now)?,
+            Io::Flush => {
+                self.transport.flush().map_err(Error::Transport)?;
+                self.driver.has_flushed();
+            }
+            Io::Read => return self.read(),
+        }
+        Ok(true)
+    }
+
     fn write(&mut self, now: Instant) -> Result<(), Error<T::Error>> {
         let Some(bytes) = self.driver.session.poll_transmit(now) else { return Ok(()) };
         match self.transport.write(bytes) {
-            Ok(0) => Err(self.driver.end(now, Error::Closed)),
+            Ok(0) => Err(Error::Closed),
             Ok(len) => {
                 self.driver.has_written(now, len);
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(self.driver.end(now, Error::Transport(error))),
+            Err(error) => Err(Error::Transport(error)),
         }
     }
 
     /// Whether something has come.
-    fn read(&mut self, now: Instant) -> Result<bool, Error<T::Error>> {
-        match self.is_ready.map_or(Ok(true), |is_ready| is_ready(&mut self.transport)) {
-            Ok(true) => {}
-            Ok(false) => return Ok(false),
-            Err(error) => return Err(self.driver.end(now, Error::Transport(error))),
+    fn read(&mut self) -> Result<bool, Error<T::Error>> {
+        if let Some(is_ready) = self.is_ready
+            && !is_ready(&mut self.transport).map_err(Error::Transport)?
+        {
+            return Ok(false);
         }
         let room = self.driver.room();
         if room.is_empty() {
-            return Err(self.driver.end(now, Error::BufferTooSmall));
+            return Err(Error::BufferTooSmall);
         }
         match self.transport.read(room) {
-            Ok(0) => Err(self.driver.end(now, Error::Closed)),
+            Ok(0) => Err(Error::Closed),
             Ok(len) => {
                 self.driver.has_read(len);
                 Ok(true)
@@ -254,7 +262,7 @@ impl<'b, T: Read + Write, S: Storage> Client<'b, T, S> {
             Err(error) => match error.kind() {
                 ErrorKind::Interrupted => Ok(false),
                 ErrorKind::TimedOut if self.is_ready.is_none() => Ok(false),
-                _ => Err(self.driver.end(now, Error::Transport(error))),
+                _ => Err(Error::Transport(error)),
             },
         }
     }

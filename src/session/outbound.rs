@@ -35,7 +35,8 @@ impl Machine {
             return Err(Misuse::LeftOut);
         }
         let has_id = message.qos != QoS::AtMostOnce;
-        let packet_id = if has_id { self.unused_packet_id(store)? } else { PacketId::MIN };
+        let packet_id = if has_id { self.unused_packet_id(store) } else { Some(PacketId::MIN) };
+        let packet_id = packet_id.ok_or(Misuse::PacketIdsExhausted)?;
         let publish = Publish {
             topic: message.topic,
             payload: message.payload,
@@ -74,9 +75,8 @@ impl Machine {
         if flags.qos == QoS::AtMostOnce {
             return store.queue_frame(frame).map(|()| None).map_err(full);
         }
-        let packet_id = match self.unused_packet_id(store) {
-            Ok(packet_id) => packet_id,
-            Err(misuse) => return Err((misuse, frame)),
+        let Some(packet_id) = self.unused_packet_id(store) else {
+            return Err((Misuse::PacketIdsExhausted, frame));
         };
         store.hold_frame(Held { packet_id, qos: flags.qos, since, begun: false }, frame).map_err(full)?;
         self.last_packet_id = packet_id;
@@ -94,17 +94,17 @@ impl Machine {
         }
     }
 
-    /// The next identifier that no message, PUBREL or request has `[MQTT-2.2.1-3]`.
+    /// The next identifier that no message, PUBREL or request has `[MQTT-2.2.1-3]`; `None` if all are in use.
     #[inline(never)]
-    pub(super) fn unused_packet_id<V: Store>(&self, store: &mut V) -> Result<PacketId, Misuse> {
+    pub(super) fn unused_packet_id<V: Store>(&self, store: &mut V) -> Option<PacketId> {
         let mut packet_id = self.last_packet_id.next();
         while store.is_in_use(packet_id) {
             if packet_id == self.last_packet_id {
-                return Err(Misuse::PacketIdsExhausted);
+                return None;
             }
             packet_id = packet_id.next();
         }
-        Ok(packet_id)
+        Some(packet_id)
     }
 
     #[inline(never)]

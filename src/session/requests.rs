@@ -20,7 +20,8 @@ impl Machine {
         if !has_qos_2::<V>() && subscriptions.iter().any(|subscription| subscription.qos == QoS::ExactlyOnce) {
             return Err(Misuse::LeftOut);
         }
-        let (version, packet_id) = (self.version(), self.unused_packet_id(store)?);
+        let version = self.version();
+        let packet_id = self.unused_packet_id(store).ok_or(Misuse::PacketIdsExhausted)?;
         let len = self.encode(store, &|writer| {
             encode_subscribe(writer, version, packet_id, properties, subscriptions.iter().copied())
         })?;
@@ -36,7 +37,8 @@ impl Machine {
     ) -> Result<PacketId, Misuse> {
         let properties = Properties::new(properties);
         self.check_connected()?;
-        let (version, packet_id) = (self.version(), self.unused_packet_id(store)?);
+        let version = self.version();
+        let packet_id = self.unused_packet_id(store).ok_or(Misuse::PacketIdsExhausted)?;
         let len = self.encode(store, &|writer| {
             encode_unsubscribe(writer, version, packet_id, properties, filters.iter().copied())
         })?;

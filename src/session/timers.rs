@@ -42,8 +42,9 @@ enum Another {
 }
 
 impl Timers {
+    /// Before the first connection nothing here counts. It is not all zeros: to write those, memset would be linked.
     pub(super) const fn new() -> Self {
-        Self::started(Instant::from_millis(0))
+        Self { last_receive: Instant::from_millis(1), ahead: 1, partial: 1, ..Self::started(Instant::from_millis(0)) }
     }
 
     /// A connection begins: silence counts from now.
