@@ -55,7 +55,6 @@ impl Machine {
     }
 
     /// Notes what has been asked for in CONNECT.
-    #[inline(never)]
     fn begin_connection(&mut self, now: Instant, options: &ConnectOptions<'_>) {
         self.timers = Timers::started(now);
         self.timers.set_keep_alive(options.keep_alive);
@@ -104,7 +103,6 @@ impl Machine {
         ]
     }
 
-    #[inline(never)]
     pub(super) fn handle_connack<'i, V: Store>(
         &mut self,
         store: &mut V,
@@ -231,7 +229,6 @@ impl Machine {
 
     /// What can never be sent is told before that there is no room.
     #[cold]
-    #[inline(never)]
     fn check_without_room(&self, packet: &dyn Fn(&mut Writer<'_>) -> Result<(), EncodeError>) -> Result<usize, Misuse> {
         let mut writer = Writer::counting();
         packet(&mut writer)?;

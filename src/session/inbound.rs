@@ -33,7 +33,6 @@ enum Mode {
 
 impl Machine {
     /// Takes a PUBLISH that is whole, or, where it `is_oversize`, begins one that is longer than the receive limit.
-    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn take_publish<'i, V: Store>(
         &mut self,
         store: &mut V,
@@ -156,7 +155,6 @@ impl Machine {
     }
 
     /// Notes a message of QoS 1 or 2, to be answered with `code` if that is known. Whether it is new.
-    #[cfg_attr(not(feature = "std"), inline(never))]
     fn admit_publish<V: Store>(
         &mut self,
         store: &mut V,

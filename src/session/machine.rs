@@ -227,7 +227,6 @@ impl Machine {
     }
 
     /// Takes a whole packet other than PUBLISH.
-    #[inline(never)]
     fn route<'i, V: Store>(
         &mut self,
         store: &mut V,
@@ -284,7 +283,6 @@ impl Machine {
         taken.fault(PeerError::UnrequestedProblemInformation(packet_type))
     }
 
-    #[inline(never)]
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), PeerError> {
         let result = match self.phase {
             Phase::Connecting { .. } if now.has_reached(self.connack_deadline()) => Err(PeerError::ConnackTimeout),
@@ -327,7 +325,6 @@ impl Machine {
     }
 
     /// Puts the most urgent packet on the wire: PINGREQ, answers, acknowledgements, PUBRELs, then what was queued and held.
-    #[inline(never)]
     fn load_next<V: Store>(&mut self, store: &mut V, now: Instant) -> bool {
         match self.phase {
             Phase::Idle | Phase::Ended => false,

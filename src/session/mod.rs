@@ -142,7 +142,6 @@ impl<S: Storage> Session<S> {
     /// # Errors
     /// [`Misuse::AlreadyConnected`]; [`Misuse::Full`] if CONNECT has no room; [`Misuse::ClientIdRequired`];
     /// [`Misuse::Encode`] for what the version does not allow.
-    #[inline(never)]
     pub fn connect(&mut self, now: Instant, options: &ConnectOptions<'_>) -> Result<(), Misuse> {
         self.machine.connect(self.storage.store(), now, options)
     }
@@ -153,7 +152,6 @@ impl<S: Storage> Session<S> {
     ///
     /// # Errors
     /// [`Misuse`]: no room, no connection, an invalid topic, or something the server has said it does not take.
-    #[inline(never)]
     pub fn publish(&mut self, now: Instant, message: &ApplicationMessage<'_>) -> Result<Option<PacketId>, Misuse> {
         self.machine.publish(self.storage.store(), now, message)
     }
@@ -190,7 +188,6 @@ impl<S: Storage> Session<S> {
     ///
     /// # Errors
     /// [`Misuse`]: no connection, no room, an empty list, an invalid filter, or an option the server does not offer.
-    #[inline(never)]
     pub fn subscribe(
         &mut self,
         now: Instant,
@@ -286,7 +283,6 @@ impl<S: Storage> Session<S> {
     }
 
     /// The transport is gone, for whatever reason.
-    #[inline(never)]
     pub fn handle_closed(&mut self, now: Instant) {
         let _ = now;
         self.machine.handle_closed(self.storage.store());
@@ -313,7 +309,6 @@ impl<S: Storage> Session<S> {
     }
 
     /// The transport has taken the first `len` bytes of what was polled.
-    #[inline(never)]
     pub fn consume_transmit(&mut self, now: Instant, len: usize) {
         self.machine.consume_transmit(self.storage.store(), now, len);
     }
@@ -339,7 +334,6 @@ impl<S: Storage> Session<S> {
     }
 
     /// Fills the wire; whether bytes may be sent at all.
-    #[inline(never)]
     fn prepare(&mut self, now: Instant) -> bool {
         self.machine.prepare(self.storage.store(), now);
         self.machine.may_transmit()

@@ -107,7 +107,6 @@ impl Machine {
         Some(packet_id)
     }
 
-    #[inline(never)]
     pub(super) fn handle_puback<'i, V: Store>(
         &mut self,
         store: &mut V,
@@ -164,7 +163,6 @@ impl Machine {
     }
 
     /// The exchange ends here, which frees its place in the server's window `[MQTT-4.9.0-2]`.
-    #[inline(never)]
     fn complete<'i, V: Store>(&mut self, store: &mut V, ack: &Body<'i>, qos: QoS, taken: &mut Taken<'i>) {
         store.unhold(ack.packet_id);
         if has_qos_2::<V>() {

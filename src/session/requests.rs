@@ -46,7 +46,6 @@ impl Machine {
     }
 
     /// Sends a request of `len` bytes that has been written.
-    #[inline(never)]
     fn request<V: Store>(
         &mut self,
         store: &mut V,
