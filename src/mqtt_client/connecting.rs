@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::authentication::Authentication;
 use super::contain::contain;
+use super::custom::TransportFactory;
 use super::options::Secret;
 use super::peer::without_secrets;
 use super::proxy::Proxy;
+use super::websocket::WebSocketOptions;
 
 /// How a client comes to a connection, and back to one.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct Connecting {
     pub proxy: Option<Proxy>,
     /// How the client authenticates beside that, in v5.0 (default: not at all).
     pub authentication: Option<Authentication>,
+    /// How WebSockets are opened.
+    pub websocket: WebSocketOptions,
+    /// What opens a transport of the application's own in place of a TCP connection (default: none).
+    pub transport: Option<TransportFactory>,
     /// What is done when the server says to use another one (default: stop, and say so).
     pub redirects: Redirects,
     /// How long a connection has to hold until the next loss counts as the first one (default: 10 seconds).
@@ -35,12 +41,24 @@ pub struct Connecting {
 impl std::fmt::Debug for Connecting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Taken apart, so that no field is forgotten.
-        let Self { servers, credentials, authentication, proxy, redirects, stable_after, restore_subscriptions } = self;
+        let Self {
+            servers,
+            credentials,
+            authentication,
+            proxy,
+            websocket,
+            transport,
+            redirects,
+            stable_after,
+            restore_subscriptions,
+        } = self;
         f.debug_struct("Connecting")
             .field("servers", &servers.iter().map(|server| without_secrets(server)).collect::<Vec<_>>())
             .field("credentials", credentials)
             .field("authentication", authentication)
             .field("proxy", proxy)
+            .field("websocket", websocket)
+            .field("transport", transport)
             .field("redirects", redirects)
             .field("stable_after", stable_after)
             .field("restore_subscriptions", restore_subscriptions)
@@ -55,6 +73,8 @@ impl Default for Connecting {
             credentials: None,
             authentication: None,
             proxy: None,
+            websocket: WebSocketOptions::default(),
+            transport: None,
             redirects: Redirects::default(),
             stable_after: Duration::from_secs(10),
             restore_subscriptions: RestoreSubscriptions::default(),

@@ -7,21 +7,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::authentication::{Authentication, Exchange};
-#[cfg(feature = "proxy")]
+#[cfg(feature = "websocket")]
 use super::blocking::Blocking;
 use super::connecting::{Connecting, Credentials, CredentialsProvider};
+use super::custom::TransportFactory;
 use super::dial::{Dial, Phase, Progress};
 use super::error::ConnectionError;
 use super::options::Secret;
 use super::peer::Peer;
 use super::proxy::Proxy;
+use super::reach::reach;
 use super::servers::Servers;
 use super::shared::Shared;
 #[cfg(feature = "tls")]
 use super::tls::{self, TlsSetup};
-#[cfg(feature = "proxy")]
-use super::transport::proxy::handshake;
-use super::transport::{Socket, Transport};
+#[cfg(feature = "websocket")]
+use super::transport::websocket::{Request, WebSocket, upgrade};
+use super::transport::{Listener, Socket, Transport};
+use super::websocket::WebSocketOptions;
 
 /// Threads at a time.
 const MAX_THREADS: usize = 8;
@@ -60,8 +63,10 @@ pub(super) struct Target {
 }
 
 /// What lies on the way to a server.
-struct Ways {
-    proxy: Option<Proxy>,
+pub(super) struct Ways {
+    pub(super) proxy: Option<Proxy>,
+    pub(super) transport: Option<TransportFactory>,
+    websocket: WebSocketOptions,
     #[cfg(feature = "tls")]
     tls: Option<Arc<TlsSetup>>,
 }
@@ -175,7 +180,10 @@ impl Job {
     fn run(self) {
         let begun = lock(&self.attempt.state).deadline();
         let deadline = begun.unwrap_or_else(|| Instant::now() + self.timeout);
-        let opened = self.target.open(deadline, &self.attempt.progress);
+        let mut opened = self.target.open(deadline, &self.attempt.progress);
+        if let Ok(opened) = &mut opened {
+            opened.transport.listen(Listener::Worker(Arc::downgrade(&self.shared)));
+        }
         *lock(&self.attempt.state) = State::Done(opened, deadline);
         self.shared.wake();
     }
@@ -223,6 +231,8 @@ impl Target {
     pub(super) fn new(servers: &mut Servers, options: &Connecting) -> Self {
         let ways = Ways {
             proxy: options.proxy.clone(),
+            transport: options.transport.clone(),
+            websocket: options.websocket.clone(),
             #[cfg(feature = "tls")]
             tls: servers.tls().cloned(),
         };
@@ -240,10 +250,11 @@ impl Target {
 
     /// Tries every server.
     fn open(self, deadline: Instant, progress: &Progress) -> io::Result<Opened> {
-        if self.credentials.is_some() {
+        let provider = self.credentials.as_ref();
+        if provider.is_some() {
             progress.begin(Phase::Credentials, None);
         }
-        let credentials = self.credentials.as_ref().map(CredentialsProvider::provide).transpose();
+        let credentials = provider.map(CredentialsProvider::provide).transpose();
         let explain = |error: io::Error| io::Error::new(error.kind(), format!("no credentials: {error}"));
         let credentials = credentials.map_err(explain)?;
         let exchange = self.authentication.as_ref().map(Exchange::begin).transpose()?;
@@ -273,19 +284,24 @@ impl Target {
 /// Goes all the way to one server: layer by layer, all with the same deadline.
 fn open(peer: &Peer, ways: &Ways, deadline: Instant, progress: &Progress) -> io::Result<Transport> {
     let mut dial = Dial::new(peer, deadline, progress)?;
-    let socket = match &ways.proxy {
-        None => dial.connect(&peer.host, peer.port)?,
-        Some(proxy) => {
-            let connected = connect_through(proxy, peer, &mut dial);
-            connected.map_err(|error| io::Error::new(error.kind(), format!("proxy {}: {error}", proxy.address)))?
-        }
-    };
-    #[cfg(feature = "tls")]
-    if peer.scheme.is_over_tls() {
-        let setup = ways.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
-        let stream = tls::handshake(setup, peer, socket, &mut dial)?;
-        return Ok(Transport::Tls(Box::new(stream)));
+    let socket = reach(peer, ways, &mut dial)?;
+    let transport = secure(socket, peer, ways, &mut dial)?;
+    if peer.scheme.is_websocket() { open_websocket(transport, peer, ways, &mut dial) } else { Ok(transport) }
+}
+
+/// Lays TLS over the socket where the server is spoken to by it.
+#[cfg(feature = "tls")]
+fn secure(socket: Socket, peer: &Peer, ways: &Ways, dial: &mut Dial<'_>) -> io::Result<Transport> {
+    if !peer.scheme.is_over_tls() {
+        return Ok(Transport::Plain(socket));
     }
+    let setup = ways.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+    Ok(Transport::Tls(Box::new(tls::handshake(setup, peer, socket, dial)?)))
+}
+
+#[cfg(not(feature = "tls"))]
+#[expect(clippy::unnecessary_wraps, reason = "that is what it is with TLS")]
+const fn secure(socket: Socket, _: &Peer, _: &Ways, _: &mut Dial<'_>) -> io::Result<Transport> {
     Ok(Transport::Plain(socket))
 }
 
@@ -295,17 +311,21 @@ fn named(peer: &Peer, error: io::Error) -> io::Error {
     if is_named { error } else { io::Error::new(error.kind(), format!("cannot connect to {peer}: {error}")) }
 }
 
-#[cfg(feature = "proxy")]
-fn connect_through(proxy: &Proxy, peer: &Peer, dial: &mut Dial<'_>) -> io::Result<Socket> {
-    let (host, port) = proxy.place().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut socket = dial.connect(host, port)?;
-    dial.begin(Phase::Proxy);
-    handshake(&mut Blocking::new(dial, &mut socket)?, proxy, &peer.host, peer.port)?;
-    Ok(socket)
+#[cfg(feature = "websocket")]
+fn open_websocket(mut below: Transport, peer: &Peer, ways: &Ways, dial: &mut Dial<'_>) -> io::Result<Transport> {
+    dial.begin(Phase::WebSocket);
+    let request = Request { authority: &peer.authority(), path: &peer.path, headers: &ways.websocket.headers };
+    let upgraded = upgrade(&mut Blocking::new(dial, &mut below)?, &request);
+    match upgraded {
+        Ok(()) => Ok(Transport::WebSocket(Box::new(WebSocket::new(below)))),
+        // It names the phase by itself.
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(error),
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", Phase::WebSocket))),
+    }
 }
 
-#[cfg(not(feature = "proxy"))]
-fn connect_through(_: &Proxy, _: &Peer, _: &mut Dial<'_>) -> io::Result<Socket> {
+#[cfg(not(feature = "websocket"))]
+fn open_websocket(_: Transport, _: &Peer, _: &Ways, _: &mut Dial<'_>) -> io::Result<Transport> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

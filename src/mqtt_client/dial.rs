@@ -9,13 +9,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
+#[cfg(unix)]
+use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::peer::Peer;
+#[cfg(any(feature = "proxy", feature = "websocket"))]
+use super::transport::Listener;
 use super::transport::Socket;
 
 /// How long one address is waited for before the next one is tried beside it (RFC 8305, section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// How long a local server with a full queue is left alone.
+#[cfg(unix)]
+const QUEUE_DELAY: Duration = Duration::from_millis(10);
 /// How many addresses are tried at a time. The one that was begun first is given up for a further one.
 const MAX_AT_ONCE: usize = 16;
 /// Addresses beyond this are not named one by one in an error.
@@ -31,10 +38,14 @@ pub(super) enum Phase {
     Credentials,
     Resolver,
     Tcp,
+    Unix,
+    Factory,
     #[cfg(feature = "proxy")]
     Proxy,
     #[cfg(feature = "tls")]
     Tls,
+    #[cfg(feature = "websocket")]
+    WebSocket,
 }
 
 impl fmt::Display for Phase {
@@ -43,10 +54,14 @@ impl fmt::Display for Phase {
             Self::Credentials => "the credentials provider",
             Self::Resolver => "the resolver",
             Self::Tcp => "the TCP connection",
+            Self::Unix => "the connection to the socket",
+            Self::Factory => "the factory of the transport",
             #[cfg(feature = "proxy")]
             Self::Proxy => "the handshake with the proxy",
             #[cfg(feature = "tls")]
             Self::Tls => "the TLS handshake",
+            #[cfg(feature = "websocket")]
+            Self::WebSocket => "the WebSocket upgrade",
         })
     }
 }
@@ -149,6 +164,34 @@ impl<'a> Dial<'a> {
     fn timed_out(&self) -> io::Error {
         let took = Duration::from_millis(u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX));
         io::Error::new(io::ErrorKind::TimedOut, format!("{} timed out after {took:?}", self.phase))
+    }
+
+    /// What is woken for a transport without a socket.
+    #[cfg(any(feature = "proxy", feature = "websocket"))]
+    pub(super) fn listener(&self) -> Listener {
+        self.progress.lock().waker.clone().map_or(Listener::Nobody, Listener::Poll)
+    }
+
+    /// A socket that is connected to a path.
+    #[cfg(unix)]
+    pub(super) fn connect_unix(&mut self, path: &str) -> io::Result<Socket> {
+        self.begin(Phase::Unix);
+        loop {
+            match UnixStream::connect(path) {
+                Ok(stream) => return Ok(Socket::Unix(stream)),
+                // The server's queue is full, and no event tells when it is not.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait(Some(Instant::now() + QUEUE_DELAY))?
+                }
+                Err(error) => return Err(error),
+            };
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn connect_unix(&mut self, _: &str) -> io::Result<Socket> {
+        self.begin(Phase::Unix);
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// A socket that is connected to one of the addresses of a name.

@@ -33,7 +33,7 @@
 
 mod authentication;
 mod batch;
-#[cfg(any(feature = "proxy", feature = "tls"))]
+#[cfg(any(feature = "proxy", feature = "tls", feature = "websocket"))]
 mod blocking;
 mod callbacks;
 mod calls;
@@ -44,11 +44,13 @@ mod connecting;
 mod connection;
 mod connector;
 mod contain;
+mod custom;
 mod dial;
 mod dispatch;
 mod error;
 mod event;
 mod filters;
+mod halves;
 mod handle;
 mod handler;
 mod hub;
@@ -61,6 +63,7 @@ mod properties;
 mod proxy;
 mod publish;
 mod queue;
+mod reach;
 mod receiver;
 mod reconnect;
 mod runtime;
@@ -76,6 +79,7 @@ mod transport;
 mod validate;
 #[cfg(feature = "tls")]
 mod verdict;
+mod websocket;
 mod worker;
 
 pub use authentication::{Authentication, Authenticator};
@@ -85,8 +89,10 @@ pub use client::{
 };
 pub use config::AsyncClientConfig;
 pub use connecting::{Connecting, Credentials, CredentialsProvider, Redirects, RestoreSubscriptions};
+pub use custom::{CustomTransport, Readiness, TransportFactory};
 pub use error::{ClientError, ConnectionError, WaitError};
 pub use event::{MqttEvent, MqttPublish, Receipt};
+pub use halves::BlockingTransport;
 pub use handle::AsyncMqttClient;
 pub use handler::MqttEventHandler;
 pub use offline::{Offline, Overflow};
@@ -105,3 +111,4 @@ pub use runtime::Runtime;
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub use tls::{TlsConfig, TlsError, TlsIdentity, TlsOptions, TlsRoots, TlsVersion};
 pub use token::{Token, Tracked};
+pub use websocket::WebSocketOptions;

@@ -58,7 +58,7 @@ impl Scheme {
         }
     }
 
-    const fn is_websocket(self) -> bool {
+    pub(super) const fn is_websocket(self) -> bool {
         matches!(self, Self::Ws | Self::Wss)
     }
 
@@ -73,7 +73,12 @@ impl Scheme {
             Self::Mqtt => None,
             Self::Mqtts if cfg!(feature = "tls") => None,
             Self::Mqtts => Some("needs the feature `tls`, which this program is built without"),
-            Self::Ws | Self::Wss | Self::Unix => Some("is not supported"),
+            Self::Ws if cfg!(feature = "websocket") => None,
+            Self::Ws => Some("needs the feature `websocket`, which this program is built without"),
+            Self::Wss if cfg!(all(feature = "tls", feature = "websocket")) => None,
+            Self::Wss => Some("needs the features `tls` and `websocket`, which this program is built without"),
+            Self::Unix if cfg!(unix) => None,
+            Self::Unix => Some("is not supported: this system has no Unix sockets"),
         }
     }
 }
@@ -244,6 +249,16 @@ pub(super) fn without_secrets(text: &str) -> String {
 
 fn without_query(text: &str) -> String {
     text.split_once('?').map_or_else(|| text.to_string(), |(path, _)| format!("{path}?…"))
+}
+
+#[cfg(feature = "websocket")]
+impl Peer {
+    /// Host and port as they stand in a URL, without the scheme's own port.
+    pub(super) fn authority(&self) -> String {
+        let Self { scheme, host, port, .. } = self;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        if *port == scheme.default_port() { host } else { format!("{host}:{port}") }
+    }
 }
 
 impl fmt::Display for Peer {

@@ -26,6 +26,13 @@ pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -
     if options.limits.maximum_packet_size < 16 {
         return Err(ClientError::option("limits.maximum_packet_size", "at least 16 bytes are needed"));
     }
+    options.connecting.websocket.check()?;
+    if options.connecting.transport.is_some() && options.connecting.proxy.is_some() {
+        return Err(ClientError::option(
+            "connecting.transport",
+            "a proxy is not for a transport of the application's own",
+        ));
+    }
     if let Some(proxy) = &options.connecting.proxy {
         proxy.check()?;
     }

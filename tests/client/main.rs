@@ -13,6 +13,7 @@ mod scripted_buffer;
 mod scripted_bursts;
 mod scripted_connack;
 mod scripted_connect;
+mod scripted_custom;
 mod scripted_delivery;
 mod scripted_disconnect;
 mod scripted_faults;
@@ -30,6 +31,10 @@ mod scripted_room;
 mod scripted_runs;
 mod scripted_servers;
 mod scripted_setup;
+#[cfg(unix)]
+mod scripted_unix;
+#[cfg(feature = "websocket")]
+mod scripted_websocket;
 
 // Clients that keep messages in a file, against the scripted broker.
 #[cfg(feature = "persistence")]

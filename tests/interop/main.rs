@@ -11,6 +11,7 @@ mod support;
 mod limits;
 mod messages;
 mod sessions;
+mod ways;
 
 use flowsdk::types::ProtocolVersion;
 use libtest_mimic::{Arguments, Trial};
@@ -32,6 +33,11 @@ fn of_v5(name: &str, config: &'static str, test: fn(&mut Mosquitto)) -> Trial {
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials = messages::trials().into_iter().chain(sessions::trials()).chain(limits::trials()).collect();
+    let trials = messages::trials()
+        .into_iter()
+        .chain(sessions::trials())
+        .chain(limits::trials())
+        .chain(ways::trials())
+        .collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -6,6 +6,8 @@ pub mod mosquitto;
 pub mod proxy;
 pub mod referee;
 pub mod scripted_broker;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 pub mod wire;
 
 use std::{

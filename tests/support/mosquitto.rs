@@ -19,6 +19,7 @@ const ATTEMPTS: u32 = 5;
 pub struct Mosquitto {
     program: PathBuf,
     address: SocketAddr,
+    second_address: SocketAddr,
     directory: Directory,
     child: Option<Child>,
 }
@@ -41,6 +42,7 @@ impl Mosquitto {
             let mut broker = Self {
                 program: program.clone(),
                 address: free_address()?,
+                second_address: free_address()?,
                 directory: Directory::create()?,
                 child: None,
             };
@@ -53,6 +55,16 @@ impl Mosquitto {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// A loopback address for a listener of the configuration, which knows it as `{second_port}`.
+    pub fn second_address(&self) -> SocketAddr {
+        self.second_address
+    }
+
+    /// Where its files are: `{directory}` in the configuration.
+    pub fn directory(&self) -> &Path {
+        &self.directory.0
     }
 
     /// Where it listens.
@@ -139,6 +151,8 @@ impl Mosquitto {
         let address = self.address.ip();
         let port = self.address.port();
         let directory = self.directory.0.display();
+        let extra_config = extra_config.replace("{directory}", &directory.to_string());
+        let extra_config = extra_config.replace("{second_port}", &self.second_address.port().to_string());
         // Started by root it would give up the right to its own directory.
         let config = format!(
             "listener {port} {address}\n\

@@ -97,6 +97,12 @@ impl Peer {
         }
     }
 
+    /// The connection itself, for what is not made of packets. Reading it ends with an error after [`PATIENCE`].
+    pub fn into_stream(self) -> TcpStream {
+        self.set_read_timeout(PATIENCE);
+        self.stream.into_inner()
+    }
+
     /// A handle that sends from another thread, for what the client is slow to read.
     pub fn writer(&self) -> TcpStream {
         self.stream.get_ref().try_clone().expect("a second handle")

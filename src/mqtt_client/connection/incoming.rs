@@ -70,7 +70,8 @@ impl Connection {
                     self.handle_input();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => up.readable = false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // What was read was not MQTT's, but it has cost its time.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => budget = budget.saturating_sub(room_len),
                 Err(error) => self.lose_link(error),
             }
         }

@@ -90,6 +90,15 @@ impl Link {
         }
     }
 
+    /// A transport that the poll cannot see may be ready.
+    pub(super) fn note_signal(&mut self) {
+        if let Some(up) = self.up()
+            && up.transport.take_signal()
+        {
+            (up.readable, up.writable) = (true, true);
+        }
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         match self {
             Self::Down => None,

@@ -219,6 +219,7 @@ impl Connection {
         self.take_durable();
         self.take_commands();
         self.drive_link(means.registry);
+        self.link.note_signal();
         if self.link.is_up() {
             self.drive_authentication();
             self.again |= self.read(means);

@@ -1,19 +1,26 @@
 //! Byte streams to a broker, non-blocking: a socket, and what lies between it and MQTT.
 
+mod custom;
+#[cfg(any(feature = "proxy", feature = "websocket"))]
+mod http;
+#[cfg(feature = "proxy")]
+pub(super) mod proxy;
 mod socket;
 #[cfg(feature = "tls")]
 mod tls;
-
-#[cfg(feature = "proxy")]
-pub(super) mod proxy;
+#[cfg(feature = "websocket")]
+pub(super) mod websocket;
 
 use std::io::{self, IoSlice, Read, Write};
 
 use mio::{Registry, Token};
 
+pub(super) use self::custom::Listener;
 pub(super) use self::socket::Socket;
 #[cfg(feature = "tls")]
 pub(super) use self::tls::TlsStream;
+#[cfg(feature = "websocket")]
+use self::websocket::WebSocket;
 
 /// How many slices one write takes.
 pub(super) const MAX_SLICES: usize = 16;
@@ -26,6 +33,9 @@ pub(super) enum Transport {
     /// TLS over it.
     #[cfg(feature = "tls")]
     Tls(Box<TlsStream>),
+    /// Within the frames of a WebSocket.
+    #[cfg(feature = "websocket")]
+    WebSocket(Box<WebSocket>),
 }
 
 impl Transport {
@@ -34,6 +44,8 @@ impl Transport {
             Self::Plain(socket) => socket,
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.socket(),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => websocket.below_mut().socket(),
         }
     }
 
@@ -43,7 +55,19 @@ impl Transport {
         match self {
             Self::Plain(_) => None,
             Self::Tls(stream) => stream.certificate(),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => websocket.below().certificate(),
         }
+    }
+
+    /// Who is woken by what the poll cannot see.
+    pub(super) fn listen(&mut self, listener: Listener) {
+        self.socket().listen(listener);
+    }
+
+    /// Whether it may have become ready unseen by the poll since the last call.
+    pub(super) fn take_signal(&mut self) -> bool {
+        self.socket().take_signal()
     }
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
@@ -60,16 +84,19 @@ impl Transport {
             Self::Plain(socket) => socket.read(buffer),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.read(buffer),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => websocket.read(buffer),
         }
     }
 
     /// Whether there may be more to read behind a read of `len` bytes into a buffer of `room`. If not, the poll will tell.
     pub(super) const fn may_have_more(&self, len: usize, room: usize) -> bool {
         match self {
-            // A short read has emptied the socket.
-            Self::Plain(_) => len == room || !cfg!(unix),
+            Self::Plain(socket) => len == room || !socket.is_emptied_by_short_reads(),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => len == room || stream.may_have_more(),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => websocket.may_have_more(),
         }
     }
 
@@ -79,6 +106,8 @@ impl Transport {
         match (self, slices) {
             #[cfg(feature = "tls")]
             (Self::Tls(stream), slices) => stream.write(slices),
+            #[cfg(feature = "websocket")]
+            (Self::WebSocket(websocket), slices) => websocket.write(slices),
             (Self::Plain(socket), [slice]) => socket.write(slice),
             (Self::Plain(socket), slices) => {
                 let mut vectored = [IoSlice::new(&[]); MAX_SLICES];
@@ -96,15 +125,19 @@ impl Transport {
             Self::Plain(_) => false,
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.has_unsent(),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => websocket.has_unsent(),
         }
     }
 
     /// Sends what it keeps, as far as the socket takes it: `WouldBlock` if some is left.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Plain(_) => Ok(()),
+            Self::Plain(socket) => socket.flush(),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.flush(),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => websocket.flush(),
         }
     }
 
@@ -114,6 +147,8 @@ impl Transport {
             Self::Plain(socket) => socket.finish_writing(),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.finish_writing(),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => websocket.finish_writing(),
         }
     }
 }

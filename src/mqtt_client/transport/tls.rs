@@ -107,7 +107,7 @@ impl TlsStream {
                 self.end = len;
                 self.has_ended = len == 0;
                 // A short read has emptied the socket, but for its end.
-                self.is_drained = cfg!(unix) && len > 0 && len < INPUT;
+                self.is_drained = self.socket.is_emptied_by_short_reads() && len > 0 && len < INPUT;
                 Ok(())
             }
             Err(error) => {

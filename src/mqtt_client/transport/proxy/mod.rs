@@ -5,11 +5,9 @@ use std::io::{self, Read, Write};
 
 use zeroize::Zeroizing;
 
+use super::http::{Head, invalid, read_array, shown};
 use crate::mqtt_client::options::Secret;
 use crate::mqtt_client::proxy::{Proxy, ProxyKind};
-
-/// The longest head of an HTTP response that is read.
-const LONGEST_HEAD: usize = 8 * 1024;
 
 /// Has the proxy connect `stream` to this server. Nothing is read beyond the proxy's own words.
 pub(in crate::mqtt_client) fn handshake(
@@ -43,7 +41,7 @@ fn connect_http(stream: &mut (impl Read + Write), proxy: &Proxy, host: &str, por
     }
     request.extend_from_slice(b"\r\n");
     stream.write_all(&request)?;
-    check_status(&read_head(stream)?)
+    check_status(&Head::read(stream)?)
 }
 
 fn credentials_len(proxy: &Proxy) -> usize {
@@ -54,35 +52,13 @@ fn password(proxy: &Proxy) -> &[u8] {
     proxy.password.as_ref().map(Secret::expose).unwrap_or_default()
 }
 
-/// The head of an HTTP response, byte by byte: what follows it is the server's.
-fn read_head(stream: &mut impl Read) -> io::Result<Vec<u8>> {
-    const START: &[u8] = b"HTTP/1.";
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
-        if head.len() == LONGEST_HEAD {
-            return Err(invalid(format!("its answer is longer than {LONGEST_HEAD} bytes")));
-        }
-        head.extend(read_array::<1>(stream)?);
-        if head.iter().zip(START).any(|(byte, expected)| byte != expected) {
-            return Err(invalid(format!("its answer is not HTTP/1: it begins with {}", shown(&head))));
-        }
-    }
-    Ok(head)
-}
-
-fn check_status(head: &[u8]) -> io::Result<()> {
-    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    match line.split(|byte| *byte == b' ').nth(1) {
-        Some([b'2', b'0'..=b'9', b'0'..=b'9']) => Ok(()),
-        Some(b"407") => Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("it answers {}", shown(line)))),
-        _ => Err(io::Error::new(io::ErrorKind::ConnectionRefused, format!("it answers {}", shown(line)))),
-    }
-}
-
-/// What a stranger has sent, as one line of bounded length.
-fn shown(bytes: &[u8]) -> String {
-    bytes.get(..100).unwrap_or(bytes).escape_ascii().to_string()
+fn check_status(head: &Head) -> io::Result<()> {
+    let kind = match head.status() {
+        Some(200..=299) => return Ok(()),
+        Some(407) => io::ErrorKind::PermissionDenied,
+        _ => io::ErrorKind::ConnectionRefused,
+    };
+    Err(io::Error::new(kind, format!("it answers {}", head.shown_status())))
 }
 
 fn connect_socks5(stream: &mut (impl Read + Write), proxy: &Proxy, host: &str, port: u16) -> io::Result<()> {
@@ -170,21 +146,6 @@ fn check_reply(reply: u8) -> io::Result<()> {
         _ => (io::ErrorKind::Other, "a reply code that is not assigned"),
     };
     Err(io::Error::new(kind, format!("it answers {text} ({reply:#04x})")))
-}
-
-fn read_array<const N: usize>(stream: &mut impl Read) -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    stream.read_exact(&mut bytes).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            io::Error::new(error.kind(), "it has closed the connection before its answer was whole")
-        }
-        _ => error,
-    })?;
-    Ok(bytes)
-}
-
-fn invalid(text: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 fn denied(text: &str) -> io::Error {
