@@ -3,6 +3,9 @@
 
 #[path = "../client/broker_fixture.rs"]
 mod fixture;
+#[cfg(all(feature = "tls", feature = "ring"))]
+#[path = "../support/pki.rs"]
+mod pki;
 #[path = "../client/recorder.rs"]
 mod recorder;
 #[path = "../support/mod.rs"]
@@ -11,6 +14,8 @@ mod support;
 mod limits;
 mod messages;
 mod sessions;
+#[cfg(all(feature = "tls", feature = "ring"))]
+mod tls;
 mod ways;
 
 use flowsdk::types::ProtocolVersion;
@@ -33,11 +38,9 @@ fn of_v5(name: &str, config: &'static str, test: fn(&mut Mosquitto)) -> Trial {
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials = messages::trials()
-        .into_iter()
-        .chain(sessions::trials())
-        .chain(limits::trials())
-        .chain(ways::trials())
-        .collect();
+    let trials = messages::trials().into_iter().chain(sessions::trials()).chain(limits::trials()).chain(ways::trials());
+    #[cfg(all(feature = "tls", feature = "ring"))]
+    let trials = trials.chain(tls::trials());
+    let trials = trials.collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
