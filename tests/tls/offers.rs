@@ -21,8 +21,7 @@ fn seen(ca: &Ca, names: &[&str], tls: TlsOptions) -> Seen {
     connected(&told);
     shut_down(&client);
     drop(server);
-    let seen = log.lock().unwrap()[0].clone();
-    seen
+    log.lock().unwrap()[0].clone()
 }
 
 #[test]
