@@ -111,7 +111,6 @@ impl Kills {
         println!("{}  {:<24} {:.1} s\n", scene.figures(), "time", started.elapsed().as_secs_f64());
         outcome.unwrap_or_else(|error| panic!("{error}"));
         scene.judge();
-        let _ = fs::remove_dir_all(&scene.task.directory);
     }
 }
 
@@ -291,6 +290,13 @@ impl<'r> Scene<'r> {
             let is_allowed = !is_id_first && in_hand.contains(&number);
             assert!(is_allowed || is_fault(number), "message {number} was handed over twice");
         }
+    }
+}
+
+impl Drop for Scene<'_> {
+    fn drop(&mut self) {
+        // What is left of it harms nobody.
+        let _ = fs::remove_dir_all(&self.task.directory);
     }
 }
 

@@ -166,6 +166,20 @@ fn a_message_of_qos_1_comes_again_whatever_is_stored() {
 }
 
 #[test]
+fn more_answers_than_there_is_room_for_wait_for_the_disk_and_leave_in_their_order() {
+    for inbound in [IdFirst, AckAfter] {
+        let lives = Lives::new(V5, inbound);
+        let mut live = lives.scene.connected();
+        let ids = 1..=3000;
+        let all = |packet: &dyn Fn(u16) -> Vec<u8>| ids.clone().flat_map(packet).collect::<Vec<_>>();
+        live.peer.send(&all(&|id| publish(V5, QOS2, "t", Some(id), b"x")));
+        ids.clone().for_each(|id| live.peer.expect(&wire::ack(wire::PUBREC, id)));
+        live.peer.send(&all(&|id| wire::ack(wire::PUBREL, id)));
+        ids.clone().for_each(|id| live.peer.expect(&wire::ack(wire::PUBCOMP, id)));
+    }
+}
+
+#[test]
 fn messages_that_wait_for_the_disk_keep_their_order_among_events_and_messages_of_other_qos() {
     both(|version| {
         let lives = Lives::new(version, IdFirst);

@@ -136,7 +136,8 @@ impl Connection {
                     self.end_link(Ending::ByServer(farewell));
                 }
                 Step::Incomplete => break,
-                Step::Stalled(Stall::TransmitFirst) if self.write() => {}
+                // What waits for the disk does not leave in this turn.
+                Step::Stalled(Stall::TransmitFirst) if self.write() && self.is_settled() => {}
                 Step::Stalled(_) => {
                     self.input.stalled = true;
                     break;

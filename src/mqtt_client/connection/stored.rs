@@ -10,8 +10,9 @@ use crate::mqtt_client::command::Expiry;
 use crate::mqtt_client::command::Publishing;
 #[cfg(feature = "persistence")]
 use crate::mqtt_client::event::MqttEvent;
+use crate::mqtt_client::persistence::Journal;
 #[cfg(feature = "persistence")]
-use crate::mqtt_client::persistence::{Journal, Kept, Restored};
+use crate::mqtt_client::persistence::{Kept, Restored};
 use crate::mqtt_client::token::Token;
 #[cfg(feature = "persistence")]
 use crate::session::{Held, NoteReceived, set_expiry};
@@ -92,9 +93,10 @@ impl Connection {
         }
     }
 
-    /// Whether everything is on the disk.
+    /// Whether everything is on the disk, and nothing waits for it.
     pub(super) fn is_settled(&self) -> bool {
-        self.journal.as_ref().is_none_or(|journal| journal.is_settled())
+        let is_settled = |journal: &Journal| journal.is_settled() && !self.session.storage().has_open_batch();
+        self.journal.as_ref().is_none_or(is_settled)
     }
 
     /// At the end of the client: whether everything is on the disk, or the disk has failed and is given up.

@@ -59,6 +59,11 @@ impl Heap {
         ledger.batch
     }
 
+    /// Whether something waits for the batch in the making.
+    pub(crate) fn has_open_batch(&self) -> bool {
+        self.ledger.as_ref().is_some_and(|ledger| ledger.touched)
+    }
+
     pub(super) fn note(&mut self, change: Change) {
         if let Some(ledger) = &mut self.ledger {
             ledger.changes.push(change);
