@@ -120,7 +120,7 @@ impl Shape {
         let connack = Self { parts: FLAGS | CODE, code: CodeContext::Connack, context: PropertyContext::Connack };
         let mut this = SHAPES.get(usize::from(packet_type.number())).copied().unwrap_or(connack);
         if from == Role::Client {
-            (this.code, this.context) = (this.code.from_client(), this.context.other_side());
+            (this.code, this.context) = (this.code.on_client_side(), this.context.other_side());
         }
         this
     }

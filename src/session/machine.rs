@@ -374,7 +374,7 @@ impl Machine {
         let (limits, version) = (&self.limits, self.config.version);
         let mut refusal = Refusal::Expired;
         let loaded = store.load_next(publishes, |frame, held| {
-            super::outbound::admit(limits, version, now, frame, held).map_err(|why| refusal = why).is_ok()
+            super::outbound::admit::<V>(limits, version, now, frame, held).map_err(|why| refusal = why).is_ok()
         });
         match loaded {
             Loaded::Nothing => return false,
@@ -411,6 +411,10 @@ impl Machine {
 /// Whether the program has not left it out.
 pub(super) const fn has_qos_2<V: Store>() -> bool {
     V::WITHOUT & without::QOS_2 == 0
+}
+
+pub(super) const fn has_expiry<V: Store>() -> bool {
+    V::WITHOUT & without::EXPIRY == 0
 }
 
 pub(super) const fn has_oversize<V: Store>() -> bool {

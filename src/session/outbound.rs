@@ -5,7 +5,7 @@ use super::error::{Misuse, PeerError};
 use super::event::{DropReason, Event, Halted, Published, Taken};
 use super::frame::{self, Expiry, Flags};
 use super::inbound::answer;
-use super::machine::{Machine, Phase, has_qos_2};
+use super::machine::{Machine, Phase, has_expiry, has_qos_2};
 use super::storage::{Held, Queued, Store};
 use crate::codec::{PacketType, PropertyId};
 use crate::packet::{AckKind, Body, Delivery, Publish};
@@ -180,7 +180,7 @@ impl Machine {
 
 /// Prepares a held message for this connection: DUP if it was sent before `[MQTT-3.3.1-1]`, and what is left of its
 /// Message Expiry Interval.
-pub(super) fn admit(
+pub(super) fn admit<V: Store>(
     limits: &ServerLimits,
     version: ProtocolVersion,
     now: Instant,
@@ -194,7 +194,8 @@ pub(super) fn admit(
         frame::set_dup(bytes);
     }
     let waited = now.millis_since(held.since) / 1000;
-    if waited > 0
+    if has_expiry::<V>()
+        && waited > 0
         && let Some(expiry) = Expiry::of(bytes, version)
     {
         // A message that was sent before is sent again whatever its age [MQTT-4.3.3-7].

@@ -33,7 +33,7 @@ pub(crate) enum CodeContext {
 
 impl CodeContext {
     /// The same packet from the client, where that sends it with codes of its own.
-    pub(crate) const fn from_client(self) -> Self {
+    pub(crate) const fn on_client_side(self) -> Self {
         match self {
             Self::AckFromServer => Self::AckFromClient,
             Self::DisconnectFromServer => Self::DisconnectFromClient,

@@ -1,13 +1,13 @@
 //! Sessions of programs that leave features out: what is left out is refused on both sides, and all else is as ever.
 
-use flowsdk::codec::PacketType;
+use flowsdk::codec::{PacketType, Properties, Property};
 use flowsdk::packet::{Packet, Subscription};
 use flowsdk::session::storage::without;
-use flowsdk::session::{Config, Fixed, Misuse, Oversize, PeerError, Session};
+use flowsdk::session::{ApplicationMessage, Config, Fixed, Misuse, Oversize, PeerError, Session};
 
 use crate::support::*;
 
-type Lean = Fixed<2048, { WINDOW as usize }, { without::QOS_2 | without::OVERSIZE }>;
+type Lean = Fixed<2048, { WINDOW as usize }, { without::QOS_2 | without::OVERSIZE | without::EXPIRY }>;
 
 /// Runs with sessions of such a storage, connected, in both versions.
 fn everywhere(change: impl Fn(&mut Config), test: impl Fn(&mut Rig)) {
@@ -105,4 +105,18 @@ fn a_streaming_configuration_announces_the_receive_limit_where_streaming_is_left
     rig.connect();
     let maximum_packet_size = [0x27, 0, 0, 0x01, 0x2C];
     assert!(rig.wire().windows(5).any(|bytes| bytes == maximum_packet_size));
+}
+
+#[test]
+fn a_message_expiry_interval_is_sent_as_it_was_given_however_long_the_message_has_waited() {
+    let config = Config::DEFAULT;
+    let mut rig = Rig::new(config, Box::new(Session::new(config, Lean::empty())));
+    let properties = [Property::MessageExpiryInterval(5)];
+    let expiring = ApplicationMessage { properties: Properties::new(&properties), ..message(AtLeastOnce, "a") };
+    assert!(matches!(rig.session.publish(rig.now, &expiring), Ok(Some(_))));
+    rig.wait(9_000);
+    rig.up();
+    let interval = [0x02, 0, 0, 0, 5];
+    assert!(rig.wire().windows(5).any(|bytes| bytes == interval));
+    assert_eq!(rig.dropped(), [""; 0]);
 }

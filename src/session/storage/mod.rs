@@ -224,7 +224,7 @@ pub trait Store {
 /// # assert!(!session.is_connected());
 /// ```
 pub mod without {
-    /// No QoS 2, about 1,100 bytes of flash: a publish or a subscription that asks for it is refused as
+    /// No QoS 2, about 1,250 bytes of flash: a publish or a subscription that asks for it is refused as
     /// [`Misuse::LeftOut`](crate::session::Misuse::LeftOut). A server that sends a packet of it all the same, which it may
     /// only by a subscription of an earlier program in the same session, ends the connection by
     /// [`PeerError::LeftOut`](crate::session::PeerError::LeftOut): connect with `clean_start`.
@@ -232,6 +232,9 @@ pub mod without {
     /// No messages longer than the receive limit, about 550 bytes of flash:
     /// [`Config::oversize`](crate::session::Config::oversize) is taken for `Refuse`.
     pub const OVERSIZE: u32 = 1 << 1;
+    /// No expiry of messages in this storage, about 300 bytes of flash: a Message Expiry Interval is sent as it was given,
+    /// however long the message has waited here, and only the server counts it.
+    pub const EXPIRY: u32 = 1 << 2;
 }
 
 /// What is queued.

@@ -190,6 +190,7 @@ impl<const N: usize> Arena<N> {
     }
 
     /// How many messages are held.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn held_count(&mut self) -> usize {
         let mut count = 0;
         self.find(|header| {
@@ -240,6 +241,7 @@ impl<const N: usize> Arena<N> {
     }
 
     /// The connection is gone: queued records go, held ones have to be sent again.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn rewind(&mut self) {
         self.position.sending = None;
         self.position.small_len = 0;
