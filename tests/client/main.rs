@@ -4,6 +4,9 @@
 mod support;
 
 mod recorder;
+#[allow(dead_code, unreachable_pub, reason = "the tests use the mechanism, not the program around it")]
+#[path = "../../examples/scram.rs"]
+mod scram_example;
 
 // Against the scripted broker.
 #[cfg(feature = "log")]
@@ -57,6 +60,7 @@ mod broker_ids;
 mod broker_load;
 mod broker_messages;
 mod broker_resume;
+mod broker_scram;
 mod broker_seed;
 mod broker_shutdown;
 mod broker_will;
