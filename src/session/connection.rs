@@ -41,7 +41,9 @@ impl Machine {
         }
         let own = self.announced::<V>(options.session_expiry_interval, receive_maximum, topic_alias_maximum);
         let properties = Properties::new(options.properties);
-        let len = self.encode(store, &|writer| options.encode(writer, version, &own, &properties))?;
+        let encode = |writer: &mut Writer<'_>| options.encode(writer, version, &own, &properties);
+        expect_secret(store, &encode);
+        let len = self.encode(store, &encode)?;
         store.queue(Queued::Connect, len)?;
 
         self.receive_maximum = receive_maximum;
@@ -163,6 +165,7 @@ impl Machine {
         }
         let version = self.version();
         let encode = |writer: &mut Writer<'_>| auth.encode(writer, version, Role::Client);
+        expect_secret(store, &encode);
         let len = match self.encode(store, &encode) {
             // [MQTT-3.15.2-2] [MQTT-3.15.2-3]
             Err(Misuse::PacketTooLarge { .. }) => {
@@ -249,6 +252,18 @@ impl Machine {
     fn lose_session<V: Store>(&mut self, store: &mut V) {
         store.clear_received();
         self.session_lost = store.has_lost();
+    }
+}
+
+/// Tells a storage that grows how long the next packet is.
+#[cfg_attr(not(feature = "std"), expect(unused_variables, reason = "no other storage grows"))]
+fn expect_secret<V: Store>(store: &mut V, packet: &dyn Fn(&mut Writer<'_>) -> Result<(), EncodeError>) {
+    #[cfg(feature = "std")]
+    {
+        let mut writer = Writer::counting();
+        // What is wrong with it is told where it is written.
+        let _ = packet(&mut writer);
+        store.expect_secret(writer.written());
     }
 }
 

@@ -3,3 +3,5 @@
 #[cfg(feature = "defmt")]
 mod formats;
 mod secrets;
+#[cfg(target_os = "linux")]
+mod wiped;

@@ -2,6 +2,8 @@ use core::num::NonZeroU16;
 use std::collections::VecDeque;
 use std::vec::Vec;
 
+use zeroize::{Zeroize as _, Zeroizing};
+
 use super::{Answer, Held, Loaded, Queued, Received, Request, RequestKind, Stage, Storage, Store, Terms};
 use crate::codec::Writer;
 use crate::session::error::Full;
@@ -246,8 +248,16 @@ impl Store for Heap {
         if self.draft.capacity() == 0 {
             self.draft = self.take_spent().unwrap_or_default();
         }
-        self.draft.clear();
+        if !self.draft.is_empty() {
+            // A packet that was refused before it was whole may have had a secret.
+            self.draft.zeroize();
+        }
         Writer::appending(&mut self.draft)
+    }
+
+    fn expect_secret(&mut self, len: usize) {
+        self.draft.zeroize();
+        self.draft.reserve(len);
     }
 
     fn queue(&mut self, kind: Queued, len: usize) -> Result<(), Full> {
@@ -262,11 +272,16 @@ impl Store for Heap {
                 Ok(())
             }
             Queued::Connect | Queued::Control => {
-                self.check_wire(len)?;
-                let Heap { wire, draft, .. } = self;
-                wire.gather_bytes(draft);
-                // It may be large, and that of a CONNECT has a password.
-                *draft = Vec::new();
+                let draft = core::mem::take(&mut self.draft);
+                if matches!(draft.first(), Some(0x10 | 0xF0)) {
+                    // CONNECT has a password, AUTH what stands for one.
+                    let secret = Zeroizing::new(draft);
+                    self.check_wire(len)?;
+                    self.wire.push(Segment::Secret(secret));
+                } else {
+                    self.check_wire(len)?;
+                    self.wire.gather_bytes(&draft);
+                }
                 Ok(())
             }
         }

@@ -116,6 +116,12 @@ pub trait Store {
 
     /// Where the next packet is encoded. It is kept by [`Store::queue`] or [`Store::hold`], or else forgotten.
     fn writer(&mut self) -> Writer<'_>;
+    /// The next packet has a secret and so many bytes: a storage that grows makes room for it at once, as growing would leave
+    /// copies of it behind.
+    #[cfg(feature = "std")]
+    fn expect_secret(&mut self, len: usize) {
+        let _ = len;
+    }
     /// Queues the packet that was written last.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 use std::vec::Vec;
 
+use zeroize::Zeroize as _;
+
 use super::wire::Segment;
 use super::{FrameState, Heap, HeldFrame};
 use crate::session::RunRefusal;
@@ -85,5 +87,11 @@ impl Heap {
         let gone = self.held.remove(packet_id)?;
         self.held_bytes -= gone.frame.len();
         Some(gone)
+    }
+}
+
+impl Drop for Heap {
+    fn drop(&mut self) {
+        self.draft.zeroize();
     }
 }

@@ -1,6 +1,8 @@
 use std::collections::VecDeque;
 use std::vec::Vec;
 
+use zeroize::Zeroizing;
+
 use super::KEPT_PLACES;
 use super::aliases::Outbound;
 use crate::codec::FixedHeader;
@@ -53,6 +55,8 @@ pub(super) enum Segment {
     Run(Vec<u8>),
     /// A long frame that is held, from an offset on, and its length.
     Held(PacketId, usize, usize),
+    /// A packet that is wiped once it has gone or is dropped.
+    Secret(Zeroizing<Vec<u8>>),
 }
 
 impl Segment {
@@ -62,6 +66,7 @@ impl Segment {
             Self::Frame(frame, offset) => frame.len() - offset,
             Self::Run(frames) => frames.len(),
             Self::Held(_, offset, len) => len - offset,
+            Self::Secret(packet) => packet.len(),
         }
     }
 }
@@ -72,6 +77,7 @@ impl core::fmt::Debug for Segment {
             Self::Gathered(len) => f.debug_tuple("Gathered").field(len).finish(),
             Self::Frame(frame, at) => f.debug_tuple("Frame").field(&Bytes(frame.len())).field(at).finish(),
             Self::Run(frames) => f.debug_tuple("Run").field(&Bytes(frames.len())).finish(),
+            Self::Secret(packet) => f.debug_tuple("Secret").field(&Bytes(packet.len())).finish(),
             Self::Held(packet_id, at, len) => f.debug_tuple("Held").field(packet_id).field(at).field(len).finish(),
         }
     }
@@ -145,6 +151,7 @@ impl Wire {
                 }
                 Segment::Frame(frame, offset) => frame.get(offset + skip..).unwrap_or(&[]),
                 Segment::Run(frames) => frames.get(skip..).unwrap_or(&[]),
+                Segment::Secret(packet) => packet.get(skip..).unwrap_or(&[]),
                 Segment::Held(id, offset, _) => frame_of(*id).get(offset + skip..).unwrap_or(&[]),
             }
         })
