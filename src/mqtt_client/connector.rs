@@ -205,8 +205,8 @@ impl Opening {
         lock(&self.0.state).deadline()
     }
 
-    /// The error of one whose time is over; none if nothing has been begun.
-    pub(super) fn timed_out(&self) -> Option<io::Error> {
+    /// The error of one whose time is over.
+    pub(super) fn timed_out(&self) -> io::Error {
         self.0.progress.timed_out()
     }
 }
@@ -257,6 +257,9 @@ impl Target {
         let credentials = provider.map(CredentialsProvider::provide).transpose();
         let explain = |error: io::Error| io::Error::new(error.kind(), format!("no credentials: {error}"));
         let credentials = credentials.map_err(explain)?;
+        if self.authentication.is_some() {
+            progress.begin(Phase::Authentication, None);
+        }
         let exchange = self.authentication.as_ref().map(Exchange::begin).transpose()?;
         let mut untried = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
         let mut errors: Vec<io::Error> = Vec::new();

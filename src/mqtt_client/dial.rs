@@ -36,6 +36,7 @@ pub(super) const SOCKET: Token = Token(usize::MAX - 1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Credentials,
+    Authentication,
     Resolver,
     Tcp,
     Unix,
@@ -52,6 +53,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Credentials => "the credentials provider",
+            Self::Authentication => "the authenticator",
             Self::Resolver => "the resolver",
             Self::Tcp => "the TCP connection",
             Self::Unix => "the connection to the socket",
@@ -96,16 +98,18 @@ impl Progress {
         self.lock().now_at = Some((phase, peer.cloned(), Instant::now()));
     }
 
-    /// The error of an attempt whose time is over, which names what has taken it; none before it has begun.
-    pub(super) fn timed_out(&self) -> Option<io::Error> {
+    /// The error of an attempt whose time is over, which names what has taken it.
+    pub(super) fn timed_out(&self) -> io::Error {
         let inner = self.lock();
-        let (phase, peer, since) = inner.now_at.as_ref()?;
-        let took = Duration::from_millis(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
-        let text = match peer {
-            Some(peer) => format!("cannot connect to {peer}: {phase} timed out after {took:?}"),
-            None => format!("{phase} timed out after {took:?}"),
+        let text = match &inner.now_at {
+            Some((phase, peer, since)) => {
+                let took = Duration::from_millis(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+                let server = peer.as_ref().map(|peer| format!("cannot connect to {peer}: ")).unwrap_or_default();
+                format!("{server}{phase} timed out after {took:?}")
+            }
+            None => "the connection timed out before it was begun".to_string(),
         };
-        Some(io::Error::new(io::ErrorKind::TimedOut, text))
+        io::Error::new(io::ErrorKind::TimedOut, text)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -397,7 +401,7 @@ mod tests {
         let error = dial.race(VecDeque::from([silent])).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(error.to_string().starts_with("the TCP connection timed out after "), "{error}");
-        let told = progress.timed_out().unwrap().to_string();
+        let told = progress.timed_out().to_string();
         assert!(told.starts_with("cannot connect to a:1883: the TCP connection timed out after "), "{told}");
         drop(dial);
         let mut dial = Dial::new(&peer, late(), &progress).unwrap();

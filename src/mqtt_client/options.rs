@@ -30,8 +30,16 @@ use crate::types::ProtocolVersion;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct MqttClientOptions {
-    /// Where the broker is: `host:port`, or a URL as `mqtt://host`, both with an optional port; IPv6 addresses stand in brackets
-    /// (default: `localhost:1883`).
+    /// Where the broker is (default: `localhost:1883`): `host`, `host:port`, or a URL. IPv6 addresses stand in brackets. All
+    /// addresses of a name are tried beside each other, a new one each 250 ms until one answers.
+    ///
+    /// | URL | the way | port, if none is given | feature |
+    /// |---|---|---|---|
+    /// | `mqtt://host:port` | TCP | 1883 | |
+    /// | `mqtts://host:port` | TLS | 8883 | `tls` |
+    /// | `ws://host:port/path` | WebSocket | 80 | `websocket` |
+    /// | `wss://host:port/path` | WebSocket over TLS | 443 | `tls` and `websocket` |
+    /// | `unix:/path` | Unix socket | | |
     ///
     /// A URL may hold user name and password, `mqtt://user:password@host`, in which the characters `% @ : / ? #` are written
     /// as `%25 %40 %3A %2F %3F %23`. They are those of [`username`](Self::username) and [`password`](Self::password), which

@@ -100,6 +100,11 @@ impl Servers {
         self.reached = Some(peer);
     }
 
+    /// The name of the one that was reached last.
+    pub(super) fn last(&self) -> String {
+        self.last.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
     /// The attempt has come to nothing: the next one begins with another server.
     pub(super) fn skip(&mut self) {
         if self.reached.take().is_none_or(|reached| self.in_turn.first() == Some(&reached)) {

@@ -1,12 +1,16 @@
 //! What stands in `peer` and in `connecting.servers`.
 
+use std::io;
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
 use flowsdk::mqtt_client::{
     AsyncMqttClient, ClientError, Connecting, Credentials, CredentialsProvider, MqttClientOptions, Secret,
 };
 
 use crate::recorder::Recorder;
 use crate::scripted_setup::{PACKET_SIZE, Scene, V5, both, connack, connect};
-use crate::support::wire;
+use crate::support::{PATIENCE, wire};
 
 #[test]
 fn user_name_and_password_of_a_url_stand_in_connect() {
@@ -65,4 +69,26 @@ fn a_name_is_resolved_and_whichever_of_its_addresses_answers_is_taken() {
     let mut scene = Scene::new(V5);
     scene.options.peer = format!("localhost:{}", scene.broker.address().port());
     drop(scene.connected());
+}
+
+#[test]
+fn what_takes_too_long_before_and_behind_the_connection_is_named() {
+    let mut scene = Scene::new(V5);
+    scene.options.timeouts.connect = Duration::from_millis(300);
+    let (go_on, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    scene.options.connecting.credentials = Some(CredentialsProvider::new(move || {
+        // The first one takes as long as the test, the others no time.
+        let _ = wait.lock().unwrap().recv_timeout(3 * PATIENCE);
+        Ok(Credentials::default())
+    }));
+    let (client, log) = scene.client();
+    client.connect().unwrap();
+    assert_eq!(log.error("the credentials provider timed out after "), io::ErrorKind::TimedOut);
+    drop(go_on);
+    let mut silent = scene.broker.accept();
+    silent.expect_connect();
+    let address = scene.broker.address();
+    let text = format!("cannot connect to {address}: no CONNACK within 300ms");
+    assert_eq!(log.error(&text), io::ErrorKind::TimedOut);
 }

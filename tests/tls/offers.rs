@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use flowsdk::mqtt_client::{MqttEvent, TlsError, TlsOptions, TlsVersion};
-use rustls::{HandshakeKind, ProtocolVersion};
+use rustls::{CipherSuite, HandshakeKind, ProtocolVersion};
 
 use crate::pki::Ca;
 use crate::scene::{NAMES, connected, connecting, options, refused, shut_down, tls_error, trusting};
@@ -115,4 +115,22 @@ fn secrets_are_logged_where_the_option_and_the_environment_say_so() {
         let logged = std::fs::read_to_string(path).unwrap_or_default();
         assert_eq!(logged.contains("CLIENT_TRAFFIC_SECRET_0"), option == "on", "{logged}");
     }
+}
+
+/// A provider is installed for a whole process, so this runs in one of its own.
+#[test]
+fn the_cryptography_that_the_process_has_installed_is_used() {
+    const NAME: &str = "offers::the_cryptography_that_the_process_has_installed_is_used";
+    const INSTALL: &str = "FLOWSDK_TEST_INSTALL_PROVIDER";
+    if std::env::var_os(INSTALL).is_none() {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        assert!(child.args(["--exact", NAME]).env(INSTALL, "1").output().unwrap().status.success());
+        return;
+    }
+    let mut provider = rustls::crypto::ring::default_provider();
+    let suite = CipherSuite::TLS13_CHACHA20_POLY1305_SHA256;
+    provider.cipher_suites.retain(|known| known.suite() == suite);
+    provider.install_default().unwrap();
+    let ca = Ca::new("root");
+    assert_eq!(seen(&ca, NAMES, TlsOptions { min_version: TlsVersion::V1_3, ..trusting(&ca) }).suite, Some(suite));
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustls::server::WebPkiClientVerifier;
 use rustls::{
-    HandshakeKind, ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    CipherSuite, HandshakeKind, ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
     SupportedProtocolVersion, version,
 };
 
@@ -115,6 +115,7 @@ pub struct Seen {
     pub version: Option<ProtocolVersion>,
     pub kind: Option<HandshakeKind>,
     pub alpn: Option<Vec<u8>>,
+    pub suite: Option<CipherSuite>,
     pub has_certificate: bool,
     /// Whether it has ended by a word, and not by a cut.
     pub is_closed: bool,
@@ -142,6 +143,7 @@ pub fn good(config: impl Into<Arc<ServerConfig>>, log: &Log) -> Script {
             server_name: tls.server_name().map(str::to_string),
             version: tls.protocol_version(),
             kind: tls.handshake_kind(),
+            suite: tls.negotiated_cipher_suite().map(|suite| suite.suite()),
             alpn: tls.alpn_protocol().map(<[u8]>::to_vec),
             has_certificate: tls.peer_certificates().is_some(),
             is_closed,

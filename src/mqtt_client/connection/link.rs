@@ -26,6 +26,9 @@ use crate::types::{QoS, ReasonCode};
 /// How long the last packet may take to leave, and the peer to close after that.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long the thread that connects has to say itself that its time is over: it knows of all servers.
+const GRACE: Duration = Duration::from_millis(50);
+
 #[derive(Debug)]
 pub(super) enum Link {
     /// There is none, and none is being opened.
@@ -103,7 +106,7 @@ impl Link {
         match self {
             Self::Down => None,
             Self::Waiting { until } | Self::Lingering { until, .. } => Some(*until),
-            Self::Opening(opening) => opening.deadline(),
+            Self::Opening(opening) => opening.deadline().map(|deadline| deadline + GRACE),
             #[cfg(feature = "tls")]
             Self::Vetting(vetting) => Some(vetting.deadline()),
             Self::Up(up) => up.leave_until.or_else(|| up.accepted_at.is_none().then_some(up.deadline)),
@@ -148,8 +151,8 @@ impl Connection {
                 #[cfg(not(feature = "tls"))]
                 State::Done(Ok(opened), deadline) => self.begin_connection(registry, opened, deadline),
                 State::Done(Err(error), _) => self.fail_attempt(error),
-                State::Begun(deadline) if self.now >= deadline => {
-                    let error = opening.timed_out().unwrap_or_else(|| self.connect_timeout());
+                State::Begun(deadline) if self.now >= deadline + GRACE => {
+                    let error = opening.timed_out();
                     self.fail_attempt(error);
                 }
                 State::Begun(_) | State::Waiting => {}
@@ -316,14 +319,10 @@ impl Connection {
             && up.accepted_at.is_none()
             && self.now >= up.deadline
         {
-            let error = self.connect_timeout();
-            self.end_link(Ending::Fault(error));
+            let timeout = self.options.timeouts.connect;
+            let text = format!("cannot connect to {}: no CONNACK within {timeout:?}", self.servers.last());
+            self.end_link(Ending::Fault(io::Error::new(io::ErrorKind::TimedOut, text)));
         }
-    }
-
-    fn connect_timeout(&self) -> io::Error {
-        let text = format!("no connection to {} within {:?}", self.servers, self.options.timeouts.connect);
-        io::Error::new(io::ErrorKind::TimedOut, text)
     }
 
     /// Closes a connection that has come to its end, and sees to the next one.

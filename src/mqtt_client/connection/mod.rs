@@ -487,7 +487,8 @@ fn session_config(options: &MqttClientOptions) -> Config {
         receive_maximum: options.protocol.receive_maximum,
         topic_alias_maximum: options.protocol.topic_alias_maximum,
         outbound_topic_aliases: options.protocol.topic_aliases,
-        connect_timeout_ms: millis(options.timeouts.connect),
+        // The link counts from the beginning of the attempt, and says more when that is over.
+        connect_timeout_ms: millis(options.timeouts.connect + Duration::from_secs(1)),
         ping_timeout_ms: millis(options.timeouts.ping),
     }
 }
