@@ -24,6 +24,7 @@ use super::tls::{self, TlsSetup};
 #[cfg(feature = "websocket")]
 use super::transport::websocket::{Request, WebSocket, upgrade};
 use super::transport::{Listener, Socket, Transport};
+#[cfg(feature = "websocket")]
 use super::websocket::WebSocketOptions;
 
 /// Threads at a time.
@@ -66,6 +67,7 @@ pub(super) struct Target {
 pub(super) struct Ways {
     pub(super) proxy: Option<Proxy>,
     pub(super) transport: Option<TransportFactory>,
+    #[cfg(feature = "websocket")]
     websocket: WebSocketOptions,
     #[cfg(feature = "tls")]
     tls: Option<Arc<TlsSetup>>,
@@ -232,6 +234,7 @@ impl Target {
         let ways = Ways {
             proxy: options.proxy.clone(),
             transport: options.transport.clone(),
+            #[cfg(feature = "websocket")]
             websocket: options.websocket.clone(),
             #[cfg(feature = "tls")]
             tls: servers.tls().cloned(),

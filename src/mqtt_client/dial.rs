@@ -14,7 +14,7 @@ use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::peer::Peer;
-#[cfg(any(feature = "proxy", feature = "websocket"))]
+#[cfg(any(feature = "proxy", feature = "tls", feature = "websocket"))]
 use super::transport::Listener;
 use super::transport::Socket;
 
@@ -171,7 +171,7 @@ impl<'a> Dial<'a> {
     }
 
     /// What is woken for a transport without a socket.
-    #[cfg(any(feature = "proxy", feature = "websocket"))]
+    #[cfg(any(feature = "proxy", feature = "tls", feature = "websocket"))]
     pub(super) fn listener(&self) -> Listener {
         self.progress.lock().waker.clone().map_or(Listener::Nobody, Listener::Poll)
     }

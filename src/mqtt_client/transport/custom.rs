@@ -36,6 +36,7 @@ pub(in crate::mqtt_client) enum Listener {
     #[default]
     Nobody,
     /// The thread that opens the connection.
+    #[cfg(any(feature = "proxy", feature = "tls", feature = "websocket"))]
     Poll(Arc<mio::Waker>),
     /// The worker, for this client.
     Worker(Weak<Shared>),
@@ -52,6 +53,7 @@ impl Wake for Signal {
         match listener {
             Listener::Nobody => {}
             // If it fails, the thread goes on until its deadline.
+            #[cfg(any(feature = "proxy", feature = "tls", feature = "websocket"))]
             Listener::Poll(waker) => drop(waker.wake()),
             Listener::Worker(shared) => {
                 if let Some(shared) = shared.upgrade() {
