@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::properties::PropertyBlock;
 use super::token::Token;
 use crate::session::Misuse;
-use crate::types::{ProtocolVersion, ReasonCode};
+use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode};
 
 /// The answer to a connection attempt: CONNACK (section 3.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,16 @@ impl PublishResult {
     pub(super) fn cancelled(token: Token, qos: u8) -> Self {
         let properties = PropertyBlock::default();
         Self { token, packet_id: None, reason_code: None, qos, outcome: Outcome::Cancelled, properties }
+    }
+
+    /// That of a message of QoS 1 that the server has acknowledged without a word.
+    pub(super) fn acknowledged(token: Token, packet_id: PacketId) -> Self {
+        Self {
+            packet_id: Some(packet_id.value()),
+            reason_code: Some(ReasonCode::SUCCESS.byte()),
+            outcome: Outcome::Acknowledged,
+            ..Self::cancelled(token, QoS::AtLeastOnce.bits())
+        }
     }
 
     /// Whether the message was sent (QoS 0) or acknowledged without an error.

@@ -19,6 +19,7 @@ use super::shared::Shared;
 use super::token::Token;
 #[cfg(feature = "tls")]
 use super::verdict::{Answer, Question};
+use crate::types::PacketId;
 
 /// How long an acknowledgement waits for others to go with it.
 const ACK_DELAY: Duration = Duration::from_millis(1);
@@ -36,9 +37,35 @@ enum News {
     Event(MqttEvent<'static>),
     /// Messages of QoS 0 with so many tokens from this one on have ended alike.
     Published(Token, usize, Outcome),
+    /// The server has messages of QoS 1.
+    Acknowledged(Acknowledged),
     /// A certificate, of which an answer is waited for.
     #[cfg(feature = "tls")]
     Certificate(Vec<u8>, Question),
+}
+
+/// Messages of QoS 1 with consecutive tokens and packet identifiers, from these on.
+#[derive(Debug)]
+struct Acknowledged {
+    token: Token,
+    packet_id: PacketId,
+    /// The last identifier.
+    last: PacketId,
+    count: usize,
+}
+
+impl Acknowledged {
+    /// Whether a message goes on where these end.
+    const fn goes_on(&self, token: Token, packet_id: PacketId) -> bool {
+        token.0 == self.token.0 + self.count as u64 && packet_id.value() == self.last.next().value()
+    }
+
+    /// Takes out the first message.
+    fn take(&mut self) -> PublishResult {
+        let result = PublishResult::acknowledged(self.token, self.packet_id);
+        (self.token.0, self.packet_id, self.count) = (self.token.0 + 1, self.packet_id.next(), self.count - 1);
+        result
+    }
 }
 
 impl Notice {
@@ -46,7 +73,7 @@ impl Notice {
     const fn count(&self) -> usize {
         match self.news {
             News::Event(_) => 1,
-            News::Published(_, count, _) => count,
+            News::Published(_, count, _) | News::Acknowledged(Acknowledged { count, .. }) => count,
             #[cfg(feature = "tls")]
             News::Certificate(..) => 1,
         }
@@ -86,49 +113,14 @@ pub(super) struct Dispatcher {
     acknowledged: usize,
     /// Some of them have to be.
     owes: bool,
-    pace: Pace,
+    /// When what waits to be acknowledged has to go.
+    due: Option<Instant>,
     done_batches: u64,
     /// What the notice in hand asks.
     #[cfg(feature = "tls")]
     question: Option<Question>,
     /// Notices have come that lie in their channel.
     has_notices: Arc<AtomicBool>,
-}
-
-/// When acknowledgements that wait for others have to go. A look at the clock costs as much as a message, so where callbacks
-/// are quick it is not taken for each.
-#[derive(Debug, Default)]
-struct Pace {
-    /// Since when the first acknowledgement waits, and when the clock was looked at last.
-    times: Option<(Instant, Instant)>,
-    /// How many more messages go by before the next look, and how many went by before the last one.
-    left: u8,
-    stride: u8,
-}
-
-/// So many messages go by at most before the clock is looked at again.
-const LONGEST_STRIDE: u8 = 16;
-
-impl Pace {
-    /// A message is done with: whether what waits has to go.
-    #[inline]
-    fn is_due(&mut self) -> bool {
-        if self.left > 0 {
-            self.left -= 1;
-            return false;
-        }
-        self.look(Instant::now())
-    }
-
-    fn look(&mut self, now: Instant) -> bool {
-        let (since, looked) = self.times.unwrap_or((now, now));
-        // Twice as many of those that went by still take a small part of the time.
-        let is_quick = self.times.is_some() && now.saturating_duration_since(looked) < ACK_DELAY / 32;
-        self.stride = if is_quick { (2 * self.stride).clamp(1, LONGEST_STRIDE) } else { 0 };
-        self.left = self.stride;
-        self.times = Some((since, now));
-        now.saturating_duration_since(since) >= ACK_DELAY
-    }
 }
 
 /// What [`Dispatcher::next`] has come to.
@@ -192,7 +184,7 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         next: 0,
         acknowledged: 0,
         owes: false,
-        pace: Pace::default(),
+        due: None,
         done_batches: 0,
         #[cfg(feature = "tls")]
         question: None,
@@ -240,6 +232,18 @@ impl Outlet {
         let (question, answer) = Question::new(&self.shared);
         self.run.push(Notice { behind: 0, news: News::Certificate(certificate, question) });
         Some(answer)
+    }
+
+    /// As [`Self::tell_result`], for a message of QoS 1 that the server has acknowledged without a word.
+    pub(super) fn tell_acknowledged(&mut self, token: Token, packet_id: PacketId) {
+        if let Some(Notice { news: News::Acknowledged(run), .. }) = self.run.last_mut()
+            && run.goes_on(token, packet_id)
+        {
+            (run.last, run.count) = (packet_id, run.count + 1);
+            return;
+        }
+        let run = Acknowledged { token, packet_id, last: packet_id, count: 1 };
+        self.run.push(Notice { behind: 0, news: News::Acknowledged(run) });
     }
 
     /// Sends a batch behind those before, when what it stands `behind` is durable.
@@ -333,7 +337,7 @@ impl Dispatcher {
     /// to be told first. A message that `take` panics with is done with like any other.
     pub(super) fn hand_out(&mut self, left: &mut usize, mut take: impl FnMut(&MqttPublish<'_>)) {
         loop {
-            if self.owes && self.pace.is_due() {
+            if self.owes && self.is_due() {
                 self.flush_acknowledgements();
             }
             let Some(batch) = &self.current else { return };
@@ -348,6 +352,12 @@ impl Dispatcher {
         }
     }
 
+    /// Whether the acknowledgements that wait have to go; the first one begins to wait.
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        now >= *self.due.get_or_insert_with(|| now + ACK_DELAY)
+    }
+
     /// Acknowledges what is done with.
     pub(super) fn flush_acknowledgements(&mut self) {
         if std::mem::take(&mut self.owes)
@@ -356,13 +366,13 @@ impl Dispatcher {
             self.shared.acknowledge(batch.acknowledgements_of(self.acknowledged..self.next));
         }
         self.acknowledged = self.next;
-        self.pace = Pace::default();
+        self.due = None;
     }
 
     fn find(&mut self) -> Option<Found> {
         loop {
             // What is sent from now on says so again.
-            if self.has_notices.swap(false, Ordering::AcqRel) {
+            if self.has_notices.load(Ordering::Relaxed) && self.has_notices.swap(false, Ordering::AcqRel) {
                 self.notices.try_iter().for_each(|run| self.waiting.extend(run));
             }
             // A notice that waits for messages before it does not hold up results behind it.
@@ -383,9 +393,16 @@ impl Dispatcher {
     /// The next event of a notice that waits.
     fn take_notice(&mut self, index: usize) -> Option<MqttEvent<'static>> {
         if let Some(Notice { news: News::Published(first, count, outcome), .. }) = self.waiting.get_mut(index) {
-            let result = PublishResult { outcome: outcome.clone(), ..PublishResult::cancelled(*first, 0) };
+            let result = PublishResult { outcome: *outcome, ..PublishResult::cancelled(*first, 0) };
             (first.0, *count) = (first.0 + 1, *count - 1);
             if *count == 0 {
+                self.waiting.remove(index);
+            }
+            return Some(MqttEvent::Published(result));
+        }
+        if let Some(Notice { news: News::Acknowledged(run), .. }) = self.waiting.get_mut(index) {
+            let result = run.take();
+            if run.count == 0 {
                 self.waiting.remove(index);
             }
             return Some(MqttEvent::Published(result));
@@ -397,7 +414,7 @@ impl Dispatcher {
                 self.question = Some(question);
                 Some(MqttEvent::PeerCertReceived(certificate))
             }
-            News::Published(..) => None,
+            News::Published(..) | News::Acknowledged(_) => None,
         }
     }
 

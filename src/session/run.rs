@@ -1,6 +1,6 @@
-//! Runs of PUBLISH packets, as a busy topic sends them: checked like any other, at a part of the cost.
+//! Runs of packets, as a busy server sends them: checked like any others, at a part of the cost.
 //!
-//! What is taken here is what [`Machine::take_publish`] would have taken, with the same outcome. Whatever needs more than
+//! What is taken here is what [`Session::handle_input`] would have taken, with the same outcome. Whatever needs more than
 //! a look (an alias, properties, QoS 2, a fault, a full table, the beginning of a packet) is left to that.
 
 use core::ops::Range;
@@ -9,10 +9,15 @@ use super::Session;
 use super::config::Acknowledgement;
 use super::event::Receipt;
 use super::machine::Machine;
-use super::storage::Heap;
+use super::storage::{Heap, Store};
 use crate::codec::PacketType;
 use crate::time::Instant;
-use crate::types::{PacketId, ReasonCode, TopicName};
+use crate::types::{PacketId, QoS, ReasonCode, TopicName};
+
+/// The first byte of a PUBACK.
+const PUBACK: u8 = PacketType::Puback.first_byte();
+/// Bytes of an acknowledgement without a reason code.
+const SHORT_ACK: usize = 4;
 
 /// The flags of a PUBLISH that are taken: of QoS, the lower bit.
 const RETAIN: u8 = 0x01;
@@ -52,10 +57,7 @@ impl Session<Heap> {
         }
         let is_v5 = machine.version().is_v5();
         let code = (machine.config.acknowledgement == Acknowledgement::Automatic).then_some(ReasonCode::SUCCESS);
-        let longest = match machine.config.receive_limit {
-            0 => usize::MAX,
-            limit => usize::try_from(limit).unwrap_or(usize::MAX),
-        };
+        let longest = machine.longest();
         let receive_maximum = if is_v5 { machine.receive_maximum } else { u16::MAX };
         let mut room = storage.room_for_run(usize::from(receive_maximum));
         let (mut rest, mut last_topic) = (input, None);
@@ -86,6 +88,30 @@ impl Session<Heap> {
         consumed
     }
 
+    /// Takes PUBACKs without a reason code for messages that were sent at QoS 1, each of which `take` hears of, at the start
+    /// of the input, up to the first packet that is anything else. Says how many bytes are done with.
+    pub(crate) fn take_pubacks(&mut self, now: Instant, input: &[u8], mut take: impl FnMut(PacketId)) -> usize {
+        let Self { machine, storage } = self;
+        if !machine.may_run() || machine.longest() < SHORT_ACK {
+            return 0;
+        }
+        let mut rest = input;
+        while let [PUBACK, 2, high, low, behind @ ..] = rest
+            && let Some(packet_id) = PacketId::new(u16::from_be_bytes([*high, *low]))
+            && storage.held(packet_id) == Some((QoS::AtLeastOnce, true))
+        {
+            storage.unhold(packet_id);
+            machine.in_flight = machine.in_flight.saturating_sub(1);
+            rest = behind;
+            take(packet_id);
+        }
+        let consumed = input.len() - rest.len();
+        if consumed > 0 {
+            machine.timers.has_received(now, input.len(), consumed);
+        }
+        consumed
+    }
+
     /// Acknowledges the message of a receipt of QoS 1 and those of QoS 1 that came behind it, `count` in all. One of
     /// them that is acknowledged already stays as it is.
     pub(crate) fn acknowledge_run(&mut self, first: Receipt, count: u16) {
@@ -97,6 +123,14 @@ impl Machine {
     /// Whether PUBLISH packets may come, from their first byte on.
     const fn may_run(&self) -> bool {
         self.is_connected() && self.stream.is_none()
+    }
+
+    /// Bytes of the longest packet that is taken.
+    fn longest(&self) -> usize {
+        match self.config.receive_limit {
+            0 => usize::MAX,
+            limit => usize::try_from(limit).unwrap_or(usize::MAX),
+        }
     }
 }
 
@@ -148,7 +182,7 @@ mod tests {
     use std::{format, vec};
 
     use super::*;
-    use crate::session::{Config, ConnectOptions, Event, HeapLimits, PeerError, Topic};
+    use crate::session::{ApplicationMessage, Config, ConnectOptions, Event, HeapLimits, PeerError, Topic};
     use crate::types::ProtocolVersion::{self, V3_1_1, V5};
 
     const NOW: Instant = Instant::from_millis(0);
@@ -187,6 +221,13 @@ mod tests {
             side
         }
 
+        /// Publishes a message and sends it.
+        fn publish(&mut self, qos: QoS) {
+            let message = ApplicationMessage { topic: "t", qos, ..Default::default() };
+            let _ = self.session.publish(NOW, &message);
+            self.transmit();
+        }
+
         fn transmit(&mut self) {
             while let Some(bytes) = self.session.poll_transmit(NOW) {
                 let (len, text) = (bytes.len(), format!("{bytes:x?}"));
@@ -203,6 +244,12 @@ mod tests {
             loop {
                 if self.takes_runs {
                     rest = &rest[self.take_run(rest)..];
+                    let Self { session, told, in_runs, .. } = self;
+                    let taken = session.take_pubacks(NOW, rest, |packet_id| {
+                        told.push(format!("acknowledged {packet_id}"));
+                        *in_runs += 1;
+                    });
+                    rest = &rest[taken..];
                 }
                 let progress = self.session.handle_input(NOW, rest)?;
                 match progress.event {
@@ -214,6 +261,9 @@ mod tests {
                         let flags = u8::from(message.retain) | message.qos.bits() << 1 | u8::from(message.dup) << 3;
                         self.told.push(format!("{topic} {:?} {flags} {:?}", message.payload, message.receipt));
                         self.receipts.extend(message.receipt);
+                    }
+                    Some(Event::Published(it)) if it.reason_code == ReasonCode::SUCCESS && it.properties.is_empty() => {
+                        self.told.push(format!("acknowledged {}", it.packet_id));
                     }
                     Some(event) => self.told.push(format!("{event:?}")),
                     None => {}
@@ -283,7 +333,9 @@ mod tests {
             *id = if *id == u16::MAX { 1 } else { *id + 1 };
             *id
         };
-        match dice(200) {
+        match dice(240) {
+            200..230 => vec![0x40, 2, 0, dice(12) as u8 + u8::from(dice(30) > 0)],
+            230..234 if version.is_v5() => vec![0x40, 3, 0, dice(12) as u8 + 1, [0, 0x10, 0x87][dice(3) as usize]],
             0..70 => publish(0x30, topic, 0, none, &payload),
             70..140 => publish(0x32, topic, next(), none, &payload),
             140..150 => publish(0x3B, topic, next(), none, &payload),
@@ -320,6 +372,11 @@ mod tests {
         let [mut runs, mut single] = [true, false].map(|takes_runs| Side::new(version, acknowledgement, takes_runs));
         let mut id = [0, u16::MAX - 3][dice(2) as usize];
         for step in 0..60 {
+            for _ in 0..dice(3) {
+                let qos = [QoS::AtLeastOnce, QoS::ExactlyOnce][usize::from(dice(60) == 0)];
+                runs.publish(qos);
+                single.publish(qos);
+            }
             let mut bytes = Vec::new();
             (0..dice(9)).for_each(|_| bytes.extend(any_packet(&mut dice, version, &mut id)));
             let (first, second) = bytes.split_at(dice(bytes.len() as u64 + 1) as usize);

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, OnceLock, Weak};
 
 use flowsdk::mqtt_client::{
-    AsyncMqttClient, CallbackMode, ConnectionResult, MqttEvent, MqttEventHandler, MqttPublish, PublishOptions,
+    AsyncMqttClient, CallbackMode, ConnectionResult, MqttEvent, MqttEventHandler, MqttPublish, Outcome, PublishOptions,
     PublishResult,
 };
 use flowsdk::types::ProtocolVersion;
@@ -207,4 +207,37 @@ fn more_than_the_receive_maximum_in_one_run_is_an_error_behind_what_it_allows() 
     assert_eq!(last, [0xE0, 1, 0x93]);
     peer.expect_eof();
     assert_eq!(log.messages(5).len(), 5);
+}
+
+#[test]
+fn acknowledgements_that_come_many_at_once_are_told_each_with_its_own_token_and_packet_id() {
+    everywhere(|version, scene| {
+        let (client, log, mut peer) = connected(&scene, |_| {});
+        let mut tokens: Vec<_> = (0..30).map(|_| client.publish("t", b"", 1, false).unwrap()).collect();
+        let options = PublishOptions { qos: 1, ..Default::default() };
+        let tracked = client.publish_tracked("t", b"", &options).unwrap();
+        tokens.push(tracked.token());
+        (1..=31).for_each(|id| peer.expect(&publish(version, QOS1, "t", Some(id), b"")));
+        let mut order: Vec<u16> = (1..=31).collect();
+        order.swap(4, 20);
+        order[10..13].rotate_left(1);
+        // No subscriber has matched, says the server of one of them.
+        let code = |id| if version.is_v5() && id == 17 { 0x10 } else { 0 };
+        let answer =
+            |id| if code(id) > 0 { wire::ack_v5(wire::PUBACK, id, code(id)) } else { wire::ack(wire::PUBACK, id) };
+        peer.send(&order.iter().flat_map(|id| answer(*id)).collect::<Vec<_>>());
+        let results = log.wait_for(|events| {
+            let results = events.iter().filter_map(|event| match event {
+                MqttEvent::Published(result) => Some(result.clone()),
+                _ => None,
+            });
+            Some(results.collect::<Vec<_>>()).filter(|results| results.len() == 31)
+        });
+        for (result, id) in results.iter().zip(order) {
+            assert_eq!((result.token, result.packet_id), (tokens[usize::from(id) - 1], Some(id)));
+            assert_eq!((result.qos, result.reason_code), (1, Some(code(id))));
+            assert_eq!(result.outcome, Outcome::Acknowledged);
+        }
+        assert_eq!(tracked.wait(PATIENCE).unwrap(), results[30]);
+    });
 }

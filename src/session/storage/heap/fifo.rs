@@ -123,8 +123,12 @@ impl<T> Fifo<T> {
 
     pub(crate) fn remove(&mut self, id: PacketId) -> Option<T> {
         // Mostly the oldest goes first.
-        let index = if self.front().is_some_and(|(first, _)| first == id) { 0 } else { self.find(id)? };
-        let (_, value) = self.items.get_mut(index)?.take()?;
+        let (_, value) = if self.front().is_some_and(|(first, _)| first == id) {
+            self.pop_item()?
+        } else {
+            let index = self.find(id)?;
+            self.items.get_mut(index)?.take()?
+        };
         self.note_removed(id);
         Some(value)
     }
@@ -132,10 +136,19 @@ impl<T> Fifo<T> {
     /// Removes the first value if it is wanted; its identifier.
     #[inline]
     pub(super) fn pop_front_if(&mut self, is_wanted: impl FnOnce(&T) -> bool) -> Option<PacketId> {
-        let (id, _) = self.front().filter(|(_, value)| is_wanted(value))?;
-        *self.items.front_mut()? = None;
+        self.front().filter(|(_, value)| is_wanted(value))?;
+        let (id, _) = self.pop_item()?;
         self.note_removed(id);
         Some(id)
+    }
+
+    /// Takes out the first item; those behind it change their indices.
+    #[inline]
+    fn pop_item(&mut self) -> Option<(PacketId, T)> {
+        let item = self.items.pop_front()?;
+        self.first += 1;
+        self.shift = self.shift.checked_sub(1).unwrap_or(CIRCLE - 1);
+        item
     }
 
     #[inline]
@@ -145,9 +158,7 @@ impl<T> Fifo<T> {
             self.strays.remove(&id);
         }
         while let Some(None) = self.items.front() {
-            self.items.pop_front();
-            self.first += 1;
-            self.shift = self.shift.checked_sub(1).unwrap_or(CIRCLE - 1);
+            self.pop_item();
         }
         if self.len == 0 {
             // What is empty has no line, wherever the next one begins.
