@@ -274,7 +274,8 @@ impl AsyncMqttClient {
         Ok(())
     }
 
-    /// Sends a PINGREQ (section 3.12). The client does so by itself as often as the keep-alive asks.
+    /// Sends a PINGREQ (section 3.12). The client does so by itself as often as the keep-alive asks. It takes a place in the
+    /// command queue until it is answered, or its connection has gone.
     ///
     /// # Errors
     /// [`ClientError::QueueFull`], [`ClientError::ShutDown`].

@@ -3,10 +3,10 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use flowsdk::mqtt_client::MqttEvent;
+use flowsdk::mqtt_client::{ClientError, MqttEvent, PublishOptions};
 
 use crate::scripted_setup::{Scene, V5, both, publish};
-use crate::support::wire;
+use crate::support::{PATIENCE, wire};
 
 /// A keep-alive of one second, and what a PINGREQ may be late on a busy machine.
 const IN_TIME: Duration = Duration::from_millis(1500);
@@ -114,5 +114,33 @@ fn a_broker_that_stops_answering_is_found_within_keep_alive_and_ping_timeout() {
         assert_eq!(live.log.error("no PINGRESP"), ErrorKind::TimedOut);
         let _peer = scene.accept(false);
         live.log.connection(2);
+    });
+}
+
+#[test]
+fn pings_that_are_not_answered_take_places_in_the_command_queue() {
+    both(|version| {
+        let mut scene = Scene::new(version);
+        scene.config.command_queue_size = 3;
+        let (client, log) = scene.client();
+        for _ in 0..3 {
+            client.ping().unwrap();
+        }
+        // The worker has nothing to do with them yet.
+        assert_eq!(client.ping(), Err(ClientError::QueueFull));
+        client.connect().unwrap();
+        let mut peer = scene.accept(false);
+        peer.expect(&wire::PINGREQ);
+        assert_eq!(client.ping(), Err(ClientError::QueueFull));
+        peer.send(&wire::PINGRESP);
+        log.wait_for_count(3, |event| matches!(event, MqttEvent::PingResponse(result) if result.success));
+        // The places are given back at the end of the turn that has told of them.
+        let token = client.publish_wait("t", b"", &PublishOptions::default(), PATIENCE);
+        assert!(token.is_ok(), "{token:?}");
+        peer.expect_type(3);
+        client.ping().unwrap();
+        peer.expect(&wire::PINGREQ);
+        peer.close();
+        log.wait_for_event(|event| matches!(event, MqttEvent::PingResponse(result) if !result.success).then_some(()));
     });
 }

@@ -383,6 +383,7 @@ impl Connection {
     /// Pings whose connection has gone are answered, too.
     pub(super) fn fail_pings(&mut self) {
         for _ in self.pings.drain(..) {
+            self.freed.add(0);
             self.outlet.tell_result(MqttEvent::PingResponse(PingResult { success: false, round_trip: None }));
         }
     }

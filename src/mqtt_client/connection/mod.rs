@@ -322,10 +322,7 @@ impl Connection {
                 self.requests.push_back(requesting);
                 self.send_requests();
             }
-            Command::Ping => {
-                self.freed.add(0);
-                self.wanted_pings += 1;
-            }
+            Command::Ping => self.wanted_pings += 1,
             Command::Reauthenticate(reauthenticating) => self.want_reauthentication(reauthenticating),
             Command::SetAutoReconnect(on) => self.auto_reconnect = on,
             Command::Disconnect(reason, options) => {
@@ -470,6 +467,7 @@ impl Connection {
     /// One PINGRESP answers every ping before it: while a PINGREQ is on its way, no other one is sent.
     fn answer_pings(&mut self) {
         for since in self.pings.drain(..) {
+            self.freed.add(0);
             let round_trip = Some(self.now.saturating_duration_since(since));
             self.outlet.tell_result(MqttEvent::PingResponse(PingResult { success: true, round_trip }));
         }
