@@ -1,5 +1,8 @@
-//! The codec asks for no memory. A binary of its own, as the counter takes the place of the allocator.
+//! The codec asks for no memory, and the client for none that only a claim of the server stands for. A binary of its own, as the counter takes the place of the allocator.
 
+#[cfg(feature = "std")]
+#[path = "allocations/claims.rs"]
+mod claims;
 #[allow(dead_code, reason = "the codec tests use the rest")]
 #[path = "codec/golden.rs"]
 mod golden;
@@ -30,6 +33,16 @@ fn main() {
         trial("decoding_and_reading_a_packet_allocates_nothing", decoding_and_reading_a_packet_allocates_nothing),
         trial("encoding_a_packet_allocates_nothing", encoding_a_packet_allocates_nothing),
         trial("refusing_a_packet_allocates_nothing", refusing_a_packet_allocates_nothing),
+        #[cfg(feature = "std")]
+        trial(
+            "a_server_that_claims_256_mib_is_left_at_once_and_costs_no_memory",
+            claims::a_server_that_claims_256_mib_is_left_at_once_and_costs_no_memory,
+        ),
+        #[cfg(feature = "std")]
+        trial(
+            "a_packet_within_the_limit_gets_memory_only_as_it_comes",
+            claims::a_packet_within_the_limit_gets_memory_only_as_it_comes,
+        ),
     ];
     libtest_mimic::run(&arguments, trials).exit();
 }
