@@ -115,7 +115,7 @@ impl Scene {
         let (ended, taken_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let told = (Arc::clone(&inbound), Arc::clone(&endings), Arc::clone(&ended), Arc::clone(&taken_over));
         let options = lasting(proxy.address(), "client", run.version);
-        let client = Client::acting(options, quick(), move |client, event| {
+        let client = Client::acting(options, quick(), move |_, event| {
             let (inbound, endings, ended, taken_over) = &told;
             match event {
                 MqttEvent::MessageReceived(publish) => {
@@ -129,7 +129,6 @@ impl Scene {
                 // The broker came late to a connection that was cut before its CONNACK.
                 MqttEvent::Disconnected(Some(0x8E)) => {
                     taken_over.fetch_add(1, Ordering::SeqCst);
-                    client.connect().unwrap();
                 }
                 _ => {}
             }

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flowsdk::mqtt_client::{
-    AsyncClientConfig, AsyncMqttClient, ClientError, MqttClientOptions, MqttEvent, Outcome, Receipt, Token,
-};
+use flowsdk::mqtt_client::{AsyncClientConfig, ClientError, MqttClientOptions, MqttEvent, Outcome, Receipt, Token};
 use flowsdk::types::ProtocolVersion;
 
 use crate::broker_fixture::{Client, VERSIONS, is_message, lasting, options, qos, quick, text};
@@ -26,11 +24,10 @@ type Ended = Arc<Mutex<HashMap<Token, Vec<Outcome>>>>;
 fn subscriber(options: MqttClientOptions) -> (Client, Received) {
     let received = Received::default();
     let counted = Arc::clone(&received);
-    let client = Client::acting(options, quick(), move |client, event| {
+    let client = Client::acting(options, quick(), move |_, event| {
         if let MqttEvent::MessageReceived(publish) = event {
             *counted.lock().unwrap().entry(text(publish)).or_default() += 1;
         }
-        come_back(client, event);
         !is_message(event)
     });
     client.connect_and_wait();
@@ -40,12 +37,11 @@ fn subscriber(options: MqttClientOptions) -> (Client, Received) {
 fn publisher(options: MqttClientOptions) -> (Client, Ended) {
     let ended = Ended::default();
     let told = Arc::clone(&ended);
-    let client = Client::acting(options, quick(), move |client, event| {
+    let client = Client::acting(options, quick(), move |_, event| {
         if let MqttEvent::Published(result) = event {
             told.lock().unwrap().entry(result.token).or_default().push(result.outcome);
             return false;
         }
-        come_back(client, event);
         true
     });
     client.connect_and_wait();
@@ -53,12 +49,6 @@ fn publisher(options: MqttClientOptions) -> (Client, Ended) {
 }
 
 /// A broker that looks late at a connection which was cut before its CONNACK takes the newer one for taken over.
-fn come_back(client: &AsyncMqttClient, event: &MqttEvent<'_>) {
-    if is_taken_over(event) {
-        client.connect().unwrap();
-    }
-}
-
 fn is_taken_over(event: &MqttEvent<'_>) -> bool {
     matches!(event, MqttEvent::Disconnected(Some(0x8E)))
 }
