@@ -5,6 +5,8 @@
 
 #[cfg(feature = "persistence")]
 mod child;
+#[cfg(all(feature = "persistence", target_os = "linux"))]
+mod disk;
 #[path = "../client/broker_fixture.rs"]
 mod fixture;
 #[cfg(feature = "persistence")]
@@ -38,6 +40,8 @@ const CONFIG: &str = "persistence true\nmax_inflight_messages 0";
 fn main() {
     #[cfg(feature = "persistence")]
     child::run_if_child();
+    #[cfg(all(feature = "persistence", target_os = "linux"))]
+    disk::run_if_child();
     // Memory and time are those of the one test that runs.
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let is_long = std::env::var("FLOWSDK_CHAOS").is_ok_and(|length| length == "long");
@@ -47,6 +51,11 @@ fn main() {
     let mut trials: Vec<_> = fixture::VERSIONS.map(|version| of_version(version, seed, size)).into();
     #[cfg(feature = "persistence")]
     trials.extend(killing::trials(seed, is_long));
+    #[cfg(all(feature = "persistence", target_os = "linux"))]
+    trials.push(Trial::test("a_full_disk_loses_nothing", || {
+        disk::a_full_disk_loses_nothing();
+        Ok(())
+    }));
     libtest_mimic::run(&arguments, trials).exit();
 }
 

@@ -132,3 +132,83 @@ fn write(disk: &mut impl Disk, ops: &[Op]) -> Result<(), PersistenceError> {
     // A batch without changes is there for what waits behind earlier ones.
     if ops.is_empty() { Ok(()) } else { disk.apply(ops) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::thread;
+
+    use super::*;
+    use crate::types::PacketId;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Fails as often as it is told; says how many changes it has taken.
+    struct Failing {
+        failures: u32,
+        taken: Sender<usize>,
+    }
+
+    impl Disk for Failing {
+        fn apply(&mut self, ops: &[Op]) -> Result<(), PersistenceError> {
+            if self.failures > 0 {
+                self.failures -= 1;
+                return Err(PersistenceError::Io { path: "disk".into(), reason: "full".to_string() });
+            }
+            self.taken.send(ops.len()).unwrap();
+            Ok(())
+        }
+    }
+
+    /// A keeper with its thread; what the disk has taken, and that there are news.
+    fn keeper(failures: u32) -> (Arc<Keeper>, Receiver<usize>, Receiver<()>, thread::JoinHandle<()>) {
+        let keeper = Arc::<Keeper>::default();
+        let ((taken, has_taken), (tell, told)) = (channel(), channel());
+        let running = Arc::clone(&keeper);
+        let thread = thread::spawn(move || running.run(Failing { failures, taken }, || tell.send(()).unwrap()));
+        (keeper, has_taken, told, thread)
+    }
+
+    fn ops() -> Vec<Op> {
+        vec![Op::Received(PacketId::MIN), Op::Completed(PacketId::MIN)]
+    }
+
+    #[test]
+    fn changes_wait_for_a_disk_that_fails_for_a_while_and_the_failure_is_told_once() {
+        let (keeper, has_taken, told, thread) = keeper(2);
+        keeper.submit(&mut ops(), 1);
+        told.recv_timeout(PATIENCE).unwrap();
+        let news = keeper.news();
+        assert!(news.durable == 0 && news.error.is_some());
+        keeper.submit(&mut ops(), 2);
+        assert_eq!(has_taken.recv_timeout(PATIENCE), Ok(2));
+        assert_eq!(has_taken.recv_timeout(PATIENCE), Ok(2));
+        told.recv_timeout(PATIENCE).unwrap();
+        told.recv_timeout(PATIENCE).unwrap();
+        let news = keeper.news();
+        assert!(news.durable == 2 && news.error.is_none(), "{news:?}");
+        keeper.close();
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn what_was_handed_over_before_the_end_is_kept_and_only_a_failing_disk_is_given_up() {
+        let (keeper, has_taken, _told, thread) = keeper(0);
+        assert!(!keeper.close_if_failing());
+        keeper.submit(&mut ops(), 1);
+        keeper.close();
+        thread.join().unwrap();
+        assert_eq!(has_taken.try_iter().sum::<usize>(), 2);
+    }
+
+    #[test]
+    fn a_disk_that_goes_on_failing_is_given_up_when_the_client_ends() {
+        let (keeper, has_taken, told, thread) = keeper(u32::MAX);
+        keeper.submit(&mut ops(), 1);
+        told.recv_timeout(PATIENCE).unwrap();
+        assert!(keeper.close_if_failing());
+        thread.join().unwrap();
+        assert_eq!((keeper.news().durable, has_taken.try_iter().count()), (0, 0));
+    }
+}

@@ -142,3 +142,85 @@ impl Heap {
         self.received.restore(packet_id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{ApplicationMessage, Config, ConnectOptions, Event, HeapLimits, Session};
+    use crate::time::Instant;
+    use crate::types::{ProtocolVersion, QoS};
+
+    const NOW: Instant = Instant::from_millis(0);
+
+    fn connected(note_received: NoteReceived) -> Session<Heap> {
+        let config = Config { version: ProtocolVersion::V3_1_1, ..Config::DEFAULT };
+        let config = Config { acknowledgement: crate::session::Acknowledgement::Manual, ..config };
+        let mut session = Session::new(config, Heap::new(HeapLimits::default()));
+        session.storage_mut().keep_ledger(note_received);
+        session.connect(NOW, &ConnectOptions { client_id: "c", clean_start: false, ..Default::default() }).unwrap();
+        assert!(!sent(&mut session).is_empty());
+        hear(&mut session, &[0x20, 2, 1, 0]);
+        session
+    }
+
+    fn sent(session: &mut Session<Heap>) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(bytes) = session.poll_transmit(NOW) {
+            let len = bytes.len();
+            all.extend_from_slice(bytes);
+            session.consume_transmit(NOW, len);
+        }
+        all
+    }
+
+    /// Handles a packet, and acknowledges what is handed over.
+    fn hear(session: &mut Session<Heap>, packet: &[u8]) {
+        let progress = session.handle_input(NOW, packet).unwrap();
+        assert_eq!(progress.consumed, packet.len());
+        if let Some(Event::Message(message)) = progress.event {
+            let receipt = message.receipt.unwrap();
+            session.acknowledge(NOW, receipt, ReasonCode::SUCCESS).unwrap();
+        }
+    }
+
+    /// What leaves only once the batch in the making is durable.
+    fn sent_when_durable(session: &mut Session<Heap>) -> Vec<u8> {
+        assert_eq!(sent(session), []);
+        let batch = session.storage_mut().end_batch(false).expect("something waits for it");
+        assert_eq!(sent(session), []);
+        session.storage_mut().set_durable(batch);
+        sent(session)
+    }
+
+    #[test]
+    fn a_publish_and_its_pubrel_wait_for_their_changes() {
+        let mut session = connected(NoteReceived::OnReceipt);
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let message = ApplicationMessage { qos, ..ApplicationMessage::new("t", b"x") };
+            session.publish(NOW, &message).unwrap();
+        }
+        assert_eq!(sent_when_durable(&mut session), b"\x32\x06\0\x01t\0\x01x\x34\x06\0\x01t\0\x02x");
+        hear(&mut session, &[0x50, 2, 0, 2]);
+        // Sent again, PUBREC is answered no sooner.
+        hear(&mut session, &[0x50, 2, 0, 2]);
+        assert_eq!(session.storage_mut().take_changes(), [Change::Released(PacketId::new(2).unwrap())]);
+        assert_eq!(sent_when_durable(&mut session), [0x62, 2, 0, 2, 0x62, 2, 0, 2]);
+    }
+
+    #[test]
+    fn pubrec_and_pubcomp_wait_for_their_changes_and_puback_for_nothing() {
+        let id = PacketId::new(7).unwrap();
+        for note_received in [NoteReceived::OnReceipt, NoteReceived::OnAcknowledgement] {
+            let mut session = connected(note_received);
+            hear(&mut session, b"\x34\x06\0\x01t\0\x07x");
+            assert_eq!(session.storage_mut().take_changes(), [Change::Received(id)]);
+            assert_eq!(sent_when_durable(&mut session), [0x50, 2, 0, 7]);
+            hear(&mut session, &[0x62, 2, 0, 7]);
+            hear(&mut session, b"\x32\x06\0\x01t\0\x08x");
+            session.ping(NOW).unwrap();
+            assert_eq!(sent(&mut session), [0xC0, 0, 0x40, 2, 0, 8]);
+            assert_eq!(session.storage_mut().take_changes(), [Change::Completed(id)]);
+            assert_eq!(sent_when_durable(&mut session), [0x70, 2, 0, 7]);
+        }
+    }
+}
