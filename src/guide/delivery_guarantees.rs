@@ -117,9 +117,10 @@
 //!
 //! For this, packets wait for the disk: a PUBLISH of QoS 1 or 2 until the message and its identifier are in the file, a PUBREL until
 //! it is there that PUBREC has come, a PUBREC until the received identifier is, a PUBCOMP until the identifier is removed. PUBACK, pings,
-//! subscriptions, and messages of QoS 0 wait for nothing; so one of QoS 0 may overtake others. An outcome is told
-//! at once, and its message leaves the file right after that. Where the process dies in between, the message is restored, and the same
-//! outcome is told a second time: rather twice than never. `shutdown` tells `Outcome::Kept` for what it leaves in the file;
+//! subscriptions, and messages of QoS 0 wait for nothing; so one of QoS 0 may overtake others. An outcome goes to its callback
+//! and its message leaves the file at the same time, neither waiting for the other. Where the process dies in between, the message is
+//! restored and the same outcome told a second time, or it is gone and its outcome untold: then it had come to its end. `shutdown`
+//! tells `Outcome::Kept` for what it leaves in the file;
 //! its outcome is told by the next client.
 //!
 //! **Received messages of QoS 2.** Without a crash each is handed over once. What a crash does is for `Persistence::inbound` to

@@ -25,6 +25,9 @@ use crate::support::wire::{self, Splitter};
 /// How long no message at all may arrive or end.
 const STANDSTILL: Duration = Duration::from_secs(30);
 
+/// How many messages of the client can be on their way when it is killed.
+const IN_HAND: usize = 300;
+
 pub(crate) struct Kills {
     pub(crate) broker: Mosquitto,
     pub(crate) version: ProtocolVersion,
@@ -263,13 +266,17 @@ impl<'r> Scene<'r> {
     }
 
     fn judge_outbound(&self) {
+        let mut untold = 0;
         for (token, (qos, number)) in &self.told.accepted {
             let has_ended = self.told.ended.contains_key(token);
             let has_arrived = !self.outbound[usize::from(qos - 1)].lock().unwrap().missing().contains(number);
             let is_durable = self.told.durable.contains(token);
             assert!(has_arrived || !(is_durable || has_ended), "message {number} of QoS {qos} is lost");
-            assert!(has_ended || !is_durable, "token {token} has no outcome");
+            // One that was in hand between the file and its callback at a kill may go untold; its message has arrived.
+            untold += usize::from(is_durable && !has_ended);
         }
+        println!("  {:<24} {untold} of durable messages that have arrived\n", "outcomes untold");
+        assert!(untold <= IN_HAND * self.killed, "{untold} tokens without an outcome");
         let faults = self.referee.faults(peer::CLIENT_ID, Side::Broker);
         for number in self.outbound[1].lock().unwrap().repeated() {
             assert!(faults.with(&payload(2, number)).is_some(), "message {number} has arrived twice");

@@ -42,7 +42,7 @@ impl Kept {
 
     /// Seconds that are left of its lifetime, at most what it was given: clocks may be turned back.
     pub(in crate::mqtt_client) fn left(&self, now: SystemTime) -> Option<u32> {
-        let left = Duration::from_millis(self.deadline.checked_sub(millis(now)).unwrap_or(0));
+        let left = Duration::from_millis(self.deadline.saturating_sub(millis(now)));
         (self.deadline > 0).then(|| u32::try_from(left.as_secs()).unwrap_or(u32::MAX))
     }
 

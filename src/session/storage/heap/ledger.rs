@@ -146,6 +146,7 @@ impl Heap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::Properties;
     use crate::session::{ApplicationMessage, Config, ConnectOptions, Event, HeapLimits, Session};
     use crate::time::Instant;
     use crate::types::{ProtocolVersion, QoS};
@@ -196,7 +197,8 @@ mod tests {
     fn a_publish_and_its_pubrel_wait_for_their_changes() {
         let mut session = connected(NoteReceived::OnReceipt);
         for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
-            let message = ApplicationMessage { qos, ..ApplicationMessage::new("t", b"x") };
+            let properties = Properties::default();
+            let message = ApplicationMessage { topic: "t", payload: b"x", qos, retain: false, properties };
             session.publish(NOW, &message).unwrap();
         }
         assert_eq!(sent_when_durable(&mut session), b"\x32\x06\0\x01t\0\x01x\x34\x06\0\x01t\0\x02x");
