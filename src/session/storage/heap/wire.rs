@@ -180,7 +180,10 @@ impl Wire {
                 }
             }
         }
-        while let Some((_, count)) = self.message_ends.pop_front_if(|(end, _)| *end <= self.consumed) {
+        while let Some(&(end, count)) = self.message_ends.front()
+            && end <= self.consumed
+        {
+            self.message_ends.pop_front();
             self.sent_messages += count;
         }
         // A wire that never runs empty must not keep what has gone.
