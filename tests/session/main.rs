@@ -12,6 +12,7 @@ mod capacity;
 mod connecting;
 mod ending;
 mod errors;
+mod exhaustive;
 mod full;
 mod inbound;
 mod keep_alive;
