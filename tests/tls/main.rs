@@ -15,3 +15,5 @@ mod server;
 mod streams;
 mod trust;
 mod veto;
+#[cfg(feature = "websocket")]
+mod websocket;
