@@ -103,7 +103,7 @@ pub(super) enum State {
     /// It has to be done by then.
     Begun(Instant),
     /// It has ended; what comes next has the rest of its time.
-    Done(io::Result<Opened>, Instant),
+    Done(io::Result<Box<Opened>>, Instant),
 }
 
 impl Connectors {
@@ -186,7 +186,7 @@ impl Job {
         if let Ok(opened) = &mut opened {
             opened.transport.listen(Listener::Worker(Arc::downgrade(&self.shared)));
         }
-        *lock(&self.attempt.state) = State::Done(opened, deadline);
+        *lock(&self.attempt.state) = State::Done(opened.map(Box::new), deadline);
         self.shared.wake();
     }
 }

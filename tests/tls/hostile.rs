@@ -1,6 +1,6 @@
 //! Servers that do not what they should, each followed by a good one at the same port.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -138,6 +138,30 @@ fn a_server_that_falls_silent_is_given_up_and_its_phase_is_named() {
     let (client, told) = connecting(options);
     assert_eq!(told.error("the TLS handshake timed out after "), ErrorKind::TimedOut);
     wait_until(PATIENCE, || gone.load(Ordering::SeqCst));
+    connected(&told);
+    shut_down(&client);
+}
+
+#[test]
+fn a_server_that_goes_on_a_byte_at_a_time_goes_on_no_longer_than_the_connect_timeout() {
+    let ca = Ca::new("root");
+    let leaf = ca.leaf(NAMES);
+    let trickle = script(|mut stream| {
+        // A handshake message of 64 KiB, which never comes to its end in time.
+        let head = [0x16, 3, 3, 0x3F, 0xFF, 2, 0, 0xFF, 0xFF];
+        for byte in head.into_iter().chain(std::iter::repeat(7)) {
+            if stream.write_all(&[byte]).is_err() {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    });
+    let log = server::Log::default();
+    let server = Server::start(vec![trickle, good(config(&leaf, ALL), &log)]);
+    let mut options = options(&server, trusting(&ca));
+    options.timeouts.connect = Duration::from_millis(1500);
+    let (client, told) = connecting(options);
+    assert_eq!(told.error("the TLS handshake timed out after "), ErrorKind::TimedOut);
     connected(&told);
     shut_down(&client);
 }

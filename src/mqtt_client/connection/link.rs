@@ -147,9 +147,9 @@ impl Connection {
             }
             Link::Opening(opening) => match opening.poll() {
                 #[cfg(feature = "tls")]
-                State::Done(Ok(opened), deadline) => self.vet(registry, opened, deadline),
+                State::Done(Ok(opened), deadline) => self.vet(registry, *opened, deadline),
                 #[cfg(not(feature = "tls"))]
-                State::Done(Ok(opened), deadline) => self.begin_connection(registry, opened, deadline),
+                State::Done(Ok(opened), deadline) => self.begin_connection(registry, *opened, deadline),
                 State::Done(Err(error), _) => self.fail_attempt(error),
                 State::Begun(deadline) if self.now >= deadline + GRACE => {
                     let error = opening.timed_out();
