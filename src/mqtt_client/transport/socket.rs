@@ -15,7 +15,7 @@ pub(in crate::mqtt_client) enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
-    Custom(CustomSocket),
+    Custom(Box<CustomSocket>),
 }
 
 impl Socket {
@@ -26,7 +26,7 @@ impl Socket {
     }
 
     pub(in crate::mqtt_client) fn custom(stream: Box<dyn CustomTransport>) -> Self {
-        Self::Custom(CustomSocket::new(stream))
+        Self::Custom(Box::new(CustomSocket::new(stream)))
     }
 
     /// Whether a short read has emptied it.
