@@ -144,7 +144,9 @@ fn both_threads_end_with_the_transport_where_the_reader_has_a_time_out() {
 }
 
 /// A half that fails as it is told.
-struct Failing(fn() -> io::Result<usize>);
+struct Failing(Fail);
+
+type Fail = fn() -> io::Result<usize>;
 
 impl Read for Failing {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -180,7 +182,7 @@ fn a_half_that_fails_or_panics_ends_its_connection_with_its_error() {
         scene
     };
     for of_reader in [true, false] {
-        let cases: [(fn() -> io::Result<usize>, _, _); 2] =
+        let cases: [(Fail, _, _); 2] =
             [(broken, "the line is cut", ErrorKind::HostUnreachable), (panicking, "has panicked", ErrorKind::Other)];
         for (fail, text, kind) in cases {
             let scene = scene(fail, of_reader);
