@@ -1,4 +1,5 @@
 //! The client with its threads, against a scripted broker and a real one in the process.
+#![allow(clippy::duplicate_mod, reason = "the example brings along the broker that the tests use, too")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -27,7 +27,7 @@ pub(crate) enum Change {
 
 /// When a message of QoS 2 counts as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "persistence"), expect(dead_code, reason = "nobody else keeps changes"))]
+#[cfg_attr(not(feature = "persistence"), allow(dead_code, reason = "nobody else keeps changes"))]
 pub(crate) enum NoteReceived {
     /// When it comes.
     OnReceipt,
