@@ -250,3 +250,17 @@ fn publish_expiring(rig: &mut Rig, qos: flowsdk::types::QoS, seconds: u32) {
     let message = ApplicationMessage { properties: (&properties).into(), ..message(qos, "x") };
     rig.session.publish(rig.now, &message).expect("room");
 }
+
+/// A server that has lost the session, and whose CONNACK that said so got lost, too: the next one says that there is a session.
+#[test]
+fn an_identifier_that_waits_for_its_release_since_an_earlier_connection_is_free_for_a_message_of_qos_1() {
+    everywhere(|rig| {
+        assert_eq!(rig.give(incoming(ExactlyOnce, 7, "x")), ["Message q2 s x"]);
+        assert_eq!(rig.sent(), ["PUBREC 7"]);
+        rig.cut_and_resume();
+        assert_eq!(rig.give(incoming(AtLeastOnce, 7, "y")), ["Message q1 s y"]);
+        assert_eq!(rig.sent(), ["PUBACK 7"]);
+        // The exchange that had it is forgotten.
+        assert_eq!(rig.give(incoming(ExactlyOnce, 7, "z")), ["Message q2 s z"]);
+    });
+}

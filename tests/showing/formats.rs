@@ -55,7 +55,7 @@ every_one_has_a_format! {
     session::Config,
     session::Acknowledgement,
     session::Oversize,
-    session::ConnectOptions<'_>,
+    packet::ConnectOptions<'_>,
     session::ApplicationMessage<'_>,
     session::ServerLimits,
     session::Misuse,

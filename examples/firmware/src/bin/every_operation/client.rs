@@ -56,7 +56,7 @@ pub(crate) fn all(input: &Input, buffer: &mut [u8]) {
     let mut client = Client::with_read_timeout(session, transport, buffer);
     used(polls(input, &mut client));
     // A storage that is lent, as the other programs have it.
-    let mut storage = Fixed::<256, 2>::new();
+    let mut storage = Fixed::<256, 2, 0>::empty();
     let mut client = Client::new(Session::new(config(input), &mut storage), Anything, buffer);
     used(polls(input, &mut client));
 }
