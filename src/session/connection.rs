@@ -9,7 +9,7 @@ use super::machine::{Machine, Phase, has_oversize};
 use super::storage::{Queued, Store, Terms};
 use super::timers::Timers;
 use crate::codec::{EncodeError, PacketType, Properties, Property, PropertyId, Writer};
-use crate::packet::connect::ConnectOptions;
+use crate::packet::ConnectOptions;
 use crate::packet::{Auth, Body, Connack, Disconnect};
 use crate::time::Instant;
 use crate::types::{ProtocolVersion, ReasonCode, Role};

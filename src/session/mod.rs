@@ -31,7 +31,7 @@ mod run;
 pub mod storage;
 mod timers;
 
-pub use crate::packet::connect::ConnectOptions;
+pub use crate::packet::ConnectOptions;
 pub use config::{Acknowledgement, ApplicationMessage, Config, Oversize, ServerLimits};
 pub use error::{Full, Misuse, PeerError};
 pub(crate) use event::Taken;
