@@ -32,7 +32,7 @@
 //!
 //! | | What success means | A connection is lost, the session is not | The session is lost |
 //! |---|---|---|---|
-//! | QoS 0 | `Sent`: the operating system has the bytes. Whether the server gets them is not known | Nothing is sent twice. What the system had not taken whole ends as `Dropped(ConnectionLost)` | the same |
+//! | QoS 0 | `Sent`: the operating system has the bytes, or the layer of TLS or WebSockets above it, which holds back up to 64 KiB. Whether the server gets them is not known | Nothing is sent twice. What the system had not taken whole ends as `Dropped(ConnectionLost)` | the same |
 //! | QoS 1 | `Acknowledged`: the server has it | It is sent again with DUP: the server may pass it on twice | It is published anew and may arrive twice, or ends as `Dropped(SessionLost)` and may have arrived |
 //! | QoS 2 | `Acknowledged`: the server has it, once | It is sent again as far as needed: the server has it exactly once | What the server had not yet confirmed goes the way of QoS 1. What it had confirmed (PUBREC) is not published again and ends as `Dropped(SessionLost)` |
 //!
@@ -79,6 +79,10 @@
 //! [say so](crate::mqtt_client::AsyncMqttClient::acknowledge) where `auto_ack` is false. When the session is lost, the
 //! server has forgotten what it still held for you; the client subscribes again, and what was published in between is not
 //! sent unless it was retained.
+//!
+//! One case no client can tell: the server has lost the session, its CONNACK that says so is lost with the connection, and the
+//! next one speaks of a session, the new one. Then a QoS 2 message that was in flight may arrive twice, or one that comes
+//! under an identifier of the lost session is taken for its repetition.
 //!
 //! # Your process ends
 //!
