@@ -24,9 +24,12 @@
 //! uses the fastest way that its documentation offers; flowsdk acknowledges by itself and calls its handler for every message and
 //! every result.
 //!
-//! On a virtual machine with two cores of an AMD EPYC and Linux, over loopback, the client on one core and the sink on the other
-//! (`benches/compare/run --rounds 5 --pin pinned --driver plain --driver flowsdk --driver rumqttc`), medians of five rounds: messages a second, and microseconds of processor time
-//! that the client's process spends on each.
+//! On a virtual machine with two cores of an AMD EPYC and Linux, over loopback, the client on one core and the sink on the other,
+//! medians of five rounds: messages a second, and microseconds of processor time that the client's process spends on each.
+//!
+//! ```text
+//! benches/compare/run --rounds 5 --pin pinned --driver plain --driver flowsdk --driver rumqttc
+//! ```
 //!
 //! | messages a second, CPU µs each | plain TCP | flowsdk | flowsdk, callbacks on the worker | rumqttc 0.25 | rumqttc-v5-next |
 //! |---|---|---|---|---|---|
