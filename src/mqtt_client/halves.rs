@@ -22,8 +22,8 @@ const REST: Duration = Duration::from_millis(1);
 /// time-out where it has one: errors of the kinds [`TimedOut`](io::ErrorKind::TimedOut) and
 /// [`WouldBlock`](io::ErrorKind::WouldBlock) mean that there is nothing yet.
 ///
-/// ```no_run
-/// // A device and time-outs of the reader are what this needs.
+/// ```
+/// // The device is opened at each attempt to connect, not before.
 /// use std::fs::OpenOptions;
 ///
 /// use flowsdk::mqtt_client::{BlockingTransport, Connecting, MqttClientOptions, TransportFactory};
