@@ -87,6 +87,8 @@ impl OwnBroker {
         let directory = std::env::temp_dir().join(format!("flowsdk-tls-example-{}", std::process::id()));
         std::fs::create_dir(&directory)?;
         write_certificates(&directory)?;
+        // This broker leaves the choice to rustls, which makes none where the feature `aws-lc-rs` is on, too.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let tls = mqtt5::broker::config::TlsConfig::new(directory.join("server.pem"), directory.join("server.key"))
             .with_ca_file(directory.join("ca.pem"))

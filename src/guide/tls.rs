@@ -73,9 +73,19 @@
 //!
 //! # Cryptography
 //!
-//! It is that of [`rustls`](https://docs.rs/rustls). The feature `ring`, on by default, brings a provider that builds with a C compiler alone. A
-//! program that installs another one for its process, by `rustls::crypto::CryptoProvider::install_default`, has that used
-//! instead. A whole `rustls::ClientConfig`, with whatever it can do, goes into [`TlsOptions::config`].
+//! It is that of [`rustls`](https://docs.rs/rustls), by the first of these that there is:
+//!
+//! 1. The provider that the program has installed for its process, by `rustls::crypto::CryptoProvider::install_default`.
+//! 2. The feature `aws-lc-rs`: AWS-LC, which also has the key exchange X25519MLKEM768 against quantum computers and offers it
+//!    first. It takes a minute of a C compiler to build, and nothing else on x86-64 Linux, where that is checked; other platforms
+//!    may need CMake and bindgen.
+//! 3. The feature `ring`, on by default: it builds with a C compiler alone, and soon.
+//!
+//! For `aws-lc-rs` without `ring` turn the default features off and `std`, `tls` and `aws-lc-rs` on. With both, this client knows
+//! which one it takes, but `rustls` does not: other parts of the program that leave the choice to it, as by `ClientConfig::builder`,
+//! panic unless a provider is installed.
+//!
+//! A whole `rustls::ClientConfig`, with whatever it can do, goes into [`TlsOptions::config`].
 //!
 //! [`peer`]: crate::mqtt_client::MqttClientOptions::peer
 //! [`AsyncMqttClient::new`]: crate::mqtt_client::AsyncMqttClient::new

@@ -1,13 +1,16 @@
 //! What the client offers in its handshake: names, versions, protocols, sessions to resume.
 
 use std::process::Command;
+use std::sync::mpsc::channel;
 
 use flowsdk::mqtt_client::{MqttEvent, TlsError, TlsOptions, TlsVersion};
-use rustls::{CipherSuite, HandshakeKind, ProtocolVersion};
+use rustls::server::Acceptor;
+use rustls::{CipherSuite, HandshakeKind, NamedGroup, ProtocolVersion};
 
 use crate::pki::Ca;
 use crate::scene::{NAMES, connected, connecting, options, refused, shut_down, tls_error, trusting};
 use crate::server::{self, ALL, ONLY_12, ONLY_13, Seen, Server, bad, config, good, script, tls};
+use crate::support::PATIENCE;
 use crate::support::mosquitto::Directory;
 
 /// What a good server sees of one connection.
@@ -115,6 +118,27 @@ fn secrets_are_logged_where_the_option_and_the_environment_say_so() {
         let logged = std::fs::read_to_string(path).unwrap_or_default();
         assert_eq!(logged.contains("CLIENT_TRAFFIC_SECRET_0"), option == "on", "{logged}");
     }
+}
+
+#[test]
+fn a_key_exchange_against_quantum_computers_is_offered_first_where_the_cryptography_has_one() {
+    let ca = Ca::new("root");
+    let (sender, offered) = channel();
+    let server = Server::start(vec![script(move |mut stream| {
+        let mut acceptor = Acceptor::default();
+        let hello = loop {
+            acceptor.read_tls(&mut stream).expect("a ClientHello");
+            if let Some(accepted) = acceptor.accept().expect("a good ClientHello") {
+                break accepted;
+            }
+        };
+        sender.send(hello.client_hello().named_groups().expect("groups").to_vec()).unwrap();
+    })]);
+    let (client, _told) = connecting(options(&server, trusting(&ca)));
+    let offered = offered.recv_timeout(PATIENCE).unwrap();
+    let first = if cfg!(feature = "aws-lc-rs") { NamedGroup::X25519MLKEM768 } else { NamedGroup::X25519 };
+    assert_eq!(offered.first(), Some(&first), "{offered:?}");
+    shut_down(&client);
 }
 
 /// A provider is installed for a whole process, so this runs in one of its own.

@@ -126,14 +126,19 @@ fn provider() -> Result<Arc<CryptoProvider>, ClientError> {
     if let Some(provider) = CryptoProvider::get_default() {
         return Ok(Arc::clone(provider));
     }
-    #[cfg(feature = "ring")]
+    // Who turns on what is off by default wants it, and the default one may be on all the same.
+    #[cfg(feature = "aws-lc-rs")]
+    {
+        Ok(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+    }
+    #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
     {
         Ok(Arc::new(rustls::crypto::ring::default_provider()))
     }
-    #[cfg(not(feature = "ring"))]
+    #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
     {
-        let reason = "no cryptography: neither is this program built with the feature `ring`, nor has it installed a \
-                      rustls::crypto::CryptoProvider";
+        let reason = "no cryptography: neither is this program built with the feature `ring` or `aws-lc-rs`, nor has it \
+                      installed a rustls::crypto::CryptoProvider";
         Err(ClientError::option("tls", reason))
     }
 }

@@ -36,7 +36,8 @@ pub use self::material::{TlsIdentity, TlsRoots};
 ///
 /// # Cryptography
 ///
-/// It comes from the provider that the process has installed as its default by `rustls`, or else from the feature `ring`, which is on by default.
+/// It comes from the provider that the process has installed as its default by `rustls`, or else from the feature `aws-lc-rs`, or
+/// else from `ring`, which is on by default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsOptions {
     /// Who may have signed the certificate of a server (default: whoever the platform trusts).
