@@ -56,6 +56,8 @@
 //! | `ClientCertificateRefused` | the CA that the broker takes clients of, and whether the certificate is still valid |
 //! | `NotTls` | the port: 8883 for TLS, 1883 without, by custom |
 //! | `NoCommonVersion` | [`TlsOptions::min_version`], or a server that knows nothing above TLS 1.1 |
+//! | `NoCommonCipher` | what the server allows: of TLS 1.2 no more than ciphers with forward secrecy and GCM or Poly1305 are offered |
+//! | `UnknownServerName` | the host in [`peer`], or [`TlsOptions::server_name`]: servers of several names know no other |
 //! | `NoCommonProtocol` | [`TlsOptions::alpn`]: leave it empty unless the broker asks for it |
 //! | `Closed` | whether there is TLS at that port at all: brokers often close without a word for either mistake |
 //!

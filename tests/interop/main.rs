@@ -1,5 +1,5 @@
-//! The client against mosquitto. Without a mosquitto on the PATH these tests are ignored; where
-//! `FLOWSDK_REQUIRE_MOSQUITTO` is set they fail.
+//! The client against mosquitto, and against the TLS of OpenSSL. Without a `mosquitto`, or an `openssl`, on the PATH these tests are
+//! ignored; where `FLOWSDK_REQUIRE_MOSQUITTO` or `FLOWSDK_REQUIRE_OPENSSL` is set they fail.
 
 #[path = "../client/broker_fixture.rs"]
 mod fixture;
@@ -13,6 +13,8 @@ mod support;
 
 mod limits;
 mod messages;
+#[cfg(all(feature = "tls", feature = "ring"))]
+mod openssl;
 mod sessions;
 #[cfg(all(feature = "tls", feature = "ring"))]
 mod tls;
@@ -40,7 +42,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let trials = messages::trials().into_iter().chain(sessions::trials()).chain(limits::trials()).chain(ways::trials());
     #[cfg(all(feature = "tls", feature = "ring"))]
-    let trials = trials.chain(tls::trials());
+    let trials = trials.chain(tls::trials()).chain(openssl::trials());
     let trials = trials.collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -31,6 +31,16 @@ impl Ca {
         Self { issuer: Issuer::new(params, key), der, pem }
     }
 
+    /// A CA that this one has signed.
+    pub fn intermediate(&self, name: &str) -> Self {
+        let mut params = params(&[], name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let (der, pem) = (certificate.der().clone(), certificate.pem());
+        Self { issuer: Issuer::new(params, key), der, pem }
+    }
+
     /// A certificate for these names.
     pub fn leaf(&self, names: &[&str]) -> Leaf {
         self.leaf_with(names, |_| {})

@@ -104,6 +104,7 @@ impl TlsSetup {
         self.identity.as_ref().map_or_else(Shown::default, |identity| Shown {
             was_asked: identity.was_asked.load(Ordering::Relaxed),
             has_identity: identity.key.is_some(),
+            is_first_word: false,
         })
     }
 }

@@ -52,9 +52,16 @@ pub enum TlsError {
     /// Client and server have no version of TLS in common.
     #[error("the server speaks no version of TLS that the client allows")]
     NoCommonVersion,
+    /// Client and server have no cipher suite in common, nor a group for the key exchange, or a kind of signature.
+    #[error("the server takes none of the cipher suites, key exchanges and signatures that the client offers")]
+    NoCommonCipher,
     /// The server knows none of the protocols in [`TlsOptions::alpn`](super::TlsOptions::alpn).
     #[error("the server knows none of the protocols that the client offers (tls.alpn)")]
     NoCommonProtocol,
+    /// The server does not know the name that it is asked for: the host, or
+    /// [`TlsOptions::server_name`](super::TlsOptions::server_name).
+    #[error("the server does not know the name that it is asked for (tls.server_name, or the host of the server)")]
+    UnknownServerName,
     /// The server has gone in mid-handshake.
     #[error("the server has closed the connection in the TLS handshake")]
     Closed,
@@ -75,12 +82,14 @@ impl TlsError {
     }
 }
 
-/// What is known of the client when a server refuses it.
+/// What has been shown by client and server when the server refuses the client.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::mqtt_client) struct Shown {
     /// The server has asked for a certificate.
     pub(in crate::mqtt_client) was_asked: bool,
     pub(in crate::mqtt_client) has_identity: bool,
+    /// The server has said nothing but that: it does not even take what the client offers.
+    pub(in crate::mqtt_client) is_first_word: bool,
 }
 
 pub(in crate::mqtt_client) fn explain(error: &Error, shown: Shown) -> TlsError {
@@ -126,6 +135,8 @@ fn explain_alert(alert: AlertDescription, shown: Shown) -> TlsError {
     match alert {
         Alert::ProtocolVersion => TlsError::NoCommonVersion,
         Alert::NoApplicationProtocol => TlsError::NoCommonProtocol,
+        Alert::UnrecognisedName => TlsError::UnknownServerName,
+        Alert::HandshakeFailure | Alert::InsufficientSecurity if shown.is_first_word => TlsError::NoCommonCipher,
         Alert::CertificateRequired => TlsError::NoClientCertificate,
         // What TLS 1.2 says of it.
         Alert::HandshakeFailure | Alert::BadCertificate | Alert::NoCertificate

@@ -3,7 +3,7 @@ use std::io::{self, Read};
 use rustls::ClientConnection;
 
 use super::TlsSetup;
-use super::error::{TlsError, explain};
+use super::error::{Shown, TlsError, explain};
 use crate::mqtt_client::blocking::Blocking;
 use crate::mqtt_client::dial::{Dial, Phase};
 use crate::mqtt_client::error::ConnectionError;
@@ -20,8 +20,11 @@ pub(in crate::mqtt_client) fn handshake(
     dial.begin(Phase::Tls);
     let name = setup.name(&peer.host)?;
     setup.begin();
-    let failed = |error: &rustls::Error| tell(peer, explain(error, setup.shown()));
-    let mut tls = ClientConnection::new(setup.config.clone(), name).map_err(|error| failed(&error))?;
+    let failed = |error: &rustls::Error, is_first_word| {
+        let shown = Shown { is_first_word, ..setup.shown() };
+        tell(peer, explain(error, shown))
+    };
+    let mut tls = ClientConnection::new(setup.config.clone(), name).map_err(|error| failed(&error, false))?;
     let mut stream = Blocking::new(dial, &mut socket)?;
     let (mut first, mut can_write) = (None, true);
     while tls.is_handshaking() || tls.wants_write() {
@@ -49,7 +52,7 @@ pub(in crate::mqtt_client) fn handshake(
         if let Err(error) = tls.process_new_packets() {
             // The server may hear why; whether it does is of no consequence.
             let _ = tls.write_tls(&mut stream);
-            return Err(failed(&error));
+            return Err(failed(&error, tls.protocol_version().is_none()));
         }
     }
     drop(stream);
