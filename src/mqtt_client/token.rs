@@ -128,15 +128,8 @@ impl<T: Clone> Future for Tracked<T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let mut state = self.completion.lock();
-        if let Some(result) = self.result(&state) {
-            return Poll::Ready(result);
-        }
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
-        Poll::Pending
+        self.completion.wake_at_end(context.waker());
+        self.try_result().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
@@ -231,6 +224,21 @@ impl<T> Completion<T> {
         }
     }
 
+    /// Has this waker woken by the end, unless that has come. To clone a waker and to drop one may be code of the application,
+    /// which runs without the lock.
+    fn wake_at_end(&self, waker: &Waker) {
+        let is_needless =
+            |state: &State<T>| state.ended || state.waker.as_ref().is_some_and(|known| known.will_wake(waker));
+        if is_needless(&self.lock()) {
+            return;
+        }
+        let waker = waker.clone();
+        let mut state = self.lock();
+        let unused = if state.ended { Some(waker) } else { state.waker.replace(waker) };
+        drop(state);
+        drop(unused);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -247,5 +255,38 @@ impl<T: Send> Waiting for Completion<T> {
         // With the lock taken, the thread either has not looked yet or is asleep.
         drop(self.lock());
         self.done.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::task::Wake;
+
+    use super::*;
+
+    /// Tells when it is dropped whether the result could be looked at meanwhile.
+    struct Looking(Arc<Completion<u8>>, Sender<bool>);
+
+    impl Wake for Looking {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Looking {
+        fn drop(&mut self) {
+            let _ = self.1.send(self.0.state.try_lock().is_ok());
+        }
+    }
+
+    #[test]
+    fn a_waker_is_dropped_where_it_may_look_at_the_result_itself() {
+        let completion = Completion::new();
+        let (sender, has_looked) = channel();
+        for _ in 0..3 {
+            completion.wake_at_end(&Waker::from(Arc::new(Looking(Arc::clone(&completion), sender.clone()))));
+        }
+        completion.end(Some(1));
+        completion.wake_at_end(&Waker::from(Arc::new(Looking(Arc::clone(&completion), sender))));
+        assert_eq!(has_looked.iter().collect::<Vec<_>>(), [true; 4]);
     }
 }
