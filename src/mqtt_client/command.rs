@@ -22,6 +22,11 @@ pub(super) enum Command {
 }
 
 impl Command {
+    /// Whether it takes no place in the command queue, although there may be many of them.
+    pub(super) const fn is_control(&self) -> bool {
+        matches!(self, Self::Connect | Self::Disconnect(..) | Self::SetAutoReconnect(_))
+    }
+
     /// Whether doing both comes to the same as doing one.
     pub(super) fn is_same_control(&self, other: &Self) -> bool {
         match (self, other) {

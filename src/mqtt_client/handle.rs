@@ -156,7 +156,8 @@ impl AsyncMqttClient {
     /// already.
     ///
     /// # Errors
-    /// [`ClientError::ShutDown`], here as in every other call.
+    /// [`ClientError::ShutDown`], here as in every other call; [`ClientError::QueueFull`], here and in the calls that disconnect
+    /// or turn reconnection on and off, where a thousand of them wait.
     pub fn connect(&self) -> Result<(), ClientError> {
         self.shared.submit_control(Command::Connect)
     }

@@ -12,6 +12,8 @@ pub(super) struct Queue {
     /// Places and bytes of commands the worker has not finished with.
     pub(super) places: usize,
     pub(super) bytes: usize,
+    /// Commands that take no place and that the worker has not begun with.
+    pub(super) controls: usize,
     /// Messages among the commands, those that the worker has just taken, and those that it keeps.
     pub(super) new: Places,
     pub(super) taken: Places,

@@ -48,6 +48,9 @@ pub(super) struct Bounds {
 /// Who can wait does so from here on: what lies in the queue stays in the cache then.
 const PATIENT_BYTES: usize = 256 * 1024;
 
+/// Calls that take no place in the queue and wait all the same. Only who alternates between them without a pause gets here.
+const MAX_CONTROLS: usize = 1000;
+
 impl Bounds {
     /// The bound in bytes for those who wait for room.
     fn patient_bytes(&self) -> usize {
@@ -271,11 +274,18 @@ impl Shared {
         Room { places, bytes: bound.saturating_sub(queue.bytes), bound }
     }
 
-    /// Hands over a command that is never refused for lack of room. Repeated ones come to one.
+    /// Hands over a command that takes no place in the queue. Repeated ones come to one.
     pub(super) fn submit_control(&self, command: Command) -> Result<(), ClientError> {
         let mut queue = lock(&self.queue);
         if queue.shut {
             return Err(ClientError::ShutDown);
+        }
+        let is_repeated = queue.commands.last().is_some_and(|last| last.is_same_control(&command));
+        if command.is_control() && !is_repeated {
+            if queue.controls >= MAX_CONTROLS {
+                return Err(ClientError::QueueFull);
+            }
+            queue.controls += 1;
         }
         match command {
             Command::Shutdown => {
@@ -286,11 +296,17 @@ impl Shared {
             Command::Disconnect(..) => self.set_wants_connection(false),
             _ => {}
         }
-        if !queue.commands.last().is_some_and(|last| last.is_same_control(&command)) {
+        if !is_repeated {
             queue.commands.push(command);
         }
         self.wake_sleeper(queue);
         Ok(())
+    }
+
+    /// The worker has begun with a command that takes no place.
+    pub(super) fn remove_control(&self) {
+        let mut queue = lock(&self.queue);
+        queue.controls = queue.controls.saturating_sub(1);
     }
 
     pub(super) fn acknowledge(&self, acknowledgements: impl IntoIterator<Item = Acknowledgement>) {

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use flowsdk::mqtt_client::{ClientError, DisconnectOptions, MqttEvent, Outcome};
+use flowsdk::mqtt_client::{AsyncMqttClient, ClientError, DisconnectOptions, MqttEvent, Outcome};
 
 use crate::scripted_setup::{Scene, V3_1_1, V5, both, publish, suback};
-use crate::support::wire;
+use crate::support::{PATIENCE, wait_until, wire};
 
 /// [MQTT-3.14.4-1] [MQTT-3.14.4-2] [MQTT-3.14.4-1/3.1.1] [MQTT-3.14.4-2/3.1.1]
 #[test]
@@ -61,6 +61,28 @@ fn disconnect_waits_for_the_answer_to_a_subscribe_and_delivers_meanwhile() {
         assert!(live.log.subscribed(token).is_success());
         assert_eq!(live.log.messages(1).len(), 1);
     });
+}
+
+/// Behind a disconnect() that waits, calls that take no place in the queue are kept for later.
+#[test]
+fn calls_that_alternate_between_connect_and_disconnect_are_refused_when_a_thousand_wait() {
+    let mut scene = Scene::new(V5);
+    scene.options.timeouts.drain = Duration::from_secs(30);
+    let mut live = scene.connected();
+    live.client.publish("t", b"1", 1, false).unwrap();
+    live.peer.expect_type(3);
+    live.client.disconnect().unwrap();
+    let calls = [AsyncMqttClient::connect, AsyncMqttClient::disconnect];
+    let refused = calls.iter().cycle().take(5000).find_map(|call| call(&live.client).err());
+    assert_eq!(refused, Some(ClientError::QueueFull));
+    // Nobody listens for the connections that were asked for.
+    drop(scene);
+    live.peer.send(&wire::ack(wire::PUBACK, 1));
+    live.peer.expect(&wire::DISCONNECT);
+    live.peer.close();
+    // When they are done with there is room again.
+    wait_until(PATIENCE, || live.client.disconnect().is_ok());
+    live.client.shutdown().unwrap();
 }
 
 #[test]

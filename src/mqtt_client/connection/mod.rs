@@ -309,6 +309,9 @@ impl Connection {
         if self.drain.is_some() && !matches!(command, Command::SetAutoReconnect(_)) {
             return self.held_back.push(command);
         }
+        if command.is_control() {
+            self.shared.remove_control();
+        }
         match command {
             Command::Connect => self.want_connection(),
             Command::Publish(publishing) => {
