@@ -20,6 +20,9 @@ pub enum DecodeError {
     /// A field runs past the end of its packet.
     #[error("a field runs past the end of the packet")]
     Truncated,
+    /// A property runs past the end of the properties (section 2.2.2.1).
+    #[error("a property runs past the end of the properties")]
+    PropertyLength,
     /// Bytes are left after the last field.
     #[error("bytes are left after the last field of the packet")]
     TrailingBytes,

@@ -27,7 +27,7 @@ impl<'a> Properties<'a> {
     /// Checks a block as it stands on the wire behind its length.
     ///
     /// # Errors
-    /// [`DecodeError`] for properties that are unknown, misplaced, repeated or out of range.
+    /// [`DecodeError`] for properties that are cut, unknown, misplaced, repeated or out of range.
     pub fn from_block(block: &'a [u8], context: PropertyContext) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(block);
         let mut seen = Seen::new(context);
@@ -40,7 +40,11 @@ impl<'a> Properties<'a> {
         if let Err(fault) = seen.finish() {
             reader.fail(fault.of_peer(context));
         }
-        reader.finish().map(|()| Self::from_checked_block(block))
+        match reader.error() {
+            None => Ok(Self::from_checked_block(block)),
+            Some(DecodeError::Truncated) => Err(DecodeError::PropertyLength),
+            Some(error) => Err(error),
+        }
     }
 
     /// A block that [`Properties::from_block`] has accepted before. An unchecked one reads as its valid beginning.

@@ -43,9 +43,10 @@ impl Machine {
     ) -> Result<usize, Halted> {
         let mut reader = Reader::new(body);
         let publish = Publish::decode_head(header.flags, &mut reader, self.version(), Role::Server);
+        let body_len = usize::try_from(header.remaining_length).unwrap_or(usize::MAX);
         match reader.error() {
             None => {}
-            Some(DecodeError::Truncated) if is_oversize => {
+            Some(DecodeError::Truncated) if is_oversize && body.len() < body_len => {
                 // Topic and properties alone may fill the buffer: then they can never be seen whole.
                 let available = u32::try_from(body.len()).unwrap_or(u32::MAX).saturating_add(header.header_len.into());
                 let buffer_is_full = available >= self.config.receive_limit;

@@ -85,7 +85,7 @@ fn a_property_that_its_block_cuts_short_is_refused() {
     everywhere(|frame, row| {
         let whole = wire(row.notation);
         for len in 1..whole.len() {
-            refuses(V5, frame.from, &frame.around(&block(frame, row, &whole[..len])), DecodeError::Truncated);
+            refuses(V5, frame.from, &frame.around(&block(frame, row, &whole[..len])), DecodeError::PropertyLength);
         }
     });
 }

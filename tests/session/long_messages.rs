@@ -1,5 +1,6 @@
 //! Messages longer than the receive buffer, and frames so long that they are written where they lie.
 
+use flowsdk::codec::DecodeError;
 use flowsdk::packet::Packet;
 use flowsdk::session::{Acknowledgement, Oversize, PeerError};
 
@@ -139,6 +140,24 @@ fn a_head_that_fills_the_buffer_is_refused() {
         assert!(matches!(rig.take(&bytes[..20]), Err(PeerError::PacketTooLarge(LIMIT..))));
         rig.ends_with(0x95);
     });
+}
+
+/// The head of a message of 60 bytes whose lengths say more than there is.
+#[test]
+fn a_long_message_with_a_malformed_head_is_malformed_and_not_too_large() {
+    let property_past_its_block: &[u8] = &[0x30, 58, 0, 1, b's', 3, 0x02, 0, 0, 1, 2, 3];
+    let mut topic_past_the_packet = vec![0x30, 58, 0, 57];
+    topic_past_the_packet.resize(60, b't');
+    for oversize in [Oversize::Skip, Oversize::Stream] {
+        for (bytes, expected) in
+            [(property_past_its_block, DecodeError::PropertyLength), (&topic_past_the_packet, DecodeError::Truncated)]
+        {
+            with_policy(oversize, Acknowledgement::Automatic).v5().run(|rig| {
+                assert_eq!(rig.take(bytes), Err(PeerError::Decode(expected)));
+                rig.ends_with(0x81);
+            });
+        }
+    }
 }
 
 #[test]
