@@ -16,6 +16,12 @@ use crate::types::{PacketId, ProtocolVersion, QoS, Role};
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Refusal {
     Expired,
+    Broken(Limit),
+}
+
+/// What the server has said it does not take.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Limit {
     QoS,
     Retain,
     PacketTooLarge,
@@ -86,7 +92,7 @@ impl Machine {
     /// Before CONNACK nobody knows the server's limits: then [`admit`] finds what breaks them.
     pub(super) fn check_publish(&self, flags: Flags, len: usize) -> Result<(), Misuse> {
         if self.phase == Phase::Connected {
-            check_limits(&self.limits, flags, len).map_err(|refusal| refusal.misuse(&self.limits))
+            check_limits(&self.limits, flags, len).map_err(|limit| limit.misuse(&self.limits))
         } else if flags.qos == QoS::AtMostOnce {
             Err(Misuse::NotConnected)
         } else {
@@ -188,7 +194,7 @@ pub(super) fn admit<V: Store>(
     held: &mut Held,
 ) -> Result<(), Refusal> {
     if let Some(flags) = Flags::of(bytes) {
-        check_limits(limits, flags, bytes.len())?;
+        check_limits(limits, flags, bytes.len()).map_err(Refusal::Broken)?;
     }
     if held.begun {
         frame::set_dup(bytes);
@@ -208,29 +214,31 @@ pub(super) fn admit<V: Store>(
     Ok(())
 }
 
-fn check_limits(limits: &ServerLimits, flags: Flags, len: usize) -> Result<(), Refusal> {
+fn check_limits(limits: &ServerLimits, flags: Flags, len: usize) -> Result<(), Limit> {
     if flags.qos > limits.maximum_qos {
-        return Err(Refusal::QoS);
+        return Err(Limit::QoS);
     }
     if flags.retain && !limits.retain_available {
-        return Err(Refusal::Retain);
+        return Err(Limit::Retain);
     }
-    if limits.takes(len) { Ok(()) } else { Err(Refusal::PacketTooLarge) }
+    if limits.takes(len) { Ok(()) } else { Err(Limit::PacketTooLarge) }
 }
 
 impl Refusal {
     pub(super) const fn reason(self, limits: &ServerLimits) -> DropReason {
         match self {
             Self::Expired => DropReason::Expired,
-            _ => DropReason::Refused(self.misuse(limits)),
+            Self::Broken(limit) => DropReason::Refused(limit.misuse(limits)),
         }
     }
+}
 
+impl Limit {
     const fn misuse(self, limits: &ServerLimits) -> Misuse {
         match self {
             Self::QoS => Misuse::QoSNotSupported(limits.maximum_qos),
+            Self::Retain => Misuse::RetainNotSupported,
             Self::PacketTooLarge => Misuse::PacketTooLarge { limit: limits.maximum_packet_size },
-            Self::Retain | Self::Expired => Misuse::RetainNotSupported,
         }
     }
 }
