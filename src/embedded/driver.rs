@@ -112,7 +112,7 @@ impl<'b, S: Storage> Driver<'b, S> {
 
     /// The transport has put so many bytes there.
     pub(super) fn has_read(&mut self, len: usize) {
-        self.end = self.buffer.len().min(self.end + len);
+        self.end = self.buffer.len().min(self.end.saturating_add(len));
     }
 
     /// The transport has taken so many bytes.

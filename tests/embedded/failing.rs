@@ -1,9 +1,10 @@
 //! What ends a connection, and what the caller hears of it.
 
-use embedded_io::ErrorKind;
-use flowsdk::embedded::Error;
+use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
+use flowsdk::codec::PacketType;
+use flowsdk::embedded::{Error, blocking};
 use flowsdk::packet::{AckKind, Disconnect, Packet};
-use flowsdk::session::{Config, PeerError};
+use flowsdk::session::{Config, PeerError, Session};
 use flowsdk::types::ReasonCode;
 
 use crate::support::*;
@@ -72,6 +73,48 @@ fn a_transport_that_takes_nothing_is_closed() {
     link.wire().most = 0;
     client.ping(START).expect("ping");
     assert_eq!(client.poll(START), Err(Error::Closed));
+}
+
+/// A transport that reads the first byte of a PUBLISH and then says that it has read more than anything has room for.
+#[derive(Default)]
+struct Boaster {
+    has_read: bool,
+}
+
+impl ErrorType for Boaster {
+    type Error = ErrorKind;
+}
+
+impl Read for Boaster {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
+        buffer[0] = if self.has_read { 0 } else { 0x30 };
+        Ok(if std::mem::replace(&mut self.has_read, true) { usize::MAX } else { 1 })
+    }
+}
+
+impl ReadReady for Boaster {
+    fn read_ready(&mut self) -> Result<bool, ErrorKind> {
+        Ok(true)
+    }
+}
+
+impl Write for Boaster {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_transport_that_says_it_has_read_more_than_there_was_room_for_fills_the_buffer_at_most() {
+    let mut buffer = [0; 64];
+    let session = Session::new(config(V5), Storage::new());
+    let mut client = blocking::Client::new(session, Boaster::default(), &mut buffer);
+    client.connect(START, &options(V5)).expect("connect");
+    assert_eq!(client.poll(START), Err(Error::Peer(PeerError::UnexpectedPacket(PacketType::Publish))));
 }
 
 /// In v3.1.1 a DISCONNECT would discard the will.
