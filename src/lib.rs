@@ -20,6 +20,8 @@
 //! [`time`] is how the core sees time: as a number of milliseconds that is handed in.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// A number that may not fit is converted by `try_from`; tests may cast.
+#![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss, clippy::cast_lossless)]
 
 #[cfg(feature = "arbitrary")]
 pub mod arbitrary;

@@ -176,6 +176,7 @@ fn valid_topic(bytes: &[u8]) -> Option<&str> {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the numbers are as small as the dice and the packets")]
 mod tests {
     use std::string::String;
     use std::vec::Vec;
