@@ -6,7 +6,7 @@ use super::machine::{Machine, has_qos_2};
 use super::storage::{Queued, Request, RequestKind, Store};
 use crate::codec::{EncodeError, PacketType, Properties, Property, PropertyId};
 use crate::packet::{Body, Suback, Subscription, Unsuback, encode_subscribe, encode_unsubscribe};
-use crate::types::{PacketId, QoS, SHARE, has_wildcard};
+use crate::types::{PacketId, QoS, behind_share, has_wildcard};
 
 impl Machine {
     pub(super) fn subscribe<V: Store>(
@@ -75,7 +75,7 @@ impl Machine {
             if !limits.wildcard_subscription_available && has_wildcard(filter) {
                 return Err(Misuse::WildcardSubscriptionsNotSupported);
             }
-            if !limits.shared_subscription_available && filter.starts_with(SHARE) {
+            if !limits.shared_subscription_available && behind_share(filter).is_some() {
                 return Err(Misuse::SharedSubscriptionsNotSupported);
             }
         }

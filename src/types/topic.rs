@@ -66,7 +66,7 @@ impl<'a> TopicName<'a> {
 }
 
 /// What a shared subscription begins with.
-pub(crate) const SHARE: &[u8] = b"$share/";
+const SHARE: &[u8] = b"$share/";
 
 /// A string that is a valid Topic Filter: what a subscription asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,7 +132,7 @@ impl<'a> TopicFilter<'a> {
 
     /// Share name and filter of a shared subscription.
     fn behind_share(self) -> Option<&'a [u8]> {
-        self.0.as_bytes().strip_prefix(SHARE)
+        behind_share(self.0.as_bytes())
     }
 
     /// Whether a message published to `topic` matches (section 4.7). Of a shared subscription the part behind the
@@ -177,6 +177,12 @@ fn split_level(topic: &[u8]) -> (&[u8], Option<&[u8]>) {
     let end = topic.iter().position(|byte| *byte == b'/').unwrap_or(topic.len());
     let (level, behind) = topic.split_at_checked(end).unwrap_or((topic, &[]));
     (level, behind.split_first().map(|(_, behind)| behind))
+}
+
+/// What follows the prefix of a shared subscription. Compared byte by byte: `strip_prefix` links memcmp.
+pub(crate) fn behind_share(filter: &[u8]) -> Option<&[u8]> {
+    let (prefix, behind) = filter.split_at_checked(SHARE.len())?;
+    prefix.iter().eq(SHARE).then_some(behind)
 }
 
 pub(crate) fn has_wildcard(topic: &[u8]) -> bool {
