@@ -6,23 +6,25 @@ use crate::types::{ProtocolVersion, QoS};
 /// What a session is made with. It holds for all its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+// Bytes, then half words, then words: what lies at small offsets is reached by short instructions.
+#[repr(C)]
 pub struct Config {
     /// The protocol version.
     pub version: ProtocolVersion,
     /// Who acknowledges received messages.
     pub acknowledgement: Acknowledgement,
-    /// The longest packet that is received whole, in bytes: the size of the receive buffer. v5.0 announces it as the
-    /// Maximum Packet Size unless longer messages are streamed. 0 means no limit.
-    pub receive_limit: u32,
     /// What becomes of a message longer than `receive_limit`.
     pub oversize: Oversize,
+    /// Whether messages are sent with topic aliases, as far as the server and the storage allow (v5.0).
+    pub outbound_topic_aliases: bool,
     /// How many unacknowledged messages of QoS 1 and 2 the server may send at a time (v5.0 Receive Maximum). Never
     /// more than the storage has places for. 0 means as many as those.
     pub receive_maximum: u16,
     /// The highest alias the server may use (v5.0 Topic Alias Maximum). Never more than the storage has places for.
     pub topic_alias_maximum: u16,
-    /// Whether messages are sent with topic aliases, as far as the server and the storage allow (v5.0).
-    pub outbound_topic_aliases: bool,
+    /// The longest packet that is received whole, in bytes: the size of the receive buffer. v5.0 announces it as the
+    /// Maximum Packet Size unless longer messages are streamed. 0 means no limit.
+    pub receive_limit: u32,
     /// How long to wait for CONNACK, in milliseconds.
     pub connect_timeout_ms: u32,
     /// How long to wait for PINGRESP, in milliseconds.
@@ -102,23 +104,24 @@ shows! {
 /// What the server has said it can do (v5.0 section 3.2.2.3). The defaults are those of absent properties, and v3.1.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(C)]
 pub struct ServerLimits {
-    /// Unacknowledged messages of QoS 1 and 2 it takes at a time.
-    pub receive_maximum: u16,
     /// The highest QoS it takes.
     pub maximum_qos: QoS,
     /// Whether it keeps retained messages.
     pub retain_available: bool,
-    /// The longest packet it takes, in bytes.
-    pub maximum_packet_size: u32,
-    /// The highest alias it takes.
-    pub topic_alias_maximum: u16,
     /// Whether it takes filters with wildcards.
     pub wildcard_subscription_available: bool,
     /// Whether it takes Subscription Identifiers.
     pub subscription_identifier_available: bool,
     /// Whether it takes shared subscriptions.
     pub shared_subscription_available: bool,
+    /// Unacknowledged messages of QoS 1 and 2 it takes at a time.
+    pub receive_maximum: u16,
+    /// The highest alias it takes.
+    pub topic_alias_maximum: u16,
+    /// The longest packet it takes, in bytes.
+    pub maximum_packet_size: u32,
 }
 
 impl ServerLimits {

@@ -16,12 +16,24 @@ use crate::time::Instant;
 use crate::types::{PacketId, ProtocolVersion, ReasonCode, Role};
 
 #[derive(Debug)]
+// Bytes, then half words, then words: what lies at small offsets is reached by short instructions, bytes the least far.
+#[repr(C)]
 pub(super) struct Machine {
-    pub(super) config: Config,
     pub(super) phase: Phase,
-    pub(super) limits: ServerLimits,
-    pub(super) timers: Timers,
-    pub(super) stream: Option<Stream>,
+    /// Bytes of this connection have gone to the transport.
+    pub(super) has_spoken: bool,
+    /// The server has accepted this connection.
+    pub(super) is_established: bool,
+    /// CONNECT had Request Problem Information 1, which is the default.
+    pub(super) wants_problem_information: bool,
+    /// CONNECT asked for a session that outlives the connection.
+    pub(super) asked_to_keep: bool,
+    /// The session of what was sent before is gone; what is left of it has to be collected.
+    pub(super) session_lost: bool,
+    /// Why `refused` was refused.
+    pub(super) refusal: Refusal,
+    /// A message that was refused when its turn came, and has to be collected.
+    pub(super) refused: Option<PacketId>,
     /// The last identifier that was given to a message or a request.
     pub(super) last_packet_id: PacketId,
     /// The serial number of the last received message.
@@ -31,26 +43,16 @@ pub(super) struct Machine {
     /// What CONNECT announced as Receive Maximum and Topic Alias Maximum.
     pub(super) receive_maximum: u16,
     pub(super) topic_alias_maximum: u16,
+    pub(super) timers: Timers,
+    pub(super) limits: ServerLimits,
+    pub(super) config: Config,
     /// Fingerprint of the Authentication Method of CONNECT.
     pub(super) method: Option<NonZeroU32>,
-    /// CONNECT had Request Problem Information 1, which is the default.
-    pub(super) wants_problem_information: bool,
-    /// CONNECT asked for a session that outlives the connection.
-    pub(super) asked_to_keep: bool,
     /// How long the session outlives this connection: what CONNECT asked for, or what the server has said.
     pub(super) session_expiry: u32,
-    /// The server has accepted this connection.
-    pub(super) is_established: bool,
     /// Fingerprint of the Client Identifier that the session is known by `[MQTT-3.1.3-2]`.
     pub(super) client_id: Option<NonZeroU32>,
-    /// Bytes of this connection have gone to the transport.
-    pub(super) has_spoken: bool,
-    /// The session of what was sent before is gone; what is left of it has to be collected.
-    pub(super) session_lost: bool,
-    /// A message that was refused when its turn came, and has to be collected.
-    pub(super) refused: Option<PacketId>,
-    /// Why it was refused.
-    pub(super) refusal: Refusal,
+    pub(super) stream: Option<Stream>,
 }
 
 /// Where the connection stands.

@@ -5,22 +5,24 @@ use crate::packet::PINGREQ;
 use crate::time::Instant;
 
 #[derive(Clone, Copy, Debug)]
+// What lies at small offsets is reached by short instructions, bytes the least far.
+#[repr(C)]
 pub(super) struct Timers {
+    ping: Ping,
+    /// While an answer is awaited, the next PINGREQ that keeps the connection alive.
+    another: Another,
+    /// No input is read, so nothing can be concluded from silence.
+    reading_paused: bool,
+    /// In seconds; 0 while the mechanism is off.
+    keep_alive: u16,
     last_transmit: Instant,
     last_receive: Instant,
     /// Since when CONNACK or PINGRESP is awaited.
     awaited_since: Instant,
     /// How many bytes have to go to the transport until the PINGREQ among them is sent.
     ahead: usize,
-    /// In seconds; 0 while the mechanism is off.
-    keep_alive: u16,
     /// Bytes that have come and are not done with: the beginning of a packet.
     partial: usize,
-    ping: Ping,
-    /// While an answer is awaited, the next PINGREQ that keeps the connection alive.
-    another: Another,
-    /// No input is read, so nothing can be concluded from silence.
-    reading_paused: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -41,15 +41,16 @@ use table::{Table, remove, take};
 /// let session = Session::new(Config::DEFAULT, &mut storage);
 /// # assert!(!session.is_connected());
 /// ```
+// In this order: what lies at small offsets is reached by short instructions.
+#[repr(C)]
 pub struct Fixed<const TX: usize, const WINDOW: usize, const WITHOUT: u32 = 0> {
+    arena: Arena<TX>,
+    received: Table<Received, WINDOW>,
+    requests: Table<Unanswered, WINDOW>,
     /// Those in front were sent on this connection.
     releases: Table<PacketId, WINDOW>,
     sent_releases: u16,
-    requests: Table<Unanswered, WINDOW>,
-    received: Table<Received, WINDOW>,
     answers: Table<Answer, WINDOW>,
-    // Last: what lies at small offsets is reached by short instructions.
-    arena: Arena<TX>,
 }
 
 /// A request: its identifier, how many filters it has, and in the lowest bit its kind.
@@ -75,12 +76,12 @@ impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Fixed<TX, WINDOW,
     /// As [`Fixed::new`], where the type says what is left out.
     pub const fn empty() -> Self {
         Self {
+            arena: Arena::new(),
+            received: Table::new(),
+            requests: Table::new(),
             releases: Table::new(),
             sent_releases: 0,
-            requests: Table::new(),
-            received: Table::new(),
             answers: Table::new(),
-            arena: Arena::new(),
         }
     }
 }
