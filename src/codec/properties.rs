@@ -155,7 +155,7 @@ impl<'a> Properties<'a> {
     /// Writes the length and the block; an empty one is the length 0 `[MQTT-2.2.2-1]`. Fails with [`EncodeError`] for
     /// properties that are misplaced, repeated or out of range.
     pub fn encode(&self, writer: &mut Writer<'_>, context: PropertyContext) {
-        writer.prefixed(&|writer| self.encode_block(writer, context));
+        writer.prefixed(|writer| self.encode_block(writer, context));
     }
 
     /// Writes the block without its length. Fails as [`Properties::encode`].

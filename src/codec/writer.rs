@@ -6,9 +6,8 @@ use crate::macros::shows;
 
 /// Where encoded bytes go: a slice, a growing buffer, or nowhere (they are only counted).
 ///
-/// Lengths on the wire come from running an encoding against a counting writer first, so that no length is computed
-/// by a formula of its own. A write that fails notes why, and [`Writer::finish`] tells; nothing is written behind it, so
-/// a writer that has failed is used up.
+/// Lengths on the wire are put before what was written, so that no length is computed by a formula of its own. A write
+/// that fails notes why, and [`Writer::finish`] tells; a writer that has failed goes on counting, and is else used up.
 pub struct Writer<'b> {
     target: Target<'b>,
     written: usize,
@@ -53,11 +52,11 @@ impl<'b> Writer<'b> {
         matches!(self.target, Target::Count)
     }
 
-    /// Notes that what is asked for cannot be written.
+    /// Notes that what is asked for cannot be written. That it is wrong counts before that there is no room.
     #[cold]
     #[inline(never)]
-    pub const fn fail(&mut self, error: EncodeError) {
-        if self.error.is_none() {
+    pub fn fail(&mut self, error: EncodeError) {
+        if matches!(self.error, None | Some(EncodeError::NoRoom)) {
             self.error = Some(error);
         }
     }
@@ -66,7 +65,7 @@ impl<'b> Writer<'b> {
     ///
     /// # Errors
     /// What has failed first.
-    pub const fn refuse(&mut self, error: EncodeError) -> Result<(), EncodeError> {
+    pub fn refuse(&mut self, error: EncodeError) -> Result<(), EncodeError> {
         self.fail(error);
         self.finish()
     }
@@ -84,20 +83,21 @@ impl<'b> Writer<'b> {
 
     /// Writes bytes as they are. Fails with [`EncodeError::NoRoom`] if a slice is full, as every other write does.
     pub fn bytes(&mut self, bytes: &[u8]) {
-        if self.error.is_some() {
-            return;
-        }
-        let end = self.written.saturating_add(bytes.len());
+        let start = self.written;
+        self.written = start.saturating_add(bytes.len());
         match &mut self.target {
             Target::Count => {}
-            Target::Slice(buffer) => match buffer.get_mut(self.written..end) {
+            Target::Slice(buffer) => match buffer.get_mut(start..self.written) {
                 Some(place) => copy(place, bytes),
-                None => return self.fail(EncodeError::NoRoom),
+                None => self.fail(EncodeError::NoRoom),
             },
             #[cfg(feature = "std")]
-            Target::Vec(buffer) => buffer.extend_from_slice(bytes),
+            Target::Vec(buffer) => {
+                if self.error.is_none() {
+                    buffer.extend_from_slice(bytes);
+                }
+            }
         }
-        self.written = end;
     }
 
     /// Writes a byte.
@@ -121,15 +121,8 @@ impl<'b> Writer<'b> {
         if value > VarInt::MAX {
             return self.fail(EncodeError::TooLong);
         }
-        let mut rest = value;
-        loop {
-            let [low, ..] = rest.to_le_bytes();
-            rest >>= 7;
-            if rest == 0 {
-                return self.u8(low);
-            }
-            self.u8(low | 0x80);
-        }
+        let (bytes, len) = VarInt::bytes_of(value);
+        self.bytes(bytes.get(..len).unwrap_or(&[]));
     }
 
     /// Writes binary data behind its two byte length. Fails with [`EncodeError::FieldTooLong`] above 65,535 bytes.
@@ -150,61 +143,57 @@ impl<'b> Writer<'b> {
         self.binary(text.as_bytes());
     }
 
-    /// Writes what `body` writes behind its length as a variable byte integer. Into a slice
-    /// `body` runs twice, first to be counted.
-    pub fn prefixed(&mut self, body: &dyn Fn(&mut Writer<'_>)) {
+    /// Writes what `body` writes behind its length as a variable byte integer.
+    pub fn prefixed(&mut self, body: impl FnOnce(&mut Self)) {
         self.prefixed_before(0, body);
     }
 
     /// As [`Writer::prefixed`], for a body that goes on for `more` bytes, which are written elsewhere.
-    pub fn prefixed_before(&mut self, more: usize, body: &dyn Fn(&mut Writer<'_>)) {
+    pub fn prefixed_before(&mut self, more: usize, body: impl FnOnce(&mut Self)) {
+        let prefix = self.written;
+        self.bytes([0; 4].get(..shortest_prefix(more)).unwrap_or(&[]));
         #[cfg(feature = "std")]
-        if let Target::Vec(_) = self.target {
-            return self.prefixed_afterwards(more, body);
+        if let Target::Vec(buffer) = &mut self.target {
+            buffer.reserve(more);
         }
-        let mut counting = Writer::counting();
-        body(&mut counting);
-        let len = counting.written;
-        if let Some(error) = counting.error {
-            return self.fail(error);
-        }
-        match u32::try_from(len.saturating_add(more)) {
-            Ok(whole) if whole <= MAX_REMAINING_LENGTH => self.var_int(whole),
-            _ => return self.fail(EncodeError::TooLong),
-        }
-        match &mut self.target {
-            Target::Count => self.written = self.written.saturating_add(len),
-            _ => body(self),
-        }
+        body(self);
+        self.put_length(prefix, more);
     }
 
-    /// As [`Writer::prefixed_before`], in one run: bytes in a `Vec` can make room for the length when it is known.
-    #[cfg(feature = "std")]
-    fn prefixed_afterwards(&mut self, more: usize, body: &dyn Fn(&mut Writer<'_>)) {
-        let Target::Vec(buffer) = &mut self.target else { return };
-        buffer.reserve(more);
-        let start = buffer.len();
-        let guess = VarInt::len_of(u32::try_from(more).unwrap_or(u32::MAX));
-        self.bytes([0; 4].get(..guess).unwrap_or(&[]));
-        let before = self.written;
-        body(self);
-        let whole = (self.written - before).saturating_add(more);
-        let mut prefix = [0; 4];
-        let mut writer = Writer::new(&mut prefix);
-        writer.var_int(u32::try_from(whole).unwrap_or(u32::MAX));
-        let (len, result) = (writer.written, writer.finish());
-        if let Err(error) = result {
-            return self.fail(error);
+    /// Puts the length where a place was left for it, and moves up what is behind if it takes more than that.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn put_length(&mut self, prefix: usize, more: usize) {
+        let guess = shortest_prefix(more);
+        let whole = self.written.saturating_sub(prefix).saturating_sub(guess).saturating_add(more);
+        let whole = u32::try_from(whole).unwrap_or(u32::MAX);
+        if whole > MAX_REMAINING_LENGTH {
+            return self.fail(EncodeError::TooLong);
         }
-        let prefix = prefix.get(..len).unwrap_or(&[]);
-        self.bytes(prefix.get(guess..).unwrap_or(&[]));
-        let Target::Vec(buffer) = &mut self.target else { return };
-        let written = buffer.get_mut(start..).unwrap_or(&mut []);
-        if len > guess {
-            written.rotate_right(len - guess);
+        let (bytes, len) = VarInt::bytes_of(whole);
+        let by = len.saturating_sub(guess);
+        self.bytes([0; 4].get(..by).unwrap_or(&[]));
+        let written = match &mut self.target {
+            Target::Count => return,
+            Target::Slice(buffer) => buffer.get_mut(prefix..self.written),
+            #[cfg(feature = "std")]
+            Target::Vec(buffer) => {
+                let start = buffer.len().saturating_sub(self.written - prefix);
+                buffer.get_mut(start..)
+            }
+        };
+        if let Some(written) = written {
+            if by > 0 {
+                shift_up(written, by);
+            }
+            copy(written, bytes.get(..len).unwrap_or(&[]));
         }
-        copy(written, prefix);
     }
+}
+
+/// How many bytes the length of a body takes at least that goes on for `more` bytes. On a microcontroller moving a short
+/// body is cheaper than to know.
+fn shortest_prefix(more: usize) -> usize {
+    if cfg!(feature = "std") { VarInt::len_of(u32::try_from(more).unwrap_or(u32::MAX)) } else { 1 }
 }
 
 shows! {
@@ -215,6 +204,14 @@ shows! {
 pub(crate) fn shift_down(bytes: &mut [u8], by: usize) {
     let cells = Cell::from_mut(bytes).as_slice_of_cells();
     for (to, from) in cells.iter().zip(cells.get(by..).unwrap_or_default()) {
+        to.set(from.get());
+    }
+}
+
+/// Moves bytes to the end, over the last `by` of them.
+fn shift_up(bytes: &mut [u8], by: usize) {
+    let cells = Cell::from_mut(bytes).as_slice_of_cells();
+    for (to, from) in cells.iter().rev().zip(cells.iter().rev().skip(by)) {
         to.set(from.get());
     }
 }

@@ -103,7 +103,7 @@ impl<'a> Ack<'a> {
         if !version.is_v5() && !self.properties.is_empty() {
             return writer.refuse(EncodeError::NotInVersion);
         }
-        encode_packet(writer, self.kind.packet_type(), &|writer| {
+        encode_packet(writer, self.kind.packet_type(), |writer| {
             writer.u16(self.packet_id.value());
             if version.is_v5() {
                 encode_result(writer, self.reason_code, self.properties, self.kind.context());

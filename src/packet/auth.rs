@@ -59,7 +59,7 @@ impl<'a> Auth<'a> {
         if !bare && !self.properties.has(PropertyId::AuthenticationMethod) {
             return writer.refuse(EncodeError::AuthenticationMethod);
         }
-        encode_packet(writer, PacketType::Auth, &|writer| {
+        encode_packet(writer, PacketType::Auth, |writer| {
             if !bare {
                 writer.u8(self.reason_code.byte());
                 self.properties.encode(writer, PropertyContext::Auth);

@@ -34,7 +34,7 @@ impl<'a> Connack<'a> {
         if self.session_present && code != 0 {
             return writer.refuse(EncodeError::SessionPresent);
         }
-        encode_packet(writer, PacketType::Connack, &|writer| {
+        encode_packet(writer, PacketType::Connack, |writer| {
             writer.u8(u8::from(self.session_present));
             writer.u8(code);
             encode_properties(self.properties, writer, version, PropertyContext::Connack);

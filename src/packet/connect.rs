@@ -148,13 +148,13 @@ impl ConnectOptions<'_> {
         if !is_client_id(self.client_id, self.clean_start, version) {
             return writer.refuse(EncodeError::ClientIdentifier);
         }
-        encode_packet(writer, PacketType::Connect, &|writer| {
+        encode_packet(writer, PacketType::Connect, |writer| {
             writer.string(PROTOCOL_NAME);
             writer.u8(version.level());
             writer.u8(self.flags());
             writer.u16(self.keep_alive);
             if version.is_v5() {
-                writer.prefixed(&|writer| properties.encode_behind(numbers, writer, PropertyContext::Connect));
+                writer.prefixed(|writer| properties.encode_behind(numbers, writer, PropertyContext::Connect));
             } else if !properties.is_empty() {
                 writer.fail(EncodeError::NotInVersion);
             }

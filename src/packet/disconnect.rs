@@ -35,7 +35,7 @@ impl<'a> Disconnect<'a> {
         } else if !self.properties.is_empty() || self.reason_code != ReasonCode::SUCCESS || from == Role::Server {
             return writer.refuse(EncodeError::NotInVersion);
         }
-        encode_packet(writer, PacketType::Disconnect, &|writer| {
+        encode_packet(writer, PacketType::Disconnect, |writer| {
             encode_result(writer, self.reason_code, self.properties, context(from));
         })
     }

@@ -135,8 +135,8 @@ impl<'a> Packet<'a> {
             Self::Suback(packet) => packet.encode(writer, version),
             Self::Unsubscribe(packet) => packet.encode(writer, version),
             Self::Unsuback(packet) => packet.encode(writer, version),
-            Self::Pingreq => encode_packet(writer, PacketType::Pingreq, &|_| {}),
-            Self::Pingresp => encode_packet(writer, PacketType::Pingresp, &|_| {}),
+            Self::Pingreq => encode_packet(writer, PacketType::Pingreq, |_| {}),
+            Self::Pingresp => encode_packet(writer, PacketType::Pingresp, |_| {}),
             Self::Disconnect(packet) => packet.encode(writer, version, from),
             Self::Auth(packet) => packet.encode(writer, version, from),
         }
@@ -167,7 +167,7 @@ pub(crate) fn check_sender(packet_type: PacketType, version: ProtocolVersion, fr
 fn encode_packet(
     writer: &mut Writer<'_>,
     packet_type: PacketType,
-    body: &dyn Fn(&mut Writer<'_>),
+    body: impl FnOnce(&mut Writer<'_>),
 ) -> Result<(), EncodeError> {
     writer.u8(packet_type.first_byte());
     writer.prefixed(body);

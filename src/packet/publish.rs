@@ -134,7 +134,7 @@ impl<'a> Publish<'a> {
             Err(error) => return writer.refuse(EncodeError::Topic(error)),
         }
         writer.u8(self.first_byte());
-        writer.prefixed_before(self.payload.len(), &|writer| {
+        writer.prefixed_before(self.payload.len(), |writer| {
             // It was checked above for more than a string is.
             writer.binary(self.topic.as_bytes());
             if let Some(packet_id) = self.delivery.packet_id() {

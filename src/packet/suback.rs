@@ -42,7 +42,7 @@ impl<'a> Suback<'a> {
     /// [`EncodeError::ReasonCode`] for a code that the version does not have here, [`EncodeError::EmptyList`].
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
         check_codes(writer, self.codes, codes(version));
-        encode_packet(writer, PacketType::Suback, &|writer| {
+        encode_packet(writer, PacketType::Suback, |writer| {
             writer.u16(self.packet_id.value());
             encode_properties(self.properties, writer, version, PropertyContext::Suback);
             writer.bytes(self.codes);
@@ -71,7 +71,7 @@ impl<'a> Unsuback<'a> {
             ProtocolVersion::V3_1_1 if self.codes.is_empty() => {}
             ProtocolVersion::V3_1_1 => return writer.refuse(EncodeError::NotInVersion),
         }
-        encode_packet(writer, PacketType::Unsuback, &|writer| {
+        encode_packet(writer, PacketType::Unsuback, |writer| {
             writer.u16(self.packet_id.value());
             encode_properties(self.properties, writer, version, PropertyContext::Unsuback);
             writer.bytes(self.codes);

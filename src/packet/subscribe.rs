@@ -83,12 +83,12 @@ pub(crate) fn encode_subscribe<'s>(
     version: ProtocolVersion,
     packet_id: PacketId,
     properties: Properties<'_>,
-    subscriptions: impl Iterator<Item = Subscription<'s>> + Clone,
+    subscriptions: impl Iterator<Item = Subscription<'s>>,
 ) -> Result<(), EncodeError> {
-    encode_packet(writer, PacketType::Subscribe, &|writer| {
+    encode_packet(writer, PacketType::Subscribe, |writer| {
         writer.u16(packet_id.value());
         encode_properties(properties, writer, version, PropertyContext::Subscribe);
-        encode_list(writer, subscriptions.clone(), |writer, subscription| subscription.write(writer, version));
+        encode_list(writer, subscriptions, |writer, subscription| subscription.write(writer, version));
     })
 }
 

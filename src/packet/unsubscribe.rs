@@ -51,12 +51,12 @@ pub(crate) fn encode_unsubscribe<'f>(
     version: ProtocolVersion,
     packet_id: PacketId,
     properties: Properties<'_>,
-    filters: impl Iterator<Item = &'f str> + Clone,
+    filters: impl Iterator<Item = &'f str>,
 ) -> Result<(), EncodeError> {
-    encode_packet(writer, PacketType::Unsubscribe, &|writer| {
+    encode_packet(writer, PacketType::Unsubscribe, |writer| {
         writer.u16(packet_id.value());
         encode_properties(properties, writer, version, PropertyContext::Unsubscribe);
-        encode_list(writer, filters.clone(), |writer, filter| {
+        encode_list(writer, filters, |writer, filter| {
             if let Err(error) = check_filter(filter, version) {
                 writer.fail(error.into());
             }

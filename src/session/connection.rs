@@ -43,7 +43,7 @@ impl Machine {
         let properties = Properties::new(options.properties);
         let encode = |writer: &mut Writer<'_>| options.encode(writer, version, &own, &properties);
         expect_secret(store, &encode);
-        let len = self.encode(store, &encode)?;
+        let len = self.encode(store, encode)?;
         store.queue(Queued::Connect, len)?;
 
         self.receive_maximum = receive_maximum;
@@ -166,10 +166,10 @@ impl Machine {
         let version = self.version();
         let encode = |writer: &mut Writer<'_>| auth.encode(writer, version, Role::Client);
         expect_secret(store, &encode);
-        let len = match self.encode(store, &encode) {
+        let len = match self.encode(store, encode) {
             // [MQTT-3.15.2-2] [MQTT-3.15.2-3]
             Err(Misuse::PacketTooLarge { .. }) => {
-                self.encode(store, &|writer| auth.encode_essence(writer, version, Role::Client))?
+                self.encode(store, |writer| auth.encode_essence(writer, version, Role::Client))?
             }
             result => result?,
         };
@@ -191,7 +191,7 @@ impl Machine {
             disconnect.encode(&mut Writer::counting(), version, Role::Client)?;
             Some(disconnect.reason_code)
         } else {
-            let len = self.encode(store, &|writer| disconnect.encode(writer, version, Role::Client))?;
+            let len = self.encode(store, |writer| disconnect.encode(writer, version, Role::Client))?;
             store.queue(Queued::Farewell, len)?;
             None
         };
@@ -215,37 +215,32 @@ impl Machine {
         }
     }
 
-    /// Writes a packet where the store has room for it, and says how long it is. One copy of this for all commands.
-    #[inline(never)]
+    /// Has a packet written where the store has room for it, and says how long it is.
     pub(super) fn encode<V: Store>(
         &self,
         store: &mut V,
-        packet: &dyn Fn(&mut Writer<'_>) -> Result<(), EncodeError>,
+        packet: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
     ) -> Result<usize, Misuse> {
         let mut writer = store.writer();
-        match packet(&mut writer) {
-            Ok(()) => self.check_packet_size(&writer),
-            Err(EncodeError::NoRoom) => self.check_without_room(packet),
-            Err(error) => Err(error.into()),
-        }
+        // The writer knows what it returns.
+        let _ = packet(&mut writer);
+        self.check_written(&writer)
     }
 
     /// What can never be sent is told before that there is no room.
-    #[cold]
-    fn check_without_room(&self, packet: &dyn Fn(&mut Writer<'_>) -> Result<(), EncodeError>) -> Result<usize, Misuse> {
-        let mut writer = Writer::counting();
-        packet(&mut writer)?;
-        self.check_packet_size(&writer)?;
-        Err(Full::Bytes.into())
-    }
-
-    /// Before CONNACK nobody knows what the server takes.
-    fn check_packet_size(&self, writer: &Writer<'_>) -> Result<usize, Misuse> {
-        let len = writer.written();
-        if self.is_connected() {
-            self.limits.check_packet_size(len)?;
+    #[inline(never)]
+    fn check_written(&self, writer: &Writer<'_>) -> Result<usize, Misuse> {
+        let result = writer.finish();
+        if let Err(error) = result
+            && error != EncodeError::NoRoom
+        {
+            return Err(error.into());
         }
-        Ok(len)
+        // Before CONNACK nobody knows what the server takes.
+        if self.is_connected() {
+            self.limits.check_packet_size(writer.written())?;
+        }
+        if result.is_ok() { Ok(writer.written()) } else { Err(Full::Bytes.into()) }
     }
 
     /// The server has nothing of the session any more. What was never sent goes on as before.
@@ -257,7 +252,7 @@ impl Machine {
 
 /// Tells a storage that grows how long the next packet is.
 #[cfg_attr(not(feature = "std"), expect(unused_variables, reason = "no other storage grows"))]
-fn expect_secret<V: Store>(store: &mut V, packet: &dyn Fn(&mut Writer<'_>) -> Result<(), EncodeError>) {
+fn expect_secret<V: Store>(store: &mut V, packet: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>) {
     #[cfg(feature = "std")]
     {
         let mut writer = Writer::counting();

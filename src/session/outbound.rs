@@ -52,7 +52,7 @@ impl Machine {
         };
         let version = self.version();
         self.check_publish(Flags { qos: message.qos, retain: message.retain }, 0)?;
-        let len = self.encode(store, &|writer| publish.encode(writer, version, Role::Client))?;
+        let len = self.encode(store, |writer| publish.encode(writer, version, Role::Client))?;
         if !has_id {
             store.queue(Queued::Message, len)?;
             return Ok(None);

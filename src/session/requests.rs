@@ -22,7 +22,7 @@ impl Machine {
         }
         let version = self.version();
         let packet_id = self.unused_packet_id(store).ok_or(Misuse::PacketIdsExhausted)?;
-        let len = self.encode(store, &|writer| {
+        let len = self.encode(store, |writer| {
             encode_subscribe(writer, version, packet_id, properties, subscriptions.iter().copied())
         })?;
         self.check_offered(subscriptions, &properties)?;
@@ -39,7 +39,7 @@ impl Machine {
         self.check_connected()?;
         let version = self.version();
         let packet_id = self.unused_packet_id(store).ok_or(Misuse::PacketIdsExhausted)?;
-        let len = self.encode(store, &|writer| {
+        let len = self.encode(store, |writer| {
             encode_unsubscribe(writer, version, packet_id, properties, filters.iter().copied())
         })?;
         self.request(store, RequestKind::Unsubscribe, packet_id, filters.len(), len)

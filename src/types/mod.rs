@@ -13,6 +13,6 @@ pub use packet_id::PacketId;
 pub use qos::QoS;
 pub(crate) use reason::CodeContext;
 pub use reason::ReasonCode;
-pub(crate) use topic::{behind_share, has_wildcard};
 pub use topic::{TopicError, TopicFilter, TopicName};
+pub(crate) use topic::{behind_share, has_wildcard};
 pub use version::{ProtocolVersion, Role};

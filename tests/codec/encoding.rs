@@ -35,12 +35,28 @@ fn a_slice_that_is_too_small_has_no_room_at_every_size() {
         let len = case.wire().bytes.len();
         for size in 0..len {
             let mut buffer = vec![0; size];
-            let written = case.packet.encode(&mut Writer::new(&mut buffer), case.version, case.from);
-            assert_eq!(written, Err(EncodeError::NoRoom), "{size} of {len} bytes for {:?}", case.packet);
+            let mut writer = Writer::new(&mut buffer);
+            let result = case.packet.encode(&mut writer, case.version, case.from);
+            let told = (result, writer.written());
+            assert_eq!(told, (Err(EncodeError::NoRoom), len), "{size} of {len} bytes for {:?}", case.packet);
         }
         let mut buffer = vec![0xEE; len + 1];
         let written = case.packet.encode(&mut Writer::new(&mut buffer), case.version, case.from);
         assert_eq!((written, buffer[len]), (Ok(()), 0xEE), "{:?}", case.packet);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_packet_is_told_before_that_it_has_no_room() {
+    let wrong = Publish {
+        topic: "a/topic",
+        properties: Properties::new(&[Property::ServerKeepAlive(1)]),
+        ..Publish::default()
+    };
+    for size in 0..12 {
+        let mut buffer = vec![0; size];
+        let result = wrong.encode(&mut Writer::new(&mut buffer), V5, Client);
+        assert_eq!(result, Err(EncodeError::MisplacedProperty(PropertyId::ServerKeepAlive)), "{size} bytes");
     }
 }
 
@@ -284,13 +300,13 @@ fn a_client_never_publishes_with_a_subscription_identifier() {
 }
 
 #[test]
-fn a_writer_that_has_failed_writes_no_more_and_says_so() {
+fn a_writer_that_has_failed_writes_no_more_and_says_so_but_counts() {
     let mut buffer = [0; 3];
     let mut writer = Writer::new(&mut buffer);
     writer.u8(1);
     writer.u32(5);
     writer.u8(9);
-    assert_eq!((writer.finish(), writer.written()), (Err(EncodeError::NoRoom), 1));
+    assert_eq!((writer.finish(), writer.written()), (Err(EncodeError::NoRoom), 6));
     assert_eq!(buffer, [1, 0, 0]);
 
     let mut writer = Writer::counting();

@@ -91,10 +91,10 @@ impl Outbound {
         let properties = Properties::from_checked_block(parts.properties);
         let mut writer = Writer::appending(buffer);
         writer.u8(*frame.first()?);
-        writer.prefixed_before(payload.len(), &|writer| {
+        writer.prefixed_before(payload.len(), |writer| {
             writer.string(topic);
             writer.bytes(id);
-            writer.prefixed(&|writer| properties.encode_behind(&own, writer, PropertyContext::PublishFromClient));
+            writer.prefixed(|writer| properties.encode_behind(&own, writer, PropertyContext::PublishFromClient));
         });
         writer.finish().ok()?;
         if known.is_none() {

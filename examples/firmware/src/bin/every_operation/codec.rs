@@ -88,8 +88,8 @@ fn writer(input: &Input, buffer: &mut [u8]) -> Result<(), EncodeError> {
         writer.bytes(input.bytes);
         writer.binary(input.bytes);
         writer.string(input.text);
-        writer.prefixed(&|writer| writer.bytes(input.bytes));
-        writer.prefixed_before(number as usize, &|writer| writer.bytes(input.bytes));
+        writer.prefixed(|writer| writer.bytes(input.bytes));
+        writer.prefixed_before(number as usize, |writer| writer.bytes(input.bytes));
         used(writer.refuse(EncodeError::TooLong));
         writer.fail(EncodeError::Nul);
         used((writer.written(), writer.is_counting(), writer.finish()));
