@@ -70,13 +70,13 @@ impl PublishResult {
         Self { token, packet_id: None, reason_code: None, qos, outcome: Outcome::Cancelled, properties }
     }
 
-    /// That of a message of QoS 1 that the server has acknowledged without a word.
-    pub(super) fn acknowledged(token: Token, packet_id: PacketId) -> Self {
+    /// That of a message of QoS 1 or 2 that the server has acknowledged without a word.
+    pub(super) fn acknowledged(token: Token, qos: QoS, packet_id: PacketId) -> Self {
         Self {
             packet_id: Some(packet_id.value()),
             reason_code: Some(ReasonCode::SUCCESS.byte()),
             outcome: Outcome::Acknowledged,
-            ..Self::cancelled(token, QoS::AtLeastOnce.bits())
+            ..Self::cancelled(token, qos.bits())
         }
     }
 

@@ -5,6 +5,7 @@ use super::event::Receipt;
 use super::options::{DisconnectOptions, SubscribeOptions, TopicSubscription};
 use super::token::{Promise, Token};
 use crate::codec::FixedHeader;
+use crate::session::Outbound;
 use crate::types::{ProtocolVersion, QoS, ReasonCode};
 
 /// What the handle asks of the worker.
@@ -59,14 +60,17 @@ impl Publishing {
     }
 }
 
-/// Messages of QoS 0 that came one after the other, encoded in one buffer: most cost no allocation of their own.
+/// Messages of one QoS that came one after the other, encoded in one buffer: most cost no allocation of their own.
 #[derive(Debug)]
 pub(super) struct Run {
     /// The first of their tokens, which are consecutive.
     pub(super) first: Token,
     pub(super) count: usize,
-    /// Their PUBLISH packets.
+    pub(super) qos: QoS,
+    /// Their PUBLISH packets, and before them those of messages that were taken out.
     pub(super) frames: Vec<u8>,
+    /// Where they begin.
+    start: usize,
     /// Bytes of the longest packet.
     pub(super) longest: usize,
     /// One of them is to be retained.
@@ -84,15 +88,16 @@ impl Messages {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::One(publishing) => publishing.frame.len(),
-            Self::Run(run) => run.frames.len(),
+            Self::Run(run) => run.bytes(),
         }
     }
 
     pub(super) const fn is_of_qos_0(&self) -> bool {
-        match self {
-            Self::One(publishing) => matches!(publishing.qos, QoS::AtMostOnce),
-            Self::Run(_) => true,
-        }
+        let qos = match self {
+            Self::One(publishing) => publishing.qos,
+            Self::Run(run) => run.qos,
+        };
+        matches!(qos, QoS::AtMostOnce)
     }
 
     pub(super) const fn is_run(&self) -> bool {
@@ -109,11 +114,34 @@ impl Messages {
 
 /// So many bytes at most are in one run.
 pub(super) const MAX_RUN: usize = 16 * 1024;
+/// A message of QoS 1 or 2 is in a run up to this size: to hold it, it is copied out of the run.
+pub(super) const MAX_IN_HELD_RUN: usize = 1024;
 
 impl Run {
     /// A run without messages, that takes the buffer.
-    pub(super) const fn new(first: Token, frames: Vec<u8>) -> Self {
-        Self { first, count: 0, frames, longest: 0, retain: false }
+    pub(super) const fn new(first: Token, qos: QoS, frames: Vec<u8>) -> Self {
+        Self { first, count: 0, qos, frames, start: 0, longest: 0, retain: false }
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.frames.len() - self.start
+    }
+
+    /// Their packets.
+    pub(super) fn packets(&mut self) -> &mut [u8] {
+        self.frames.get_mut(self.start..).unwrap_or_default()
+    }
+
+    /// Takes out the first messages.
+    pub(super) fn take_out(&mut self, count: usize, bytes: usize) {
+        self.first.0 += count as u64;
+        self.count -= count;
+        self.start += bytes;
+    }
+
+    /// What the session has to know of it.
+    pub(super) const fn outbound(&self) -> Outbound {
+        Outbound { qos: self.qos, count: self.count, longest: self.longest, retain: self.retain }
     }
 
     /// The token of a message that would come next.
@@ -130,14 +158,14 @@ impl Run {
 
     /// The messages as such, in their order.
     pub(super) fn take_apart(self, version: ProtocolVersion) -> impl Iterator<Item = Publishing> {
-        let mut at = 0;
+        let mut at = self.start;
         (self.first.0..).take(self.count).map(move |number| {
             let rest = self.frames.get(at..).unwrap_or(&[]);
             let len = FixedHeader::decode(rest, version).ok().flatten().map_or(0, |header| header.packet_len());
             at += len;
             Publishing {
                 token: Token(number),
-                qos: QoS::AtMostOnce,
+                qos: self.qos,
                 frame: rest.get(..len).unwrap_or(&[]).to_vec(),
                 expiry: None,
                 tracked: None,

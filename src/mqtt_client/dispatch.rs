@@ -19,7 +19,7 @@ use super::shared::Shared;
 use super::token::Token;
 #[cfg(feature = "tls")]
 use super::verdict::{Answer, Question};
-use crate::types::PacketId;
+use crate::types::{PacketId, QoS};
 
 /// How long an acknowledgement waits for others to go with it.
 const ACK_DELAY: Duration = Duration::from_millis(1);
@@ -37,16 +37,17 @@ enum News {
     Event(MqttEvent<'static>),
     /// Messages of QoS 0 with so many tokens from this one on have ended alike.
     Published(Token, usize, Outcome),
-    /// The server has messages of QoS 1.
+    /// The server has messages of QoS 1 or 2.
     Acknowledged(Acknowledged),
     /// A certificate, of which an answer is waited for.
     #[cfg(feature = "tls")]
     Certificate(Vec<u8>, Question),
 }
 
-/// Messages of QoS 1 with consecutive tokens and packet identifiers, from these on.
+/// Messages of one QoS with consecutive tokens and packet identifiers, from these on.
 #[derive(Debug)]
 struct Acknowledged {
+    qos: QoS,
     token: Token,
     packet_id: PacketId,
     /// The last identifier.
@@ -56,13 +57,13 @@ struct Acknowledged {
 
 impl Acknowledged {
     /// Whether a message goes on where these end.
-    const fn goes_on(&self, token: Token, packet_id: PacketId) -> bool {
-        token.0 == self.token.0 + self.count as u64 && packet_id.value() == self.last.next().value()
+    fn goes_on(&self, token: Token, qos: QoS, packet_id: PacketId) -> bool {
+        qos == self.qos && token.0 == self.token.0 + self.count as u64 && packet_id == self.last.next()
     }
 
     /// Takes out the first message.
     fn take(&mut self) -> PublishResult {
-        let result = PublishResult::acknowledged(self.token, self.packet_id);
+        let result = PublishResult::acknowledged(self.token, self.qos, self.packet_id);
         (self.token.0, self.packet_id, self.count) = (self.token.0 + 1, self.packet_id.next(), self.count - 1);
         result
     }
@@ -234,15 +235,15 @@ impl Outlet {
         Some(answer)
     }
 
-    /// As [`Self::tell_result`], for a message of QoS 1 that the server has acknowledged without a word.
-    pub(super) fn tell_acknowledged(&mut self, token: Token, packet_id: PacketId) {
+    /// As [`Self::tell_result`], for a message of QoS 1 or 2 that the server has acknowledged without a word.
+    pub(super) fn tell_acknowledged(&mut self, token: Token, qos: QoS, packet_id: PacketId) {
         if let Some(Notice { news: News::Acknowledged(run), .. }) = self.run.last_mut()
-            && run.goes_on(token, packet_id)
+            && run.goes_on(token, qos, packet_id)
         {
             (run.last, run.count) = (packet_id, run.count + 1);
             return;
         }
-        let run = Acknowledged { token, packet_id, last: packet_id, count: 1 };
+        let run = Acknowledged { qos, token, packet_id, last: packet_id, count: 1 };
         self.run.push(Notice { behind: 0, news: News::Acknowledged(run) });
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::client::PublishResult;
-use super::command::{Expiry, MAX_RUN, Messages, Publishing, Run};
+use super::command::{Expiry, MAX_IN_HELD_RUN, MAX_RUN, Messages, Publishing, Run};
 use super::error::ClientError;
 use super::handle::AsyncMqttClient;
 use super::options::PublishOptions;
@@ -154,9 +154,9 @@ impl AsyncMqttClient {
             prepared.push(Messages::One(publishing));
             return Ok(len);
         }
-        let takes = |run: &Run| run.frames.len() + message.room <= MAX_RUN;
+        let takes = |run: &Run| run.qos == message.qos && run.frames.len() + message.room <= MAX_RUN;
         if !matches!(prepared.last(), Some(Messages::Run(run)) if takes(run)) {
-            prepared.push(Messages::Run(Run::new(token, self.shared.run_buffer())));
+            prepared.push(Messages::Run(Run::new(token, message.qos, self.shared.run_buffer())));
         }
         let Some(Messages::Run(run)) = prepared.last_mut() else { return Ok(0) };
         let before = run.frames.len();
@@ -180,7 +180,7 @@ impl AsyncMqttClient {
         let message = Message::new(topic, payload, options)?;
         if message.fits_run() {
             let encode = |frames: &mut Vec<u8>| self.encode(&message, frames);
-            return self.shared.submit_to_run(message.room, options.retain, patience, encode);
+            return self.shared.submit_to_run(message.room, message.qos, options.retain, patience, encode);
         }
         let publishing = self.prepare(&message, self.shared.next_token())?;
         let token = publishing.token;
@@ -248,7 +248,8 @@ impl<'a> Message<'a> {
 
     /// Whether nothing has to be known of it later but its token.
     fn fits_run(&self) -> bool {
-        self.qos == QoS::AtMostOnce && self.options.properties.message_expiry_interval.is_none() && self.room <= MAX_RUN
+        let longest = if self.qos == QoS::AtMostOnce { MAX_RUN } else { MAX_IN_HELD_RUN };
+        self.options.properties.message_expiry_interval.is_none() && self.room <= longest
     }
 }
 

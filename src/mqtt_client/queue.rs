@@ -3,6 +3,7 @@
 use super::command::{Acknowledgement, Command, MAX_RUN, Run};
 use super::error::ClientError;
 use super::token::Token;
+use crate::types::QoS;
 
 /// What the handle and the callbacks have handed to the worker.
 #[derive(Default)]
@@ -40,11 +41,11 @@ pub(super) const LONG: usize = 64 * 1024;
 
 impl Queue {
     /// A run that takes another message of about so many bytes.
-    fn run(&mut self, bytes: usize, next: Token) -> Option<&mut Run> {
-        let takes = |run: &Run| run.next_token() == next && run.frames.len() + bytes <= MAX_RUN;
+    fn run(&mut self, bytes: usize, qos: QoS, next: Token) -> Option<&mut Run> {
+        let takes = |run: &Run| run.next_token() == next && run.qos == qos && run.frames.len() + bytes <= MAX_RUN;
         if !matches!(self.commands.last(), Some(Command::Run(run)) if takes(run)) {
             let buffer = self.run_buffer();
-            self.commands.push(Command::Run(Run::new(next, buffer)));
+            self.commands.push(Command::Run(Run::new(next, qos, buffer)));
         }
         match self.commands.last_mut() {
             Some(Command::Run(run)) => Some(run),
@@ -88,10 +89,11 @@ impl Queue {
         &mut self,
         bytes: usize,
         token: Token,
+        qos: QoS,
         retain: bool,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), ClientError>,
     ) -> Result<(), ClientError> {
-        let Some(run) = self.run(bytes, token) else { return Ok(()) };
+        let Some(run) = self.run(bytes, qos, token) else { return Ok(()) };
         let before = run.frames.len();
         if let Err(error) = encode(&mut run.frames) {
             run.frames.truncate(before);

@@ -7,6 +7,7 @@ use super::error::ClientError;
 use super::hub::{End, Hub, is_some_worker};
 use super::queue::{LONG, Places, Queue};
 use super::token::{Token, Waiting};
+use crate::types::QoS;
 
 /// What the handle, the worker and the callbacks have in common.
 pub(super) struct Shared {
@@ -128,17 +129,18 @@ impl Shared {
         Ok(())
     }
 
-    /// Hands a message of QoS 0 to the worker, of at most so many bytes, that `encode` appends to others.
+    /// Hands a message to the worker, of at most so many bytes, that `encode` appends to others.
     pub(super) fn submit_to_run(
         &self,
         bytes: usize,
+        qos: QoS,
         retain: bool,
         patience: Patience,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), ClientError>,
     ) -> Result<Token, ClientError> {
         let mut queue = self.queue_with_room(bytes, patience)?;
         let token = self.next_token();
-        queue.push_to_run(bytes, token, retain, encode)?;
+        queue.push_to_run(bytes, token, qos, retain, encode)?;
         self.wake_sleeper(queue);
         Ok(token)
     }

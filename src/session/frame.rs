@@ -68,6 +68,20 @@ fn behind_topic(frame: &[u8]) -> Option<usize> {
     Some(length + 4 + usize::from(u16::from_be_bytes(*len)))
 }
 
+/// How long the first PUBLISH of QoS 1 or 2 of a run is, and where its Packet Identifier stands. `None` for one that is longer
+/// than those of a run.
+#[cfg(feature = "std")]
+#[inline]
+pub(super) fn extent(frames: &[u8]) -> Option<(usize, usize)> {
+    let (head, body, rest) = match *frames {
+        [_, len @ ..0x80, ref rest @ ..] => (2, usize::from(len), rest),
+        [_, low, high @ ..0x80, ref rest @ ..] => (3, usize::from(low & 0x7F) | usize::from(high) << 7, rest),
+        _ => return None,
+    };
+    let (len, _) = rest.get(..body)?.split_first_chunk::<2>()?;
+    Some((head + body, head + 2 + usize::from(u16::from_be_bytes(*len))))
+}
+
 /// The Message Expiry Interval of a message that expires.
 #[derive(Clone, Copy)]
 pub(super) struct Expiry {
@@ -106,7 +120,7 @@ pub(crate) fn set_expiry(frame: &mut [u8], version: ProtocolVersion, seconds: u3
     }
 }
 
-fn put(frame: &mut [u8], at: usize, bytes: &[u8]) {
+pub(super) fn put(frame: &mut [u8], at: usize, bytes: &[u8]) {
     copy(frame.get_mut(at..).unwrap_or_default(), bytes);
 }
 

@@ -361,6 +361,8 @@ impl Machine {
             (AckKind::Puback, packet_id, code)
         } else if let Some((packet_id, code)) = store.pop_acknowledged(Stage::ExactlyOnce) {
             (AckKind::Pubrec, packet_id, code)
+        } else if !self.session_lost && store.load_pubrels() {
+            return true;
         } else if let Some(packet_id) = if self.session_lost { None } else { store.next_release() } {
             (AckKind::Pubrel, packet_id, ReasonCode::SUCCESS)
         } else {
@@ -373,6 +375,13 @@ impl Machine {
 
     #[inline(never)]
     fn load_queued<V: Store>(&mut self, store: &mut V, now: Instant, publishes: bool) -> bool {
+        if publishes {
+            let loaded = store.load_run(self.send_quota().into());
+            if loaded > 0 {
+                self.in_flight = self.in_flight.saturating_add(u16::try_from(loaded).unwrap_or(u16::MAX));
+                return true;
+            }
+        }
         let (limits, version) = (&self.limits, self.config.version);
         let mut refusal = Refusal::Expired;
         let loaded = store.load_next(publishes, |frame, held| {

@@ -25,6 +25,8 @@ mod frame;
 mod inbound;
 mod machine;
 mod outbound;
+#[cfg(feature = "std")]
+mod outbound_run;
 mod requests;
 #[cfg(feature = "std")]
 mod run;
@@ -36,6 +38,8 @@ pub use config::{Acknowledgement, ApplicationMessage, Config, Oversize, ServerLi
 pub use error::{Full, Misuse, PeerError};
 pub(crate) use event::Taken;
 pub use event::{DropReason, Dropped, Event, Message, Progress, Published, Receipt, Stall, Topic};
+#[cfg(feature = "std")]
+pub(crate) use outbound_run::{Outbound, RunRefusal};
 #[cfg(feature = "std")]
 pub(crate) use storage::{Change, Fifo, KEPT_PLACES};
 pub use storage::{Fixed, Storage};
@@ -55,8 +59,6 @@ use crate::codec::Property;
 use crate::macros::shows;
 use crate::packet::{Auth, Disconnect, Subscription};
 use crate::time::Instant;
-#[cfg(feature = "std")]
-use crate::types::QoS;
 use crate::types::{PacketId, ProtocolVersion, ReasonCode};
 use machine::Machine;
 
@@ -341,33 +343,5 @@ impl<S: Storage> Session<S> {
 
     fn alias(&self, alias: NonZeroU16) -> Option<&str> {
         self.storage.topic(alias)
-    }
-}
-
-/// Why a run of messages was not taken.
-#[cfg(feature = "std")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RunRefusal {
-    Full(Full),
-    /// Each message has to be looked at for itself: some may break the server's limits, or may go by a topic alias.
-    OneByOne,
-}
-
-#[cfg(feature = "std")]
-impl Session<Heap> {
-    /// Publishes messages of QoS 0 that [`Publish::encode`](crate::packet::Publish::encode) has written one behind the
-    /// other in this session's version: so many, the longest of so many bytes, with one that is to be retained or without.
-    pub(crate) fn publish_run(
-        &mut self,
-        frames: Vec<u8>,
-        count: usize,
-        longest: usize,
-        retain: bool,
-    ) -> Result<(), (RunRefusal, Vec<u8>)> {
-        let flags = frame::Flags { qos: QoS::AtMostOnce, retain };
-        match self.machine.check_publish(flags, longest) {
-            Ok(()) => self.storage.queue_run(frames, count),
-            Err(_) => Err((RunRefusal::OneByOne, frames)),
-        }
     }
 }

@@ -14,8 +14,10 @@ use crate::codec::PacketType;
 use crate::time::Instant;
 use crate::types::{PacketId, QoS, ReasonCode, TopicName};
 
-/// The first byte of a PUBACK.
+/// The first bytes of acknowledgements.
 const PUBACK: u8 = PacketType::Puback.first_byte();
+const PUBREC: u8 = PacketType::Pubrec.first_byte();
+const PUBCOMP: u8 = PacketType::Pubcomp.first_byte();
 /// Bytes of an acknowledgement without a reason code.
 const SHORT_ACK: usize = 4;
 
@@ -88,22 +90,32 @@ impl Session<Heap> {
         consumed
     }
 
-    /// Takes PUBACKs without a reason code for messages that were sent at QoS 1, each of which `take` hears of, at the start
-    /// of the input, up to the first packet that is anything else. Says how many bytes are done with.
-    pub(crate) fn take_pubacks(&mut self, now: Instant, input: &[u8], mut take: impl FnMut(PacketId)) -> usize {
+    /// Takes acknowledgements without a reason code at the start of the input, up to the first packet that is anything else:
+    /// PUBACKs and PUBRECs of messages that were sent on this connection, and PUBCOMPs. `take` hears of each message that
+    /// has come to its end. Says how many bytes are done with.
+    pub(crate) fn take_acks(&mut self, now: Instant, input: &[u8], mut take: impl FnMut(PacketId, QoS)) -> usize {
         let Self { machine, storage } = self;
         if !machine.may_run() || machine.longest() < SHORT_ACK {
             return 0;
         }
         let mut rest = input;
-        while let [PUBACK, 2, high, low, behind @ ..] = rest
+        while let [first, 2, high, low, behind @ ..] = rest
             && let Some(packet_id) = PacketId::new(u16::from_be_bytes([*high, *low]))
-            && storage.held(packet_id) == Some((QoS::AtLeastOnce, true))
         {
-            storage.unhold(packet_id);
-            machine.in_flight = machine.in_flight.saturating_sub(1);
+            let ended = match *first {
+                PUBACK if storage.end_sent(packet_id, QoS::AtLeastOnce) => Some(QoS::AtLeastOnce),
+                PUBREC if storage.end_sent(packet_id, QoS::ExactlyOnce) => {
+                    storage.push_release(packet_id);
+                    None
+                }
+                PUBCOMP if storage.remove_release(packet_id) => Some(QoS::ExactlyOnce),
+                _ => break,
+            };
             rest = behind;
-            take(packet_id);
+            if let Some(qos) = ended {
+                machine.in_flight = machine.in_flight.saturating_sub(1);
+                take(packet_id, qos);
+            }
         }
         let consumed = input.len() - rest.len();
         if consumed > 0 {
@@ -246,7 +258,7 @@ mod tests {
                 if self.takes_runs {
                     rest = &rest[self.take_run(rest)..];
                     let Self { session, told, in_runs, .. } = self;
-                    let taken = session.take_pubacks(NOW, rest, |packet_id| {
+                    let taken = session.take_acks(NOW, rest, |packet_id, _| {
                         told.push(format!("acknowledged {packet_id}"));
                         *in_runs += 1;
                     });

@@ -1,4 +1,4 @@
-//! Messages of QoS 0 that travel together, each with an end of its own.
+//! Messages that travel together, each with an end of its own.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -178,4 +178,108 @@ fn a_run_goes_message_by_message_where_topic_aliases_are_in_use() {
     live.peer.expect(&wire::publish_v5(0, TOPIC, None, &[0x23, 0, 1], b"1"));
     live.peer.expect(&wire::publish_v5(0, "", None, &[0x23, 0, 1], b"2"));
     assert_eq!(outcomes(&live.log, &tokens), [Outcome::Sent, Outcome::Sent]);
+}
+
+/// Publishes one message for each byte, in one call.
+fn batch_of(client: &AsyncMqttClient, qos: u8, payloads: &[u8]) -> Vec<Token> {
+    let payloads: Vec<&[u8]> = payloads.chunks(1).collect();
+    batch(client, &payloads, &PublishOptions { qos, ..Default::default() })
+}
+
+/// [MQTT-3.3.1-1] [MQTT-4.4.0-1] [MQTT-4.6.0-1]
+#[test]
+fn what_was_not_acknowledged_of_a_run_is_sent_again_with_dup_its_id_and_in_its_order() {
+    for (qos, flags, answer) in [(1, 0x02, wire::PUBACK), (2, 0x04, wire::PUBREC)] {
+        both(|version| {
+            let scene = Scene::keeping_session(version);
+            let Live { mut peer, client, log } = scene.connected();
+            let tokens = batch_of(&client, qos, b"12345");
+            for (id, payload) in (1..).zip(b"12345".chunks(1)) {
+                peer.expect(&publish(version, flags, TOPIC, Some(id), payload));
+            }
+            for id in [4, 2] {
+                peer.send(&wire::ack(answer, id));
+            }
+            if qos == 1 {
+                assert_eq!(outcomes(&log, &[tokens[1], tokens[3]]), [Outcome::Acknowledged; 2]);
+            } else {
+                peer.expect(&wire::ack(wire::PUBREL, 4));
+                peer.expect(&wire::ack(wire::PUBREL, 2));
+            }
+            peer.close();
+            let mut peer = scene.accept(true);
+            if qos == 2 {
+                peer.expect(&wire::ack(wire::PUBREL, 4));
+                peer.expect(&wire::ack(wire::PUBREL, 2));
+            }
+            for id in [1, 3, 5] {
+                let payload = format!("{id}");
+                peer.expect(&publish(version, 0x08 | flags, TOPIC, Some(id), payload.as_bytes()));
+                peer.send(&wire::ack(answer, id));
+            }
+            if qos == 2 {
+                for id in [1, 3, 5] {
+                    peer.expect(&wire::ack(wire::PUBREL, id));
+                }
+                (1..=5).for_each(|id| peer.send(&wire::ack(wire::PUBCOMP, id)));
+            }
+            assert_eq!(outcomes(&log, &tokens), [Outcome::Acknowledged; 5]);
+            for (id, token) in (1..).zip(&tokens) {
+                let result = log.published(*token);
+                assert_eq!((result.packet_id, result.reason_code, result.qos), (Some(id), Some(0), qos));
+            }
+            assert_eq!(log.count(|event| matches!(event, MqttEvent::Published(_))), 5);
+        });
+    }
+}
+
+/// [MQTT-4.9.0-2]
+#[test]
+fn of_a_run_as_much_is_sent_as_the_window_takes_and_the_rest_follows_its_answers() {
+    // Receive Maximum 2.
+    let Live { mut peer, client, log } = Scene::new(V5).connected_with(&wire::connack_v5(&[0x21, 0, 2], false, 0));
+    let tokens = batch_of(&client, 1, b"12345");
+    client.publish(TOPIC, b"behind", 0, false).unwrap();
+    for id in [1, 2] {
+        peer.expect(&publish(V5, 0x02, TOPIC, Some(id), format!("{id}").as_bytes()));
+    }
+    peer.expect(&publish(V5, 0, TOPIC, None, b"behind"));
+    for id in [3, 4, 5] {
+        peer.send(&wire::ack(wire::PUBACK, id - 2));
+        peer.expect(&publish(V5, 0x02, TOPIC, Some(id), format!("{id}").as_bytes()));
+    }
+    peer.send(&wire::ack_v5(wire::PUBACK, 4, 0x87));
+    peer.send(&wire::ack(wire::PUBACK, 5));
+    let [first @ .., fourth, fifth] = &outcomes(&log, &tokens)[..] else { panic!("five messages") };
+    assert_eq!((first, *fourth, *fifth), (&[Outcome::Acknowledged; 3][..], Outcome::Rejected, Outcome::Acknowledged));
+}
+
+#[test]
+fn a_run_that_fits_the_limit_in_flight_only_in_parts_is_sent_in_parts() {
+    both(|version| {
+        let mut scene = Scene::new(version);
+        scene.options.limits.in_flight = 2;
+        let Live { mut peer, client, log } = scene.connected();
+        let tokens = batch_of(&client, 1, b"12345");
+        for id in 1..=5 {
+            peer.expect(&publish(version, 0x02, TOPIC, Some(id), format!("{id}").as_bytes()));
+            peer.send(&wire::ack(wire::PUBACK, id));
+        }
+        assert_eq!(outcomes(&log, &tokens), [Outcome::Acknowledged; 5]);
+    });
+}
+
+#[test]
+fn of_a_run_of_qos_1_the_server_gets_what_it_takes_and_the_rest_is_dropped() {
+    // Maximum Packet Size 20.
+    let mut live = Scene::new(V5).connected_with(&wire::connack_v5(&[0x27, 0, 0, 0, 20], false, 0));
+    let long = [b'x'; 20];
+    let options = PublishOptions { qos: 1, ..Default::default() };
+    let tokens = batch(&live.client, &[b"1", &long, b"3"], &options);
+    live.peer.expect(&publish(V5, 0x02, TOPIC, Some(1), b"1"));
+    live.peer.expect(&publish(V5, 0x02, TOPIC, Some(2), b"3"));
+    live.peer.send(&wire::ack(wire::PUBACK, 1));
+    live.peer.send(&wire::ack(wire::PUBACK, 2));
+    let too_long = Outcome::Dropped(DropCause::Refused(Misuse::PacketTooLarge { limit: 20 }));
+    assert_eq!(outcomes(&live.log, &tokens), [Outcome::Acknowledged, too_long, Outcome::Acknowledged]);
 }

@@ -203,7 +203,7 @@ impl Connection {
                     self.note_accepted_message(&publishing);
                     self.pending.push_back(publishing);
                 }
-                Command::Run(run) => self.pending.push_back_run(run),
+                Command::Run(run) => self.accept_run(run),
                 Command::Request(requesting) => self.requests.push_back(requesting),
                 Command::Ping => self.wanted_pings += 1,
                 Command::Reauthenticate(reauthenticating) => {

@@ -1,7 +1,8 @@
 use std::collections::VecDeque;
 
-use crate::mqtt_client::command::Publishing;
-use crate::mqtt_client::token::Token;
+use crate::mqtt_client::client::PublishResult;
+use crate::mqtt_client::command::{Expiry, Publishing};
+use crate::mqtt_client::token::{Promise, Token};
 use crate::session::Fifo;
 use crate::types::{PacketId, ProtocolVersion, QoS};
 
@@ -11,8 +12,30 @@ const UNTOLD_EXACTLY_ONCE: usize = 19;
 
 /// Messages that the session has, by their packet id.
 pub(super) struct InFlight {
-    messages: Fifo<Publishing>,
+    messages: Fifo<Flying>,
     exactly_once: usize,
+}
+
+/// A message that the session has. Most have nothing but a token and a QoS.
+struct Flying {
+    token: Token,
+    qos: QoS,
+    more: Option<Box<(Option<Expiry>, Option<Promise<PublishResult>>)>>,
+}
+
+impl From<Publishing> for Flying {
+    fn from(publishing: Publishing) -> Self {
+        let Publishing { token, qos, expiry, tracked, .. } = publishing;
+        let has_more = expiry.is_some() || tracked.is_some();
+        Self { token, qos, more: has_more.then(|| Box::new((expiry, tracked))) }
+    }
+}
+
+impl From<Flying> for Publishing {
+    fn from(Flying { token, qos, more }: Flying) -> Self {
+        let (expiry, tracked) = more.map_or((None, None), |more| *more);
+        Self { token, qos, frame: Vec::new(), expiry, tracked, in_queue: false }
+    }
 }
 
 impl InFlight {
@@ -20,25 +43,48 @@ impl InFlight {
         Self { messages: Fifo::new(), exactly_once: 0 }
     }
 
-    /// Whether the session may have another message, as far as it does not decide that itself.
-    pub(super) fn admits(&self, qos: QoS, version: ProtocolVersion) -> bool {
-        version.is_v5() || qos != QoS::ExactlyOnce || self.exactly_once < UNTOLD_EXACTLY_ONCE
+    /// How many more messages the session may have, as far as it does not decide that itself.
+    pub(super) fn room(&self, qos: QoS, version: ProtocolVersion) -> usize {
+        let is_told = version.is_v5() || qos != QoS::ExactlyOnce;
+        if is_told { usize::MAX } else { UNTOLD_EXACTLY_ONCE.saturating_sub(self.exactly_once) }
     }
 
     pub(super) fn insert(&mut self, packet_id: PacketId, publishing: Publishing) {
-        self.exactly_once += usize::from(publishing.qos == QoS::ExactlyOnce);
-        self.messages.push(packet_id, publishing);
+        self.push(packet_id, publishing.into());
+    }
+
+    /// As [`Self::insert`], for a message of which nothing else has to be known.
+    pub(super) fn insert_plain(&mut self, packet_id: PacketId, token: Token, qos: QoS) {
+        self.push(packet_id, Flying { token, qos, more: None });
+    }
+
+    fn push(&mut self, packet_id: PacketId, message: Flying) {
+        self.exactly_once += usize::from(message.qos == QoS::ExactlyOnce);
+        self.messages.push(packet_id, message);
     }
 
     pub(super) fn remove(&mut self, packet_id: PacketId) -> Option<Publishing> {
-        let publishing = self.messages.remove(packet_id)?;
-        self.exactly_once -= usize::from(publishing.qos == QoS::ExactlyOnce);
-        Some(publishing)
+        self.take(packet_id).map(Publishing::from)
+    }
+
+    /// Removes a message that the server has acknowledged without a word; its token.
+    pub(super) fn complete(&mut self, packet_id: PacketId) -> Option<Token> {
+        let Flying { token, qos, more } = self.take(packet_id)?;
+        if let Some((_, Some(tracked))) = more.map(|more| *more) {
+            tracked.complete(PublishResult::acknowledged(token, qos, packet_id));
+        }
+        Some(token)
+    }
+
+    fn take(&mut self, packet_id: PacketId) -> Option<Flying> {
+        let message = self.messages.remove(packet_id)?;
+        self.exactly_once -= usize::from(message.qos == QoS::ExactlyOnce);
+        Some(message)
     }
 
     /// The token of a message.
     pub(super) fn token(&self, packet_id: PacketId) -> Option<Token> {
-        self.messages.get(packet_id).map(|publishing| publishing.token)
+        self.messages.get(packet_id).map(|message| message.token)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -48,7 +94,7 @@ impl InFlight {
     /// Takes all out.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Publishing> {
         self.exactly_once = 0;
-        self.messages.drain()
+        self.messages.drain().map(Publishing::from)
     }
 
     /// Gives back the memory of a burst, if nothing is left of it.

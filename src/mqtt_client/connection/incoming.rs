@@ -10,7 +10,7 @@ use super::{Connection, Means};
 use crate::codec::Property;
 use crate::macros::client_event;
 use crate::mqtt_client::batch::{Batch, Flags, Place, Span};
-use crate::mqtt_client::client::{ConnectionResult, PublishResult};
+use crate::mqtt_client::client::ConnectionResult;
 use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::properties::PropertyBlock;
 use crate::packet::{Connack, Suback, Unsuback};
@@ -121,7 +121,7 @@ impl Connection {
                 break;
             }
             self.handle_run(now);
-            self.handle_pubacks(now);
+            self.handle_acks(now);
             match self.handle_packet(now) {
                 Step::Nothing | Step::Message => {}
                 Step::Connected(result, client_id) => {
@@ -175,19 +175,17 @@ impl Connection {
     }
 
     /// Handles acknowledgements in a row that say nothing else.
-    fn handle_pubacks(&mut self, now: time::Instant) {
+    fn handle_acks(&mut self, now: time::Instant) {
         if self.journal.is_some() {
             // Each has changes to note, too.
             return;
         }
         let Self { session, input, in_flight, outlet, .. } = self;
         let bytes = input.buffer.get(input.start..input.end).unwrap_or(&[]);
-        input.start += session.take_pubacks(now, bytes, |packet_id| {
-            let Some(publishing) = in_flight.remove(packet_id) else { return };
-            if let Some(tracked) = publishing.tracked {
-                tracked.complete(PublishResult::acknowledged(publishing.token, packet_id));
+        input.start += session.take_acks(now, bytes, |packet_id, qos| {
+            if let Some(token) = in_flight.complete(packet_id) {
+                outlet.tell_acknowledged(token, qos, packet_id);
             }
-            outlet.tell_acknowledged(publishing.token, packet_id);
         });
     }
 

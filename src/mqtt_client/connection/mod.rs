@@ -318,7 +318,7 @@ impl Connection {
                 self.note_accepted_message(&publishing);
                 self.pending.push_back(publishing);
             }
-            Command::Run(run) => self.pending.push_back_run(run),
+            Command::Run(run) => self.accept_run(run),
             Command::Request(requesting) => {
                 // What was published before goes first, as far as the server's window lets it.
                 self.send_publishes();

@@ -41,7 +41,8 @@ impl Connection {
             }
             let sent = match messages {
                 Messages::One(publishing) => self.send_publish(publishing, &mut holds_new),
-                Messages::Run(run) => self.send_run(run),
+                Messages::Run(run) if run.qos == QoS::AtMostOnce => self.send_run(run),
+                Messages::Run(run) => self.hold_run(run, &mut holds_new),
             };
             match sent {
                 Ok(()) => budget = budget.saturating_sub(len),
@@ -56,7 +57,7 @@ impl Connection {
     /// Hands a message to the session, or its end to the application. What the session has no room for waits on.
     fn send_publish(&mut self, mut publishing: Publishing, holds_new: &mut bool) -> Result<(), Misuse> {
         let len = publishing.frame.len();
-        if !self.in_flight.admits(publishing.qos, self.session.version()) {
+        if self.in_flight.room(publishing.qos, self.session.version()) == 0 {
             self.pending.push_front(publishing);
             return Err(Misuse::Full(Full::Window));
         }
@@ -95,7 +96,7 @@ impl Connection {
     fn send_run(&mut self, mut run: Run) -> Result<(), Misuse> {
         let len = run.frames.len();
         let frames = std::mem::take(&mut run.frames);
-        match self.session.publish_run(frames, run.count, run.longest, run.retain) {
+        match self.session.publish_run(frames, run.outbound()) {
             Ok(()) => {
                 self.freed.count += run.count;
                 self.freed.bytes += len;
@@ -109,9 +110,46 @@ impl Connection {
             }
             Err((RunRefusal::OneByOne, frames)) => {
                 run.frames = frames;
-                for publishing in run.take_apart(self.session.version()).collect::<Vec<_>>().into_iter().rev() {
-                    self.pending.push_front(publishing);
+                self.pending.put_front_one_by_one(run);
+                Ok(())
+            }
+        }
+    }
+
+    /// As [`Self::send_run`], for one of QoS 1 or 2: what the server's window does not take waits on.
+    fn hold_run(&mut self, mut run: Run, holds_new: &mut bool) -> Result<(), Misuse> {
+        let now = self.session_now();
+        let Self { session, in_flight, .. } = self;
+        let mut outbound = run.outbound();
+        outbound.count = outbound.count.min(in_flight.room(run.qos, session.version()));
+        if outbound.count == 0 {
+            self.pending.put_front(Messages::Run(run));
+            return Err(Misuse::Full(Full::Window));
+        }
+        let (mut token, qos) = (run.first, run.qos);
+        let held = session.hold_run(now, run.packets(), outbound, |packet_id| {
+            in_flight.insert_plain(packet_id, token, qos);
+            token.0 += 1;
+        });
+        match held {
+            Ok(part) => {
+                *holds_new = true;
+                self.freed.count += part.count;
+                self.freed.bytes += part.bytes;
+                run.take_out(part.count, part.bytes);
+                if run.count == 0 {
+                    self.session.storage_mut().keep_buffer(run.frames);
+                } else {
+                    self.pending.put_front(Messages::Run(run));
                 }
+                Ok(())
+            }
+            Err(RunRefusal::Full(full)) => {
+                self.pending.put_front(Messages::Run(run));
+                Err(Misuse::Full(full))
+            }
+            Err(RunRefusal::OneByOne) => {
+                self.pending.put_front_one_by_one(run);
                 Ok(())
             }
         }

@@ -57,6 +57,13 @@ impl Pending {
         self.queue.push_front(messages);
     }
 
+    /// Puts back what was taken as a run, each message for itself.
+    pub(super) fn put_front_one_by_one(&mut self, run: Run) {
+        for publishing in run.take_apart(self.version).collect::<Vec<_>>().into_iter().rev() {
+            self.push_front(publishing);
+        }
+    }
+
     /// Takes the messages in front, as they came.
     pub(super) fn take_front(&mut self) -> Option<Messages> {
         let messages = self.queue.pop_front()?;

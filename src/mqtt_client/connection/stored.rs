@@ -7,7 +7,7 @@ use super::Connection;
 use crate::mqtt_client::client::Outcome;
 #[cfg(feature = "persistence")]
 use crate::mqtt_client::command::Expiry;
-use crate::mqtt_client::command::Publishing;
+use crate::mqtt_client::command::{Publishing, Run};
 #[cfg(feature = "persistence")]
 use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::persistence::Journal;
@@ -56,6 +56,17 @@ impl Connection {
             && publishing.qos != QoS::AtMostOnce
         {
             journal.accept(publishing, self.now);
+        }
+    }
+
+    /// Messages were accepted.
+    pub(super) fn accept_run(&mut self, run: Run) {
+        if self.journal.is_none() || run.qos == QoS::AtMostOnce {
+            return self.pending.push_back_run(run);
+        }
+        for publishing in run.take_apart(self.session.version()) {
+            self.note_accepted_message(&publishing);
+            self.pending.push_back(publishing);
         }
     }
 

@@ -13,6 +13,7 @@ use crate::types::{PacketId, QoS, ReasonCode};
 
 mod aliases;
 mod fifo;
+mod held;
 mod ledger;
 mod limits;
 mod own;
@@ -23,13 +24,15 @@ mod wire;
 
 use fifo::Cursor;
 pub(crate) use fifo::{Fifo, KEPT_PLACES};
+pub(crate) use held::Part;
+use held::{Frame, FrameState, HeldFrame, Runs};
 pub(crate) use ledger::Change;
 use ledger::Ledger;
 #[cfg(feature = "persistence")]
 pub(crate) use ledger::NoteReceived;
 pub use limits::HeapLimits;
 use received::ReceivedTable;
-use wire::{Segment, WRITE_IN_PLACE, Wire, put_on_wire};
+use wire::{Segment, Wire, put_on_wire};
 
 /// A storage that grows on the heap, up to [`HeapLimits`]. Every operation takes constant time.
 pub struct Heap {
@@ -37,7 +40,8 @@ pub struct Heap {
     wire: Wire,
     maximum_packet_size: u32,
     held: Fifo<HeldFrame>,
-    /// Bytes of held frames.
+    runs: Runs,
+    /// Bytes of held frames, and of runs as a whole.
     held_bytes: usize,
     /// Where the held frames that were not sent on this connection begin.
     unsent: Cursor,
@@ -60,29 +64,12 @@ pub struct Heap {
     ledger: Option<Box<Ledger>>,
 }
 
-struct HeldFrame {
-    held: Held,
-    frame: Vec<u8>,
-    state: FrameState,
-    /// The batch that has to be durable before it leaves.
-    batch: u64,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Release {
     /// It was sent on this connection.
     sent: bool,
     /// The batch that has to be durable before it leaves.
     batch: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FrameState {
-    Unsent,
-    /// On the wire or sent; its first byte stands there in the stream.
-    Loaded(u64),
-    /// As above, and acknowledged before its last byte was sent.
-    Acknowledged,
 }
 
 /// How many answers wait at most; the rest of the input waits then.
@@ -97,6 +84,7 @@ impl Heap {
             wire: Wire::default(),
             maximum_packet_size: u32::MAX,
             held: Fifo::new(),
+            runs: Runs::default(),
             held_bytes: 0,
             unsent: Cursor::default(),
             releases: Fifo::new(),
@@ -130,7 +118,7 @@ impl Storage for Heap {
     }
 
     fn transmit_many<'s>(&'s self, slices: &mut [&'s [u8]]) -> usize {
-        let frame_of = |id| self.held.get(id).map_or(&[][..], |held| held.frame.as_slice());
+        let frame_of = |id| self.held.get(id).map_or(&[][..], |held| held.frame.bytes(&self.runs));
         let waiting = self.wire.slices(frame_of).filter(|slice| !slice.is_empty());
         let mut count = 0;
         for (place, slice) in slices.iter_mut().zip(waiting) {
@@ -155,24 +143,10 @@ impl Store for Heap {
     }
 
     fn close(&mut self) {
-        let consumed = self.wire.consumed;
-        let mut done = Vec::new();
-        for (id, held) in self.held.iter_mut() {
-            match held.state {
-                FrameState::Unsent => {}
-                FrameState::Acknowledged => done.push(id),
-                FrameState::Loaded(at) => {
-                    held.held.begun |= at < consumed;
-                    held.state = FrameState::Unsent;
-                }
-            }
-        }
-        for id in done {
-            self.drop_held(id);
-        }
+        self.unsend();
         self.wire.clear();
         self.releases.iter_mut().for_each(|(_, release)| release.sent = false);
-        (self.unsent, self.unsent_releases) = (Cursor::default(), Cursor::default());
+        self.unsent_releases = Cursor::default();
         self.requests.clear();
         self.answers.clear();
         self.farewell.clear();
@@ -202,27 +176,32 @@ impl Store for Heap {
             return Loaded::Nothing;
         }
         let durable = self.durable();
-        let Heap { held, wire, outbound_aliases, unsent, maximum_packet_size, .. } = self;
+        let Heap { held, runs, wire, outbound_aliases, unsent, maximum_packet_size, .. } = self;
         loop {
             let Some((id, item)) = held.seek(unsent) else { return Loaded::Nothing };
-            if item.state != FrameState::Unsent {
+            if !item.state.waits() {
                 unsent.step();
                 continue;
             }
             if item.batch > durable {
                 return Loaded::Nothing;
             }
-            if !admit(&mut item.frame, &mut item.held) {
+            let frame = item.frame.bytes_mut(runs);
+            if !admit(frame, &mut item.held) {
                 self.drop_held(id);
                 return Loaded::Refused(id);
             }
             item.state = FrameState::Loaded(wire.position());
-            if let Some(offset) = put_on_wire(wire, outbound_aliases, &item.frame, *maximum_packet_size) {
-                wire.push(Segment::Held(id, offset, item.frame.len()));
+            if let Some(offset) = put_on_wire(wire, outbound_aliases, frame, *maximum_packet_size) {
+                wire.push(Segment::Held(id, offset, frame.len()));
             }
             unsent.step();
             return Loaded::Publish;
         }
+    }
+
+    fn load_run(&mut self, at_most: usize) -> usize {
+        self.load_part(at_most)
     }
 
     fn consume(&mut self, len: usize) {
@@ -238,9 +217,7 @@ impl Store for Heap {
             |frame| Heap::keep_spent(spent, frame),
         );
         for id in done {
-            if let Some(gone) = self.drop_held(id) {
-                Heap::keep_spent(&mut self.spent, gone.frame);
-            }
+            self.drop_held(id);
         }
     }
 
@@ -312,27 +289,21 @@ impl Store for Heap {
         frame::renew(&mut frame, held.packet_id);
         self.held_bytes += frame.len();
         let batch = self.touch();
-        self.held.push(held.packet_id, HeldFrame { held, frame, state: FrameState::Unsent, batch });
+        self.held.push(held.packet_id, HeldFrame { held, frame: Frame::Own(frame), state: FrameState::Unsent, batch });
         Ok(())
     }
 
     fn held(&mut self, packet_id: PacketId) -> Option<(QoS, bool)> {
         let held = self.held.get(packet_id)?;
         match held.state {
-            FrameState::Unsent => Some((held.held.qos, false)),
+            FrameState::Unsent | FrameState::Checked => Some((held.held.qos, false)),
             FrameState::Loaded(at) => Some((held.held.qos, at < self.wire.consumed)),
             FrameState::Acknowledged => None,
         }
     }
 
     fn unhold(&mut self, packet_id: PacketId) {
-        let Heap { held, wire, .. } = self;
-        let Some(item) = held.get_mut(packet_id) else { return };
-        if item.frame.len() >= WRITE_IN_PLACE && wire.holds(packet_id) {
-            item.state = FrameState::Acknowledged;
-        } else if let Some(gone) = self.drop_held(packet_id) {
-            Heap::keep_spent(&mut self.spent, gone.frame);
-        }
+        self.let_go(packet_id);
     }
 
     fn has_lost(&mut self) -> bool {
@@ -343,7 +314,7 @@ impl Store for Heap {
     fn pop_lost(&mut self) -> Option<(PacketId, Option<Vec<u8>>)> {
         let begun = self.held.front().filter(|(_, held)| held.held.begun).map(|(id, _)| id);
         if let Some(id) = begun {
-            return Some((id, self.drop_held(id).map(|gone| gone.frame)));
+            return Some((id, self.take_held(id)));
         }
         let (id, _) = self.releases.front()?;
         self.releases.remove(id);
@@ -369,6 +340,10 @@ impl Store for Heap {
                 return Some(id);
             }
         }
+    }
+
+    fn load_pubrels(&mut self) -> bool {
+        self.load_plain_pubrels()
     }
 
     fn remove_release(&mut self, packet_id: PacketId) -> bool {

@@ -12,7 +12,7 @@ pub use fixed::{Fixed, NoFrame};
 #[cfg(feature = "persistence")]
 pub(crate) use heap::NoteReceived;
 #[cfg(feature = "std")]
-pub(crate) use heap::{Change, Fifo, KEPT_PLACES};
+pub(crate) use heap::{Change, Fifo, KEPT_PLACES, Part};
 #[cfg(feature = "std")]
 pub use heap::{Heap, HeapLimits};
 
@@ -111,6 +111,12 @@ pub trait Store {
     /// Puts the next queued packet on the wire, or, if `publishes`, the next held one that was not sent on this connection.
     /// `admit` may change bytes of a held one; where it says `false` the message is removed.
     fn load_next(&mut self, publishes: bool, admit: impl FnMut(&mut [u8], &mut Held) -> bool) -> Loaded;
+    /// Puts held PUBLISH packets on the wire in one go, each of which [`Store::load_next`] would put there next as it is, if
+    /// the storage can; how many.
+    fn load_run(&mut self, at_most: usize) -> usize {
+        let _ = at_most;
+        0
+    }
     /// The transport has taken that many bytes.
     fn consume(&mut self, len: usize);
 
@@ -155,6 +161,10 @@ pub trait Store {
     fn push_release(&mut self, packet_id: PacketId);
     /// The next PUBREL that was not sent on this connection; it counts as sent then.
     fn next_release(&mut self) -> Option<PacketId>;
+    /// Puts on the wire in one go what [`Store::next_release`] would give, if the storage can.
+    fn load_pubrels(&mut self) -> bool {
+        false
+    }
     /// Ends a PUBREL; whether there was one.
     fn remove_release(&mut self, packet_id: PacketId) -> bool;
     /// Whether a PUBREL waits for its PUBCOMP.

@@ -92,7 +92,7 @@ impl<T> Fifo<T> {
 
     /// Whether nothing is there, or only what an identifier right before this one ends: then this one is not there.
     #[inline]
-    fn is_next(&self, id: PacketId) -> bool {
+    pub(super) fn is_next(&self, id: PacketId) -> bool {
         match self.items.back() {
             // With its gaps the line may be longer than the circle, and what is out of line may be anywhere.
             Some(Some((last, _))) => last.next() == id && self.strays.is_empty() && (self.items.len() as u64) < CIRCLE,
@@ -212,6 +212,22 @@ impl<T> Fifo<T> {
         }
         *cursor = Cursor { number: self.first + index as u64, epoch: self.epoch };
         self.items.get_mut(index)?.as_mut().map(|(id, value)| (*id, value))
+    }
+
+    /// Shows `goes_on` the values from `cursor` on, which moves, up to the first one that it does not want.
+    pub(super) fn walk(&mut self, cursor: &mut Cursor, mut goes_on: impl FnMut(PacketId, &mut T) -> bool) {
+        if self.seek(cursor).is_none() {
+            return;
+        }
+        let Some(index) = self.index(cursor.number) else { return };
+        for item in self.items.range_mut(index..) {
+            if let Some((id, value)) = item
+                && !goes_on(*id, value)
+            {
+                return;
+            }
+            cursor.step();
+        }
     }
 
     fn close_gaps_if_many(&mut self) {

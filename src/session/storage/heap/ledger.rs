@@ -6,8 +6,7 @@
 
 use std::vec::Vec;
 
-use super::{FrameState, Held};
-use super::{Heap, HeldFrame, Release};
+use super::{Frame, FrameState, Heap, Held, HeldFrame, Release};
 use crate::session::frame;
 use crate::session::storage::{Received, Stage};
 use crate::types::{PacketId, ReasonCode};
@@ -129,7 +128,8 @@ impl Heap {
     pub(crate) fn restore_held(&mut self, held: Held, mut frame: Vec<u8>) {
         frame::renew(&mut frame, held.packet_id);
         self.held_bytes += frame.len();
-        self.held.push(held.packet_id, HeldFrame { held, frame, state: FrameState::Unsent, batch: 0 });
+        self.held
+            .push(held.packet_id, HeldFrame { held, frame: Frame::Own(frame), state: FrameState::Unsent, batch: 0 });
     }
 
     /// Appends a PUBREL of an earlier life.

@@ -4,11 +4,9 @@ use std::vec::Vec;
 
 use zeroize::Zeroize as _;
 
+use super::Heap;
 use super::wire::Segment;
-use super::{FrameState, Heap, HeldFrame};
-use crate::session::RunRefusal;
 use crate::session::error::Full;
-use crate::types::PacketId;
 
 /// How many frames are kept to be filled again, and how many bytes; a longer one is kept alone.
 const MAX_SPENT: usize = 64;
@@ -23,6 +21,12 @@ impl Heap {
     /// Messages of QoS 1 and 2 without their PUBACK or PUBREC, and PUBRELs without their PUBCOMP.
     pub fn in_flight(&self) -> usize {
         self.held.len() + self.releases.len()
+    }
+
+    /// Bytes of the messages that are held, and of runs as long as one of their messages is.
+    #[cfg(test)]
+    pub(crate) const fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// Requests without their answer.
@@ -47,22 +51,24 @@ impl Heap {
 
     /// Gives back the memory of a burst, where nothing is left of it.
     pub(crate) fn shrink(&mut self) {
-        self.held.shrink();
+        self.shrink_held();
         self.releases.shrink();
         self.wire.shrink();
     }
 
     /// Queues messages of QoS 0 that lie one behind the other.
-    pub(crate) fn queue_run(&mut self, frames: Vec<u8>, count: usize) -> Result<(), (RunRefusal, Vec<u8>)> {
+    pub(crate) fn queue_run(&mut self, frames: Vec<u8>, count: usize) -> Result<(), (Full, Vec<u8>)> {
         if let Err(full) = self.check_wire(frames.len()) {
-            return Err((RunRefusal::Full(full), frames));
-        }
-        if self.outbound_aliases.is_on() {
-            return Err((RunRefusal::OneByOne, frames));
+            return Err((full, frames));
         }
         self.wire.push(Segment::Run(frames));
         self.wire.end_messages(count);
         Ok(())
+    }
+
+    /// Whether messages to the server go by topic aliases.
+    pub(crate) const fn sends_aliases(&self) -> bool {
+        self.outbound_aliases.is_on()
     }
 
     pub(super) fn check_wire(&self, len: usize) -> Result<(), Full> {
@@ -70,23 +76,9 @@ impl Heap {
         if waiting > 0 && waiting + len > self.limits.wire_bytes { Err(Full::Wire) } else { Ok(()) }
     }
 
-    pub(super) fn check_hold(&self, len: usize) -> Result<(), Full> {
-        if self.in_flight() >= usize::from(self.limits.window) {
-            return Err(Full::Window);
-        }
-        if self.held_bytes > 0 && self.held_bytes + len > self.limits.held_bytes { Err(Full::Bytes) } else { Ok(()) }
-    }
-
-    /// Takes back the oldest message of QoS 1 or 2 if nothing of it was sent: messages before it are to go anew.
-    pub(crate) fn take_unsent(&mut self) -> Option<(PacketId, Vec<u8>)> {
-        let (id, _) = self.held.front().filter(|(_, item)| item.state == FrameState::Unsent && !item.held.begun)?;
-        self.drop_held(id).map(|gone| (id, gone.frame))
-    }
-
-    pub(super) fn drop_held(&mut self, packet_id: PacketId) -> Option<HeldFrame> {
-        let gone = self.held.remove(packet_id)?;
-        self.held_bytes -= gone.frame.len();
-        Some(gone)
+    /// Keeps the buffer of a run that was held in parts.
+    pub(crate) fn keep_buffer(&mut self, buffer: Vec<u8>) {
+        Self::keep_spent(&mut self.spent, buffer);
     }
 }
 
