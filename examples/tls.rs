@@ -9,6 +9,7 @@ mod embedded_broker;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use flowsdk::mqtt_client::{
@@ -44,7 +45,17 @@ impl MqttEventHandler for Handler {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let args: Vec<_> = std::env::args().skip(1).collect();
     let (peer, ca, certificate, key, _own) = match &args[..] {
         [peer, ca, certificate, key] => (peer.clone(), ca.into(), certificate.into(), key.into(), None),

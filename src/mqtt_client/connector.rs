@@ -290,9 +290,12 @@ impl Target {
 /// Goes all the way to one server: layer by layer, all with the same deadline.
 fn open(peer: &Peer, ways: &Ways, deadline: Instant, progress: &Progress) -> io::Result<Transport> {
     let mut dial = Dial::new(peer, deadline, progress)?;
+    #[cfg(feature = "websocket")]
+    if peer.scheme.is_websocket() {
+        return open_websocket(peer, ways, &mut dial);
+    }
     let socket = reach(peer, ways, &mut dial)?;
-    let transport = secure(socket, peer, ways, &mut dial)?;
-    if peer.scheme.is_websocket() { open_websocket(transport, peer, ways, &mut dial) } else { Ok(transport) }
+    secure(socket, peer, ways, &mut dial)
 }
 
 /// Lays TLS over the socket where the server is spoken to by it.
@@ -318,9 +321,17 @@ fn named(peer: &Peer, error: io::Error) -> io::Error {
 }
 
 #[cfg(feature = "websocket")]
-fn open_websocket(mut below: Transport, peer: &Peer, ways: &Ways, dial: &mut Dial<'_>) -> io::Result<Transport> {
+fn open_websocket(peer: &Peer, ways: &Ways, dial: &mut Dial<'_>) -> io::Result<Transport> {
+    let authority = peer.authority();
+    dial.begin(Phase::Request);
+    let asked = ways.websocket.request(&authority);
+    let asked = asked.map_err(|error| io::Error::new(error.kind(), format!("no WebSocket request: {error}")))?;
+    dial.check()?;
+    let socket = reach(peer, ways, dial)?;
+    let mut below = secure(socket, peer, ways, dial)?;
     dial.begin(Phase::WebSocket);
-    let request = Request { authority: &peer.authority(), path: &peer.path, headers: &ways.websocket.headers };
+    let path = asked.path.as_ref().map_or(peer.path.as_bytes(), Secret::expose);
+    let request = Request { authority: &authority, path, headers: &asked.headers };
     let upgraded = upgrade(&mut Blocking::new(dial, &mut below)?, &request);
     match upgraded {
         Ok(()) => Ok(Transport::WebSocket(Box::new(WebSocket::new(below)))),
@@ -328,11 +339,6 @@ fn open_websocket(mut below: Transport, peer: &Peer, ways: &Ways, dial: &mut Dia
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(error),
         Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", Phase::WebSocket))),
     }
-}
-
-#[cfg(not(feature = "websocket"))]
-fn open_websocket(_: Transport, _: &Peer, _: &Ways, _: &mut Dial<'_>) -> io::Result<Transport> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -46,6 +46,8 @@ pub(super) enum Phase {
     #[cfg(feature = "tls")]
     Tls,
     #[cfg(feature = "websocket")]
+    Request,
+    #[cfg(feature = "websocket")]
     WebSocket,
 }
 
@@ -62,6 +64,8 @@ impl fmt::Display for Phase {
             Self::Proxy => "the handshake with the proxy",
             #[cfg(feature = "tls")]
             Self::Tls => "the TLS handshake",
+            #[cfg(feature = "websocket")]
+            Self::Request => "the provider of the WebSocket request",
             #[cfg(feature = "websocket")]
             Self::WebSocket => "the WebSocket upgrade",
         })

@@ -111,4 +111,4 @@ pub use runtime::Runtime;
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub use tls::{TlsConfig, TlsError, TlsIdentity, TlsOptions, TlsRoots, TlsVersion};
 pub use token::{Token, Tracked};
-pub use websocket::WebSocketOptions;
+pub use websocket::{WebSocketOptions, WebSocketRequest, WebSocketRequestProvider};

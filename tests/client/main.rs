@@ -25,6 +25,7 @@ mod scripted_inbound;
 mod scripted_keep_alive;
 mod scripted_offline;
 mod scripted_peers;
+mod scripted_phases;
 mod scripted_progress;
 #[cfg(feature = "proxy")]
 mod scripted_proxies;
@@ -37,6 +38,8 @@ mod scripted_servers;
 mod scripted_setup;
 #[cfg(unix)]
 mod scripted_unix;
+#[cfg(feature = "websocket")]
+mod scripted_upgrades;
 #[cfg(feature = "websocket")]
 mod scripted_websocket;
 

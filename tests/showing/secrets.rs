@@ -226,7 +226,10 @@ fn the_options_of_the_desktop_client_show_neither_user_name_nor_password_nor_the
 
 #[test]
 fn the_headers_of_a_websocket_show_their_names_alone() {
-    let websocket = mqtt_client::WebSocketOptions { headers: vec![("visible".to_string(), SECRET_TEXT.into())] };
+    let headers = vec![("visible".to_string(), SECRET_TEXT.into())];
+    let request = mqtt_client::WebSocketRequest { path: Some(SECRET_TEXT.into()), headers: headers.clone() };
+    hides(format!("{request:?}").as_bytes(), true);
+    let websocket = mqtt_client::WebSocketOptions { headers, ..Default::default() };
     let connecting = mqtt_client::Connecting { websocket, ..Default::default() };
     let options = MqttClientOptions { connecting, ..Default::default() };
     hides(format!("{options:?}").as_bytes(), true);

@@ -238,7 +238,7 @@ const GOOD: &str = "HTTP/1.1 101 Switching Protocols\nUpgrade: WebSocket\nConnec
 
 #[track_caller]
 fn fails(answer: &str, text: &str) -> io::ErrorKind {
-    let request = Request { authority: "h", path: "", headers: &[] };
+    let request = Request { authority: "h", path: b"", headers: &[] };
     let error = upgrade(&mut Script::new(answer), &request).unwrap_err();
     assert!(error.to_string().contains(text), "{error} does not contain {text}");
     error.kind()
@@ -249,7 +249,7 @@ fn fails(answer: &str, text: &str) -> io::ErrorKind {
 fn the_request_offers_mqtt_and_has_the_path_and_the_headers_of_the_options() {
     let headers = [("X-Key".to_string(), "a b".into())];
     let mut script = Script::new(&format!("{GOOD}\u{82}"));
-    upgrade(&mut script, &Request { authority: "h:8080", path: "/p?q=1 ü", headers: &headers }).unwrap();
+    upgrade(&mut script, &Request { authority: "h:8080", path: "/p?q=1 ü".as_bytes(), headers: &headers }).unwrap();
     let request = String::from_utf8(script.request).unwrap();
     let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
     let expected = format!(
@@ -260,7 +260,7 @@ fn the_request_offers_mqtt_and_has_the_path_and_the_headers_of_the_options() {
     assert_eq!(key.len(), 24);
     for (path, asked) in [("", "/mqtt"), ("/", "/"), ("?x=1", "/mqtt?x=1")] {
         let mut script = Script::new(GOOD);
-        upgrade(&mut script, &Request { authority: "h", path, headers: &[] }).unwrap();
+        upgrade(&mut script, &Request { authority: "h", path: path.as_bytes(), headers: &[] }).unwrap();
         assert!(script.request.starts_with(format!("GET {asked} HTTP/1.1\r\nHost: h\r\n").as_bytes()));
     }
 }

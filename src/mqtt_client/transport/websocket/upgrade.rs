@@ -12,7 +12,7 @@ pub(in crate::mqtt_client) struct Request<'r> {
     /// Host, and port if it is not the scheme's own, as they stand in a URL.
     pub(in crate::mqtt_client) authority: &'r str,
     /// Path and query as they stand in a URL; `/mqtt` if there is no path.
-    pub(in crate::mqtt_client) path: &'r str,
+    pub(in crate::mqtt_client) path: &'r [u8],
     /// More fields of the head.
     pub(in crate::mqtt_client) headers: &'r [(String, Secret)],
 }
@@ -31,12 +31,12 @@ fn head(request: &Request<'_>, key: &str) -> Zeroizing<Vec<u8>> {
     // Long enough for all of it: a buffer that grows leaves a copy of what is secret behind.
     let mut head = Zeroizing::new(Vec::with_capacity(3 * path.len() + authority.len() + headers_len + 256));
     head.extend_from_slice(b"GET ");
-    if !path.starts_with('/') {
+    if !path.starts_with(b"/") {
         head.extend_from_slice(b"/mqtt");
     }
-    for byte in path.bytes() {
+    for byte in *path {
         if byte.is_ascii_graphic() {
-            head.push(byte);
+            head.push(*byte);
         } else {
             head.extend_from_slice(format!("%{byte:02X}").as_bytes());
         }
