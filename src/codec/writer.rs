@@ -200,11 +200,12 @@ shows! {
     impl[] Writer for Writer<'_>, |this| { written: this.written, error: this.error }
 }
 
-/// Moves what is behind the first `by` bytes to the front. A loop of cells: `copy_within` links memmove, 1.5 KB of flash.
+/// Moves what is behind the first `by` bytes to the front, and zeros behind it, as what has gone may have been a password. A
+/// loop of cells: `copy_within` links memmove, 1.5 KB of flash.
 pub(crate) fn shift_down(bytes: &mut [u8], by: usize) {
     let cells = Cell::from_mut(bytes).as_slice_of_cells();
-    for (to, from) in cells.iter().zip(cells.get(by..).unwrap_or_default()) {
-        to.set(from.get());
+    for (place, to) in cells.iter().enumerate() {
+        to.set(cells.get(place + by).map_or(0, Cell::get));
     }
 }
 

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::custom::{CustomTransport, Readiness};
+use super::outbox::Outbox;
 
 /// Bytes that wait in each direction at most.
 const BOUND: usize = 64 * 1024;
@@ -51,7 +52,7 @@ struct State {
     inbound: VecDeque<u8>,
     /// The reader's end, or its error.
     read_end: Option<io::Result<()>>,
-    outbound: Vec<u8>,
+    outbound: Outbox,
     /// The writer is busy with bytes that are in `outbound` no more.
     writing: bool,
     /// The writer's end, or its error.
@@ -125,7 +126,7 @@ impl Write for BlockingTransport {
         if len == 0 && !bytes.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        state.outbound.extend_from_slice(bytes.get(..len).unwrap_or(bytes));
+        state.outbound.push(bytes.get(..len).unwrap_or(bytes));
         self.0.changed.notify_all();
         Ok(len)
     }
@@ -204,7 +205,7 @@ impl Pipe {
     }
 
     fn write_to(&self, mut writer: impl Write) {
-        let mut chunk = Vec::new();
+        let mut chunk = Outbox::default();
         loop {
             let mut state = self.wait_until(|state| state.dropped || state.finished || !state.outbound.is_empty());
             if state.outbound.is_empty() {
@@ -213,10 +214,10 @@ impl Pipe {
             std::mem::swap(&mut state.outbound, &mut chunk);
             state.writing = true;
             drop(state);
-            if let Err(error) = self.write_chunk(&mut writer, &chunk) {
+            if let Err(error) = self.write_chunk(&mut writer, chunk.as_slice()) {
                 return self.change(|state| state.write_end = Some(Err(error)));
             }
-            chunk.clear();
+            chunk.clear(BOUND);
             self.change(|state| state.writing = false);
         }
     }

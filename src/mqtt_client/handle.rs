@@ -11,6 +11,7 @@ use super::error::ClientError;
 use super::event::{MqttPublish, Receipt};
 use super::handler::MqttEventHandler;
 use super::hub::NoteEnd;
+use super::kept::Kept;
 use super::offline::Overflow;
 use super::options::{CallbackMode, DisconnectOptions, MqttClientOptions, SubscribeOptions, TopicSubscription};
 #[cfg(feature = "persistence")]
@@ -33,7 +34,7 @@ use crate::types::{QoS, ReasonCode, Role, TopicFilter};
 /// Dropping a client shuts it down as [`AsyncMqttClient::shutdown`] does.
 pub struct AsyncMqttClient {
     pub(super) shared: Arc<Shared>,
-    pub(super) options: Arc<MqttClientOptions>,
+    pub(super) options: Arc<Kept>,
     pub(super) buffers_messages: bool,
     #[cfg(feature = "persistence")]
     restored: Vec<Token>,
@@ -90,7 +91,7 @@ impl AsyncMqttClient {
     }
 
     fn start<R>(
-        mut options: MqttClientOptions,
+        options: MqttClientOptions,
         config: AsyncClientConfig,
         listen: impl FnOnce(
             &Shared,
@@ -99,6 +100,7 @@ impl AsyncMqttClient {
             (&Runtime, CallbackMode),
         ) -> Result<(Listener, R), ClientError>,
     ) -> Result<(Self, R), ClientError> {
+        let mut options = Kept(options);
         options.timeouts.cut();
         let servers = Servers::take(&mut options)?;
         validate::options(&options, &config)?;

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 
+use zeroize::Zeroizing;
+
 use super::connecting::Credentials;
 use super::error::ClientError;
 use super::options::Secret;
@@ -27,7 +29,7 @@ pub(super) struct Peer {
     /// Of no meaning for [`Scheme::Unix`].
     pub(super) port: u16,
     /// Path and query of a WebSocket, as they are written; may be empty.
-    pub(super) path: String,
+    pub(super) path: Zeroizing<String>,
 }
 
 impl Scheme {
@@ -149,7 +151,7 @@ impl Peer {
             scheme,
             host: host.to_string(),
             port: port.unwrap_or(scheme.default_port()),
-            path: path.to_string(),
+            path: Zeroizing::new(path.to_string()),
         };
         Ok((peer, credentials))
     }
@@ -163,7 +165,7 @@ impl Peer {
         if path.is_empty() || path.contains('\0') {
             return Err("expected unix:/path or unix:///path");
         }
-        Ok(Self { scheme: Scheme::Unix, host: path.to_string(), port: 0, path: String::new() })
+        Ok(Self { scheme: Scheme::Unix, host: path.to_string(), port: 0, path: Zeroizing::default() })
     }
 }
 
@@ -210,7 +212,7 @@ fn parse_user_info(user_info: &str) -> Result<Credentials, &'static str> {
 fn decode_percent(text: &str) -> Result<Vec<u8>, &'static str> {
     const WRONG: &str =
         "in a user name or password % is followed by two hexadecimal digits; % itself is written as %25";
-    let mut decoded = Vec::with_capacity(text.len());
+    let mut decoded = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         if byte != b'%' {
@@ -221,7 +223,7 @@ fn decode_percent(text: &str) -> Result<Vec<u8>, &'static str> {
         let (high, low) = digit().zip(digit()).ok_or(WRONG)?;
         decoded.push(u8::try_from(high * 16 + low).map_err(|_| WRONG)?);
     }
-    Ok(decoded)
+    Ok(std::mem::take(&mut *decoded))
 }
 
 fn is_odd(character: char) -> bool {
@@ -291,7 +293,7 @@ mod tests {
     fn parts(text: &str) -> (Scheme, String, u16, String) {
         let (Peer { scheme, host, port, path }, credentials) = parse(text).unwrap();
         assert_eq!(credentials, None);
-        (scheme, host, port, path)
+        (scheme, host, port, path.to_string())
     }
 
     #[test]
@@ -398,7 +400,7 @@ mod tests {
             assert_eq!(referred("mqtts://a", weaker), None, "{weaker}");
         }
         assert_eq!(referred("unix:/a", "b"), None);
-        let path = |to: &str| parse("wss://a/x").unwrap().0.referred(to).unwrap().path;
+        let path = |to: &str| parse("wss://a/x").unwrap().0.referred(to).unwrap().path.to_string();
         assert_eq!((path("b"), path("b/y")), ("/x".to_string(), "/y".to_string()));
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use flowsdk::codec::{Properties, Property};
 use flowsdk::mqtt_client::{AsyncClientConfig, AsyncMqttClient, MqttClientOptions, MqttEvent, Secret};
 use flowsdk::packet::Auth;
-use flowsdk::session::{Config, ConnectOptions, Heap, HeapLimits, Session};
+use flowsdk::session::{Config, ConnectOptions, Fixed, Heap, HeapLimits, Session, Storage};
 use flowsdk::time::Instant;
 use flowsdk::types::ReasonCode;
 
@@ -35,6 +35,11 @@ fn secret(seed: u32) -> Vec<u8> {
 /// How often the secret lies in the memory of the process. Only whole ones count: a free block's first bytes are the
 /// allocator's.
 fn found(seed: u32) -> usize {
+    found_as(|index| byte(seed, index))
+}
+
+/// As [`found`], of what has these bytes.
+fn found_as(byte: impl Fn(u32) -> u8) -> usize {
     const PART: usize = 1 << 20;
     // One search would find what another one has just read.
     static SEARCHING: Mutex<()> = Mutex::new(());
@@ -44,7 +49,7 @@ fn found(seed: u32) -> usize {
     let mut buffer = vec![0; PART + LEN as usize];
     let own = buffer.as_ptr() as usize;
     let own = own..own + buffer.len();
-    let (first, mut count) = (byte(seed, 8), 0);
+    let (first, mut count) = (byte(8), 0);
     for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.starts_with("rw"))) {
         let (start, end) = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
         let [start, end] = [start, end].map(|place| usize::from_str_radix(place, 16).expect("a number"));
@@ -57,7 +62,7 @@ fn found(seed: u32) -> usize {
             while let Some(step) = buffer[next..windows].iter().position(|byte| *byte == first) {
                 let place = next + step;
                 // What it begins with is the allocator's where it was freed.
-                let is_secret = (8..LEN).all(|index| buffer[place + index as usize - 8] == byte(seed, index));
+                let is_secret = (8..LEN).all(|index| buffer[place + index as usize - 8] == byte(index));
                 count += usize::from(is_secret && !own.contains(&(at + place)));
                 next = place + 1;
             }
@@ -93,15 +98,43 @@ fn a_session_on_the_heap_wipes_connect_and_auth_when_they_have_gone_or_are_dropp
         let auth = Auth { reason_code: ReasonCode::CONTINUE_AUTHENTICATION, properties: Properties::new(&data) };
         session.authenticate(now, &auth).expect("authenticate");
         assert_eq!(found(seed), before + 3, "twice in CONNECT, once in AUTH, and no copy more");
-        while is_sent && let Some(bytes) = session.poll_transmit(now) {
-            let len = bytes.len().min(7);
-            session.consume_transmit(now, len);
-        }
-        if !is_sent {
-            session.handle_closed(now);
-        }
+        leave(&mut session, is_sent);
         assert_eq!(found(seed), before);
         drop((kept, password));
+    }
+}
+
+/// What the session has to send goes, or its connection does.
+fn leave(session: &mut Session<impl Storage>, is_sent: bool) {
+    let now = Instant::from_millis(0);
+    while is_sent && let Some(bytes) = session.poll_transmit(now) {
+        let len = bytes.len().min(7);
+        session.consume_transmit(now, len);
+    }
+    if !is_sent {
+        session.handle_closed(now);
+    }
+}
+
+#[test]
+fn a_session_without_a_heap_wipes_connect_and_auth_when_they_have_gone() {
+    for is_sent in [true, false] {
+        let seed = if is_sent { 5 } else { 6 };
+        let now = Instant::from_millis(0);
+        let password = secret(seed);
+        let before = found(seed);
+        // It is not moved about with what it holds.
+        let mut storage = Box::new(Fixed::<1024, 4>::new());
+        let mut session = Session::new(Config::DEFAULT, &mut *storage);
+        let data = [Property::AuthenticationMethod("m"), Property::AuthenticationData(&password)];
+        let options = ConnectOptions { password: Some(&password), properties: &data, ..ConnectOptions::DEFAULT };
+        session.connect(now, &options).expect("connect");
+        let auth = Auth { reason_code: ReasonCode::CONTINUE_AUTHENTICATION, properties: Properties::new(&data) };
+        session.authenticate(now, &auth).expect("authenticate");
+        assert_eq!(found(seed), before + 3, "twice in CONNECT, once in AUTH, and no copy more");
+        leave(&mut session, is_sent);
+        assert_eq!(found(seed), before);
+        drop(password);
     }
 }
 
@@ -120,6 +153,22 @@ fn connected(options: MqttClientOptions) -> (AsyncMqttClient, TcpStream) {
     (client, stream)
 }
 
+/// A client with this secret as its password, which keeps it twice: in the options of its handle and of its worker.
+#[track_caller]
+fn keeps_its_password_only_in_its_options(seed: u32, client: AsyncMqttClient, server: impl Send) {
+    let kept = found(seed);
+    assert!(kept <= 2, "{kept}");
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = client.shutdown();
+        drop(client);
+        let _ = done.send(());
+    });
+    drop(server);
+    ended.recv_timeout(PATIENCE).expect("a shutdown");
+    assert_eq!(found(seed), 0);
+}
+
 #[test]
 fn a_client_keeps_its_password_only_in_its_options() {
     let options = MqttClientOptions {
@@ -130,16 +179,159 @@ fn a_client_keeps_its_password_only_in_its_options() {
     };
     assert_eq!(found(4), 1);
     let (client, stream) = connected(options);
-    // Those of the handle, and those of the worker.
-    let kept = found(4);
-    assert!(kept <= 2, "{kept}");
-    let (done, ended) = mpsc::channel();
-    std::thread::spawn(move || {
-        let _ = client.shutdown();
-        drop(client);
-        let _ = done.send(());
-    });
-    drop(stream);
-    ended.recv_timeout(PATIENCE).expect("a shutdown");
-    assert_eq!(found(4), 0);
+    keeps_its_password_only_in_its_options(4, client, stream);
+}
+
+/// As [`secret`], of letters alone.
+fn text_byte(seed: u32, index: u32) -> u8 {
+    b'a' + byte(seed, index) % 26
+}
+
+/// `{0}` of this text is the secret. The text is put together in its place.
+fn with_text_secret(seed: u32, text: &str) -> String {
+    let (before, behind) = text.split_once("{0}").expect("a place for it");
+    let mut whole = String::with_capacity(text.len() + LEN as usize);
+    whole.push_str(before);
+    whole.extend((0..LEN).map(|index| char::from(text_byte(seed, index))));
+    whole.push_str(behind);
+    whole
+}
+
+#[test]
+fn what_a_url_says_of_a_user_is_wiped_with_the_client() {
+    for (seed, user_info) in [(7, "user:{0}@"), (8, "{0}@"), (9, "{0}:x@"), (10, "%75:{0}@")] {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+        let address = listener.local_addr().expect("a port").to_string();
+        let peer = with_text_secret(seed, &format!("mqtt://{user_info}{address}"));
+        let options = MqttClientOptions { peer, ..Default::default() };
+        let (client, events) = AsyncMqttClient::with_receiver(options, AsyncClientConfig::default()).expect("a client");
+        client.connect().expect("an open client");
+        let (stream, _) = listener.accept().expect("a connection");
+        assert_eq!(stream.peek(&mut [0]).expect("a CONNECT"), 1);
+        let kept = found_as(|index| text_byte(seed, index));
+        assert!((1..=2).contains(&kept), "{kept} of {user_info}");
+        drop((stream, listener));
+        client.shutdown().expect("an end in time");
+        drop((client, events));
+        assert_eq!(found_as(|index| text_byte(seed, index)), 0, "{user_info}");
+    }
+    // Options that cannot work are wiped, too.
+    for (seed, peer) in [(11, "mqtt://u:{0}@"), (12, "mqtt://u:{0}%@h"), (13, "mqtt://{0}@h/path")] {
+        let options = MqttClientOptions { peer: with_text_secret(seed, peer), ..Default::default() };
+        assert!(AsyncMqttClient::with_receiver(options, AsyncClientConfig::default()).is_err());
+        assert_eq!(found_as(|index| text_byte(seed, index)), 0, "{peer}");
+    }
+}
+
+#[cfg(feature = "websocket")]
+#[test]
+fn a_websocket_wipes_its_path_its_frames_and_its_headers() {
+    use std::io::Read;
+
+    use tungstenite::handshake::derive_accept_key;
+
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+    let address = listener.local_addr().expect("a port");
+    let mut options = MqttClientOptions {
+        peer: with_text_secret(14, &format!("ws://{address}/mqtt?{{0}}")),
+        password: Some(Secret::from(secret(15))),
+        ..Default::default()
+    };
+    options.connecting.websocket.headers = vec![("X-Key".to_string(), with_text_secret(16, "{0}").into())];
+    let (client, mut events) = AsyncMqttClient::with_receiver(options, AsyncClientConfig::default()).expect("a client");
+    client.connect().expect("an open client");
+    let (mut stream, _) = listener.accept().expect("a connection");
+    // Of the request no more is kept at a time than a line.
+    let (mut line, mut key) = (Vec::with_capacity(1024), String::new());
+    while line != b"\r\n" {
+        line.fill(0);
+        line.clear();
+        while !line.ends_with(b"\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("a request");
+            line.push(byte[0]);
+        }
+        if let Some(sent) = line.strip_prefix(b"Sec-WebSocket-Key: ") {
+            key = String::from_utf8_lossy(sent.trim_ascii()).into_owned();
+        }
+    }
+    let answer = format!(
+        "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Protocol: mqtt\r\n\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
+        derive_accept_key(key.as_bytes())
+    );
+    stream.write_all(answer.as_bytes()).expect("an open connection");
+    // The head of the frame alone: two bytes and the mask.
+    let mut head = [0; 6];
+    stream.read_exact(&mut head).expect("CONNECT");
+    let [_, _, mask @ ..] = head;
+    stream.write_all(&[0x82, 5, 0x20, 3, 0, 0, 0]).expect("an open connection");
+    let event = events.recv_timeout(PATIENCE);
+    assert!(matches!(event, Some(MqttEvent::Connected(_))), "{event:?}");
+    for turn in 0..4 {
+        let masked = |index: u32| byte(15, index) ^ mask[(index as usize + turn) % 4];
+        assert_eq!(found_as(masked), 0, "the frame of CONNECT, which has its mask beside it");
+    }
+    keeps_its_password_only_in_its_options(15, client, stream);
+    drop(events);
+    assert_eq!(found_as(|index| text_byte(14, index)), 0, "the query");
+    assert_eq!(found_as(|index| text_byte(16, index)), 0, "the header");
+}
+
+#[cfg(all(feature = "tls", feature = "ring"))]
+#[test]
+fn tls_keeps_nothing_of_a_password_that_it_has_encrypted() {
+    use std::io::Read;
+    use std::sync::Arc;
+
+    use flowsdk::mqtt_client::{TlsOptions, TlsRoots};
+    use rustls::{ServerConfig, ServerConnection, version};
+
+    let ca = crate::pki::Ca::new("root");
+    let leaf = ca.leaf(&["localhost"]);
+    for (seed, version) in [(17, &version::TLS12), (18, &version::TLS13)] {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            ServerConfig::builder_with_provider(provider).with_protocol_versions(&[version]).expect("a version");
+        let config = config.with_no_client_auth().with_single_cert(vec![leaf.der.clone()], leaf.key_der());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+        let options = MqttClientOptions {
+            peer: format!("mqtts://localhost:{}", listener.local_addr().expect("a port").port()),
+            password: Some(Secret::from(secret(seed))),
+            tls: TlsOptions { roots: TlsRoots::bytes(ca.der.to_vec()), ..Default::default() },
+            ..Default::default()
+        };
+        let (client, mut events) =
+            AsyncMqttClient::with_receiver(options, AsyncClientConfig::default()).expect("a client");
+        client.connect().expect("an open client");
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut tls = ServerConnection::new(Arc::new(config.expect("a key"))).expect("a configuration");
+        // Record by record, so that CONNECT stays where it is, encrypted.
+        while tls.is_handshaking() {
+            let mut record = vec![0; 5];
+            stream.read_exact(&mut record).expect("a record");
+            let len = usize::from(u16::from_be_bytes([record[3], record[4]]));
+            record.resize(5 + len, 0);
+            stream.read_exact(&mut record[5..]).expect("a whole record");
+            let mut rest = &record[..];
+            while !rest.is_empty() {
+                tls.read_tls(&mut rest).expect("room");
+                tls.process_new_packets().expect("a good client");
+            }
+            while tls.wants_write() {
+                tls.write_tls(&mut stream).expect("an open connection");
+            }
+        }
+        assert_eq!(stream.peek(&mut [0]).expect("a CONNECT"), 1);
+        tls.writer().write_all(&[0x20, 3, 0, 0, 0]).expect("room");
+        tls.write_tls(&mut stream).expect("an open connection");
+        loop {
+            match events.recv_timeout(PATIENCE) {
+                Some(MqttEvent::Connected(_)) => break,
+                Some(MqttEvent::PeerCertReceived(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        keeps_its_password_only_in_its_options(seed, client, stream);
+    }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio::Registry;
 use mio::event::Event;
+use zeroize::Zeroize;
 
 use super::Connection;
 use super::ending::Ending;
@@ -218,7 +219,7 @@ impl Connection {
         }
     }
 
-    fn send_connect(&mut self, provided: Option<Credentials>, initial_data: Option<Secret>) -> Result<(), Misuse> {
+    fn send_connect(&mut self, mut provided: Option<Credentials>, initial_data: Option<Secret>) -> Result<(), Misuse> {
         let options = &self.options;
         let (username, password) = match &provided {
             Some(credentials) => (&credentials.username, &credentials.password),
@@ -248,7 +249,7 @@ impl Connection {
             properties: Properties::new(properties),
         });
         let now = self.session_now();
-        self.session.connect(
+        let connected = self.session.connect(
             now,
             &ConnectOptions {
                 client_id: self.assigned_client_id.as_deref().unwrap_or(&options.client_id),
@@ -260,7 +261,12 @@ impl Connection {
                 session_expiry_interval,
                 properties: &properties,
             },
-        )
+        );
+        if let Some(credentials) = &mut provided {
+            // It may be a token.
+            credentials.username.zeroize();
+        }
+        connected
     }
 
     /// CONNACK has accepted the connection.

@@ -36,6 +36,7 @@ use super::dispatch::Outlet;
 use super::error::ClientError;
 use super::event::MqttEvent;
 use super::hub::NoteEnd;
+use super::kept::Kept;
 use super::options::{DisconnectOptions, MqttClientOptions};
 use super::persistence::Journal;
 use super::queue::Places;
@@ -53,7 +54,7 @@ const SPARES_KEPT: Duration = Duration::from_secs(1);
 pub(super) struct Connection {
     /// What the transport is known by in the worker's poll.
     poll_token: PollToken,
-    options: MqttClientOptions,
+    options: Kept,
     config: AsyncClientConfig,
     servers: Servers,
     shared: Arc<Shared>,
@@ -152,7 +153,7 @@ pub(super) enum Turn {
 
 impl Connection {
     pub(super) fn new(
-        options: MqttClientOptions,
+        options: Kept,
         config: AsyncClientConfig,
         servers: Servers,
         shared: Arc<Shared>,

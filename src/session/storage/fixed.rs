@@ -15,7 +15,7 @@ use table::{Table, remove, take};
 /// A storage of fixed size, without a heap: `TX` bytes for packets to send and messages to keep, and `WINDOW` messages
 /// in flight in each direction. `WITHOUT` says what the program does without, to save flash: see [`without`].
 ///
-/// A message takes 9 bytes beside its packet. The longest CONNECT sent so far keeps its room, so that a store full of
+/// Packets that have gone are overwritten, CONNECT with its password among them. A message takes 9 bytes beside its packet. The longest CONNECT sent so far keeps its room, so that a store full of
 /// messages can always connect again; messages stored before the first CONNECT may leave none for it.
 ///
 /// # RAM

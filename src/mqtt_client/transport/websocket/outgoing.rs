@@ -3,15 +3,19 @@ use std::hash::{BuildHasher, RandomState};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
+use crate::mqtt_client::outbox::Outbox;
+
 /// The longest payload of a frame: one write of the system takes about as much.
 const LONGEST_PAYLOAD: usize = 64 * 1024;
+/// The longest header of a frame that is masked.
+const LONGEST_HEADER: usize = 14;
 /// Memory that is kept while there is nothing to send.
 const KEPT: usize = 16 * 1024;
 
 /// The client's frames, whole and masked, until they have left.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    frames: Vec<u8>,
+    frames: Outbox,
     /// How much of them has left.
     sent: usize,
     masks: Masks,
@@ -61,22 +65,24 @@ impl Outgoing {
         let mask = self.masks.next();
         let header = FrameHeader { opcode, mask: Some(mask), ..Default::default() };
         let length = u64::try_from(len).unwrap_or(u64::MAX);
-        self.frames.reserve(header.len(length) + len);
+        self.frames.make_room(LONGEST_HEADER + len);
+        let mut head = Vec::with_capacity(LONGEST_HEADER);
         // A vector takes whatever is written to it.
-        let _ = header.format(length, &mut self.frames);
+        let _ = header.format(length, &mut head);
+        self.frames.push(&head);
         let start = self.frames.len();
         let mut left = len;
         for slice in slices {
             let part = slice.get(..left).unwrap_or(slice);
-            self.frames.extend_from_slice(part);
+            self.frames.push(part);
             left -= part.len();
         }
-        apply_mask(self.frames.get_mut(start..).unwrap_or_default(), mask);
+        apply_mask(self.frames.as_mut_slice().get_mut(start..).unwrap_or_default(), mask);
     }
 
     /// What has not left yet.
     pub(super) fn rest(&self) -> &[u8] {
-        self.frames.get(self.sent..).unwrap_or_default()
+        self.frames.as_slice().get(self.sent..).unwrap_or_default()
     }
 
     /// So much more of it has left.
@@ -84,8 +90,7 @@ impl Outgoing {
         self.sent += len;
         if self.sent >= self.frames.len() {
             self.sent = 0;
-            self.frames.clear();
-            self.frames.shrink_to(KEPT);
+            self.frames.clear(KEPT);
         }
     }
 
