@@ -15,6 +15,8 @@ mod limits;
 mod messages;
 #[cfg(all(feature = "tls", feature = "ring"))]
 mod openssl;
+#[cfg(target_os = "linux")]
+mod resolver;
 mod sessions;
 #[cfg(all(feature = "tls", feature = "ring"))]
 mod tls;
@@ -43,6 +45,8 @@ fn main() {
     let trials = messages::trials().into_iter().chain(sessions::trials()).chain(limits::trials()).chain(ways::trials());
     #[cfg(all(feature = "tls", feature = "ring"))]
     let trials = trials.chain(tls::trials()).chain(openssl::trials());
+    #[cfg(target_os = "linux")]
+    let trials = trials.chain([resolver::trial()]);
     let trials = trials.collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

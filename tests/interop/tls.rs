@@ -22,7 +22,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("tls::both_versions_of_tls_carry_both_versions_of_mqtt", "", |_| both_versions()),
         trial("tls::a_client_certificate_is_who_the_client_is", "", |_| mutual()),
         trial("tls::large_messages_pass_in_both_directions", "", |_| large()),
-        trial("tls::thousands_of_messages_arrive_once_each_over_tls_and_tcp", "", |plain| load(&plain)),
+        trial("tls::thousands_of_messages_arrive_once_each_over_tls_tcp_and_a_websocket", WEBSOCKETS, |plain| {
+            load(&plain)
+        }),
     ]
 }
 
@@ -115,6 +117,8 @@ fn large() {
     client.shutdown().expect("an end in time");
 }
 
+const WEBSOCKETS: &str = "listener {second_port} 127.0.0.1\nprotocol websockets";
+
 /// How many messages the load is.
 fn load_size() -> usize {
     if std::env::var_os("FLOWSDK_TLS").is_some_and(|value| value == "long") { 200_000 } else { 20_000 }
@@ -129,6 +133,14 @@ fn load(plain: &Mosquitto) {
     println!(
         "{count} messages of QoS 1 through mosquitto and back: {tls:.0}/s over TLS, {tcp:.0}/s over TCP ({part:.0} %)"
     );
+    #[cfg(feature = "websocket")]
+    {
+        let peer = format!("ws://{}/mqtt", plain.second_address());
+        let options = MqttClientOptions { peer, ..options(plain.address(), "w", ProtocolVersion::V5) };
+        let websocket = messages_a_second(options, count);
+        let part = 100.0 * websocket / tcp;
+        println!("the same over a WebSocket: {websocket:.0}/s ({part:.0} %)");
+    }
 }
 
 /// Publishes messages of QoS 1 to itself, and has each acknowledged and received once.

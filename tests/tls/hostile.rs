@@ -9,14 +9,28 @@ use flowsdk::mqtt_client::{MqttEvent, TlsError, TlsOptions, TlsVersion};
 
 use crate::pki::{Ca, Leaf};
 use crate::scene::{NAMES, connected, connecting, options, shut_down, tls_error, trusting};
-use crate::server::{self, ALL, ONLY_12, ONLY_13, Server, bad, config, cut_after, good, says, script, silent};
+use crate::server::{
+    self, ALL, ONLY_12, ONLY_13, Script, Server, accept, bad, config, cut_after, good, says, script, silent, tls,
+};
 use crate::support::{PATIENCE, wait_until};
 
-/// A server that is bad, and then good: what the client says of the first, before it reaches the second.
+/// A server that is bad, and then good: what the client says of the first, before it reaches the second. It says the same on
+/// its way to a WebSocket.
 #[track_caller]
-fn error_before_success(
-    first: impl FnOnce(&Ca, &Leaf) -> Box<dyn FnOnce(std::net::TcpStream) + Send>,
-) -> (ErrorKind, String, TlsError) {
+fn error_before_success(first: impl Fn(&Ca, &Leaf) -> Script) -> (ErrorKind, String, TlsError) {
+    #[cfg(feature = "websocket")]
+    let over_websocket = crate::websocket::error_before_success(&first);
+    let told = error_of_mqtts(first);
+    #[cfg(feature = "websocket")]
+    {
+        assert_eq!(std::mem::discriminant(&over_websocket.2), std::mem::discriminant(&told.2), "{}", over_websocket.1);
+        assert_eq!(over_websocket.0, told.0, "{}", over_websocket.1);
+    }
+    told
+}
+
+#[track_caller]
+fn error_of_mqtts(first: impl Fn(&Ca, &Leaf) -> Script) -> (ErrorKind, String, TlsError) {
     let ca = Ca::new("root");
     let leaf = ca.leaf(NAMES);
     let log = server::Log::default();
@@ -97,7 +111,7 @@ fn a_server_that_is_too_old_is_named() {
     let alert = [0x15, 3, 2, 0, 2, 2, 70].to_vec();
     let hello = [&[0x16, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2][..], &[7; 32], &[0, 0xC0, 0x13, 0]].concat();
     for answer in [alert, hello] {
-        let (_, text, error) = error_before_success(|_, _| says(answer));
+        let (_, text, error) = error_before_success(|_, _| says(answer.clone()));
         assert_eq!(error, TlsError::NoCommonVersion, "{text}");
         assert!(text.contains("no version of TLS"), "{text}");
     }
@@ -182,6 +196,24 @@ fn a_shutdown_in_mid_handshake_ends_in_time_and_lets_the_server_go() {
     wait_until(PATIENCE, || began.load(Ordering::SeqCst));
     assert_eq!(client.shutdown(), Ok(()));
     wait_until(PATIENCE, || gone.load(Ordering::SeqCst));
+}
+
+#[test]
+fn a_packet_that_claims_to_be_enormous_ends_its_connection_alone() {
+    let ca = Ca::new("root");
+    let leaf = ca.leaf(NAMES);
+    let (first, log) = (config(&leaf, ALL), server::Log::default());
+    let claiming = script(move |stream| {
+        let mut stream = tls(first, stream);
+        accept(&mut stream);
+        stream.write_all(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F]).expect("a client that reads");
+        stream.flush().expect("a client that reads");
+        assert_eq!(server::read_packet(&mut stream).expect("DISCONNECT")[..3], [0xE0, 1, 0x95]);
+    });
+    let server = Server::start(vec![claiming, good(config(&leaf, ALL), &log)]);
+    let (client, told) = connecting(options(&server, trusting(&ca)));
+    assert!(told.connection(2).is_success());
+    shut_down(&client);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::pki::{Ca, Leaf};
 use crate::support::{PATIENCE, wait_until};
 
 pub type Stream = StreamOwned<ServerConnection, TcpStream>;
-type Script = Box<dyn FnOnce(TcpStream) + Send>;
+pub type Script = Box<dyn FnOnce(TcpStream) + Send>;
 
 pub const ALL: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
 pub const ONLY_12: &[&SupportedProtocolVersion] = &[&version::TLS12];
