@@ -171,9 +171,10 @@ pub enum ConnectionError {
     /// ever. The next attempt waits at least half of
     /// [`max_reconnect_delay_ms`](super::AsyncClientConfig::max_reconnect_delay_ms).
     #[error(
-        "{} another client with the same client identifier {client_id:?}",
+        "{} another client with the same client identifier {client_id:?}{}",
         if *is_certain { "the server has ended the connection: Session taken over by" }
-        else { "the server keeps closing the connection soon after it has accepted it: there may be" }
+        else { "the server keeps closing the connection soon after it has accepted it: there may be" },
+        if *is_certain { "" } else { ", or a subscribe or publish that it does not allow and that is sent again each time" }
     )]
     ClientIdInUse {
         /// The identifier.

@@ -76,6 +76,19 @@ fn refusals_of_v5_are_told_and_only_those_that_may_pass_are_tried_again() {
     }
 }
 
+/// [MQTT-3.1.2-2]
+#[test]
+fn a_server_that_knows_only_earlier_versions_refuses_in_their_form_and_is_not_asked_again() {
+    let scene = Scene::new(V5);
+    let (client, log) = scene.client();
+    client.connect().unwrap();
+    let mut peer = scene.accept_with(&wire::connack_v3(false, 1));
+    peer.expect_eof();
+    assert_eq!(log.connection(1).reason_code, 0x84);
+    assert_eq!(log.error("Unsupported Protocol Version"), ErrorKind::ConnectionRefused);
+    assert!(scene.broker.accept_within(NOBODY).is_none());
+}
+
 #[test]
 fn the_properties_of_a_connack_are_told() {
     let scene = Scene::new(V5);
@@ -269,7 +282,11 @@ fn a_broker_that_closes_right_after_connect_is_tried_again() {
         let mut peer = scene.broker.accept();
         peer.expect_connect();
         peer.close();
-        assert_eq!(log.error("the server has closed the connection"), ErrorKind::UnexpectedEof);
+        let told = "the server has closed the connection without an answer to CONNECT";
+        let guess = if version.is_v5() { ": it may not know MQTT 5.0" } else { "" };
+        let is_told = |event: &MqttEvent<'_>| matches!(event, MqttEvent::Error(error) if error.to_string() == format!("{told}{guess}"));
+        log.wait_for_count(1, is_told);
+        assert_eq!(log.error(told), ErrorKind::UnexpectedEof);
         let mut peer = scene.broker.accept();
         peer.expect_connect();
         peer.reset();

@@ -205,3 +205,23 @@ fn return_codes_of_v3_1_1_stand_as_reason_codes() {
         both_ways(V3_1_1, Server, &[0x20, 2, 0, return_code], Packet::Connack(connack));
     }
 }
+
+/// `[MQTT-3.1.2-2]`
+#[test]
+fn the_refusal_of_a_server_without_v5_is_read_in_its_own_form() {
+    let refusal = Connack {
+        session_present: false,
+        reason_code: ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
+        properties: Default::default(),
+    };
+    let decoded = Packet::decode(&[0x20, 2, 0, 1], V5, Server);
+    assert_eq!(decoded, Ok(Some((Packet::Connack(refusal), 4))));
+    refuses(V5, Server, &[0x20, 2, 1, 1], DecodeError::SessionPresent);
+    refuses(V5, Server, &[0x20, 3, 0, 1, 0], DecodeError::ReasonCode(1));
+    for code in 2..=5 {
+        refuses(V5, Server, &[0x20, 2, 0, code], DecodeError::ReasonCode(code));
+    }
+    for code in [0, 0x84] {
+        refuses(V5, Server, &[0x20, 2, 0, code], DecodeError::Truncated);
+    }
+}

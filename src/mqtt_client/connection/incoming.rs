@@ -56,13 +56,7 @@ impl Connection {
             let room = self.input.room(&self.shared.hub.spares, self.session.version());
             let room_len = room.len();
             match up.transport.read(room) {
-                Ok(0) => {
-                    let text = match self.input.is_empty() {
-                        true => "the server has closed the connection",
-                        false => "the server has closed the connection in mid-packet",
-                    };
-                    self.lose_link(io::Error::new(io::ErrorKind::UnexpectedEof, text));
-                }
+                Ok(0) => self.lose_link(io::Error::new(io::ErrorKind::UnexpectedEof, self.end_of_input())),
                 Ok(len) => {
                     up.readable = up.read_closed || up.transport.may_have_more(len, room_len);
                     self.input.has_read(len);
@@ -77,6 +71,18 @@ impl Connection {
         }
         let goes_on = !self.input.paused && !self.input.stalled;
         goes_on && self.link.up().is_some_and(|up| up.readable)
+    }
+
+    /// What the end of the input means.
+    fn end_of_input(&self) -> &'static str {
+        match (self.input.is_empty(), self.session.is_connected(), self.session.version().is_v5()) {
+            (false, ..) => "the server has closed the connection in mid-packet",
+            (true, false, true) => {
+                "the server has closed the connection without an answer to CONNECT: it may not know MQTT 5.0"
+            }
+            (true, false, false) => "the server has closed the connection without an answer to CONNECT",
+            (true, true, _) => "the server has closed the connection",
+        }
     }
 
     /// Stops to read while too much waits for its callbacks. The server's silence means nothing then.
