@@ -34,7 +34,7 @@
 //! |---|---|---|---|
 //! | QoS 0 | `Sent`: the operating system has the bytes, or the layer of TLS or WebSockets above it, which holds back up to 64 KiB. Whether the server gets them is not known | Nothing is sent twice. What the system had not taken whole ends as `Dropped(ConnectionLost)` | the same |
 //! | QoS 1 | `Acknowledged`: the server has it | It is sent again with DUP: the server may pass it on twice | It is published anew and may arrive twice, or ends as `Dropped(SessionLost)` and may have arrived |
-//! | QoS 2 | `Acknowledged`: the server has it, once | It is sent again as far as needed: the server has it exactly once | What the server had not yet confirmed goes the way of QoS 1. What it had confirmed (PUBREC) is not published again and ends as `Dropped(SessionLost)` |
+//! | QoS 2 | `Acknowledged`: the server has it, once (of v3.1.1, at least once where it has no QoS 2 and answers by PUBACK) | It is sent again as far as needed: the server has it exactly once | What the server had not yet confirmed goes the way of QoS 1. What it had confirmed (PUBREC) is not published again and ends as `Dropped(SessionLost)` |
 //!
 //! The session is lost when the server says so in CONNACK (`session_present` is false), because it was restarted, has let the session
 //! expire, or because the options ask for a new one on each connection. Which ones do is told by the

@@ -7,8 +7,8 @@ use flowsdk::packet::RetainHandling;
 use flowsdk::session::Misuse;
 
 use crate::scripted_connect::{all_properties, all_properties_on_the_wire};
-use crate::scripted_setup::{Scene, V5, both, packet_with, publish, suback, subscribe, unsuback, unsubscribe};
-use crate::support::wire;
+use crate::scripted_setup::{Scene, V3_1_1, V5, both, packet_with, publish, suback, subscribe, unsuback, unsubscribe};
+use crate::support::{PATIENCE, wire};
 
 #[test]
 fn a_publish_has_topic_payload_qos_and_retain() {
@@ -349,4 +349,16 @@ fn the_properties_of_a_message_have_no_place_for_a_subscription_identifier() {
     let options = PublishOptions { properties, ..Default::default() };
     live.client.publish_with("out", &message.payload, &options).unwrap();
     live.peer.expect(&wire::publish_v5(0, "out", None, &all_properties_on_the_wire(), b"x"));
+}
+
+#[test]
+fn a_message_of_qos_2_that_a_server_of_v3_1_1_answers_as_for_qos_1_is_acknowledged() {
+    let mut live = Scene::new(V3_1_1).connected();
+    let publishing = live.client.publish_tracked("t", b"x", &PublishOptions { qos: 2, ..Default::default() }).unwrap();
+    live.peer.expect(&publish(V3_1_1, 4, "t", Some(1), b"x"));
+    live.peer.send(&wire::ack(wire::PUBACK, 1));
+    let result = publishing.wait(PATIENCE).unwrap();
+    assert_eq!((result.outcome, result.qos), (Outcome::Acknowledged, 2));
+    live.client.disconnect().unwrap();
+    live.peer.expect(&wire::DISCONNECT);
 }

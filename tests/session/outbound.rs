@@ -231,13 +231,13 @@ fn an_acknowledgement_before_the_message_is_sent_again_is_passed_over() {
 
 #[test]
 fn an_acknowledgement_of_the_wrong_kind_is_an_error() {
-    for (qos, kind) in [
-        (AtLeastOnce, AckKind::Pubrec),
-        (AtLeastOnce, AckKind::Pubcomp),
-        (ExactlyOnce, AckKind::Puback),
-        (ExactlyOnce, AckKind::Pubcomp),
+    for (qos, kind, setup) in [
+        (AtLeastOnce, AckKind::Pubrec, Setup::new()),
+        (AtLeastOnce, AckKind::Pubcomp, Setup::new()),
+        (ExactlyOnce, AckKind::Puback, Setup::new().v5()),
+        (ExactlyOnce, AckKind::Pubcomp, Setup::new()),
     ] {
-        everywhere(|rig| {
+        setup.run(|rig| {
             rig.publish(qos, "x");
             rig.sent();
             assert_eq!(rig.give_bad(ack(kind, 1)), PeerError::WrongAcknowledgement(kind.packet_type()));
@@ -248,6 +248,26 @@ fn an_acknowledgement_of_the_wrong_kind_is_an_error() {
             assert_eq!(rig.sent(), [format!("PUBLISH 1 q{} t x dup", qos.bits())]);
         });
     }
+}
+
+#[test]
+fn a_server_of_v3_1_1_without_qos_2_ends_a_message_by_its_puback() {
+    Setup::new().v3().run(|rig| {
+        rig.publish(ExactlyOnce, "x");
+        rig.sent();
+        assert_eq!(rig.give(puback(1)), ["Published 1 q2"]);
+        assert_eq!(rig.sent(), NOTHING);
+        rig.cut();
+        rig.resume();
+        assert_eq!(rig.sent(), NOTHING);
+        // Behind PUBREC the server has QoS 2: its PUBACK answers nothing.
+        rig.publish(ExactlyOnce, "y");
+        rig.sent();
+        rig.give(pubrec(2));
+        rig.sent();
+        assert_eq!(rig.give(puback(2)), NOTHING);
+        assert_eq!(rig.give(pubcomp(2)), ["Published 2 q2"]);
+    });
 }
 
 #[test]
