@@ -65,7 +65,8 @@
 //!
 //! **Order.** Messages of one QoS reach the server in the order of the calls, also over lost connections and lost sessions; a repeated
 //! one of QoS 1 may come behind its successors a second time. A message of QoS 0 may overtake others that wait for the
-//! server's window.
+//! server's window. A subscribe leaves ahead of the messages that wait for a connection, and behind those published before it
+//! on the same one; an unsubscribe leaves behind them in both cases. Both overtake messages that wait for the window.
 //!
 //! # What you receive
 //!

@@ -210,7 +210,8 @@ impl AsyncMqttClient {
         self.submit_request(RequestingKind::Subscribe(topics.to_vec(), tracked), options)
     }
 
-    /// Unsubscribes from topic filters (section 3.10).
+    /// Unsubscribes from topic filters (section 3.10), behind the messages that were published before, as far as the server's
+    /// window lets them go: those still come back to this client.
     ///
     /// # Errors
     /// [`ClientError::InvalidTopic`], [`ClientError::Encode`] for an empty list, [`ClientError::QueueFull`],

@@ -27,9 +27,28 @@
 //! A lost connection is opened again after a random part of a delay that doubles from
 //! [`reconnect_delay_ms`](AsyncClientConfig::reconnect_delay_ms) to
 //! [`max_reconnect_delay_ms`](AsyncClientConfig::max_reconnect_delay_ms). Until then messages are kept, the oldest being
-//! dropped for new ones unless [`Offline`] says otherwise. On the new connection, in this order: subscriptions the server has forgotten, messages in flight,
-//! messages kept, and then [`on_connected`](MqttEventHandler::on_connected). Every publish, subscribe and unsubscribe ends
+//! dropped for new ones unless [`Offline`] says otherwise. On the new connection, in this order: subscriptions the server has
+//! forgotten, messages in flight, messages kept, and then [`on_connected`](MqttEventHandler::on_connected). Every publish, subscribe and unsubscribe ends
 //! in exactly one result, with the [`Token`] of its call.
+
+// Where to look. A call goes down this list, and its result comes up again; in brackets stands what the file before uses.
+//
+//   handle, publish, validate        what the calls check, and hand over
+//   shared, queue, command, token    what waits for the worker, its bounds, who wakes whom
+//   hub, runtime, worker             the thread that drives connections (timers, spin)
+//   connection/                      one client on that thread: its session, its link, its turns
+//     link, ending, reconnect        opening a connection, losing it, when to try again (servers)
+//     outgoing, requests             what goes to the session (pending, offline, in_flight, subscriptions)
+//     incoming, input                what comes from the server
+//     stored                         what waits for the disk (persistence/)
+//   dispatch, batch                  what travels to the callbacks
+//   callbacks, receiver, calls       where the application hears of it (handler, filters, contain)
+//
+// Connecting: peer says where, connector opens on a thread of its own (dial, reach, blocking, tls/, transport/proxy,
+// transport/websocket), and transport/ is what the worker reads and writes then (custom, halves: those of the application).
+//
+// Options and results: options, config, connecting, offline, proxy, websocket, authentication; client, event, error,
+// properties.
 
 mod authentication;
 mod batch;

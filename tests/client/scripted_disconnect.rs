@@ -189,7 +189,7 @@ fn disconnect_during_back_off_ends_the_attempts() {
 fn what_was_accepted_before_disconnect_is_connected_for() {
     both(|version| {
         let mut scene = Scene::new(version);
-        scene.options.timeouts.drain = crate::support::PATIENCE;
+        scene.options.timeouts.drain = PATIENCE;
         let (client, log) = scene.client();
         client.connect().unwrap();
         client.publish("t", b"x", 1, false).unwrap();
@@ -236,8 +236,7 @@ fn shutdown_gives_up_after_its_time_while_a_callback_does_not_return() {
     scene.options.timeouts.shutdown = Duration::from_millis(200);
     let (unblock, blocked) = std::sync::mpsc::channel();
     let handler = Box::new(Blocks(blocked));
-    let client =
-        flowsdk::mqtt_client::AsyncMqttClient::new(scene.options.clone(), handler, scene.config.clone()).unwrap();
+    let client = AsyncMqttClient::new(scene.options.clone(), handler, scene.config.clone()).unwrap();
     client.connect().unwrap();
     let mut peer = scene.accept(false);
     client.ping().unwrap();

@@ -1,12 +1,13 @@
 //! The client goes on by itself, without anything else happening: there is no keep-alive here to wake it.
 
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use flowsdk::mqtt_client::{MessageProperties, Outcome, PublishOptions};
+use flowsdk::mqtt_client::{CallbackMode, MessageProperties, MqttPublish, Outcome, PublishOptions};
 use flowsdk::types::ProtocolVersion;
 
-use crate::scripted_setup::{Scene, V5, both, connack, publish, subscribe};
+use crate::scripted_setup::{Live, Scene, V5, both, connack, publish, subscribe, unsubscribe};
 use crate::support::wire;
 
 #[test]
@@ -68,6 +69,52 @@ fn a_request_behind_a_long_message_leaves_with_it() {
         live.client.subscribe("s", 1).unwrap();
         live.peer.expect(&publish(version, 0, "t", None, &payload));
         live.peer.expect(&subscribe(version, 1, &[("s", 1)]));
+    });
+}
+
+/// Else the server would not send them back.
+#[test]
+fn an_unsubscribe_leaves_behind_the_messages_that_were_published_before_it() {
+    both(|version| {
+        let scene = Scene::new(version);
+        let (client, _log) = scene.client();
+        client.subscribe("t", 1).unwrap();
+        client.publish("t", b"before", 1, false).unwrap();
+        client.publish("t", b"too", 0, false).unwrap();
+        client.unsubscribe(vec!["t"]).unwrap();
+        client.subscribe("s", 1).unwrap();
+        client.publish("t", b"behind", 0, false).unwrap();
+        client.connect().unwrap();
+        let mut peer = scene.accept(false);
+        peer.expect(&subscribe(version, 1, &[("t", 1)]));
+        peer.expect(&publish(version, 0x02, "t", Some(2), b"before"));
+        peer.expect(&publish(version, 0, "t", None, b"too"));
+        peer.expect(&unsubscribe(version, 3, &["t"]));
+        peer.expect(&subscribe(version, 4, &[("s", 1)]));
+        peer.expect(&publish(version, 0, "t", None, b"behind"));
+    });
+}
+
+#[test]
+fn a_request_leaves_behind_the_messages_that_were_published_on_the_same_connection_before_it() {
+    both(|version| {
+        let mut scene = Scene::new(version);
+        scene.options.threads.callbacks = CallbackMode::Worker;
+        let Live { client, mut peer, .. } = scene.connected();
+        let client = Arc::new(client);
+        let weak = Arc::downgrade(&client);
+        // On the worker all three are asked for within one of its turns.
+        let ask = move |_: &MqttPublish<'_>| {
+            let client = weak.upgrade().unwrap();
+            client.publish("t", b"2", 2, false).unwrap();
+            client.publish("t", b"1", 1, false).unwrap();
+            client.subscribe("t", 1).unwrap();
+        };
+        client.add_topic_handler("go", ask).unwrap();
+        peer.send(&publish(version, 0, "go", None, b""));
+        peer.expect(&publish(version, 0x04, "t", Some(1), b"2"));
+        peer.expect(&publish(version, 0x02, "t", Some(2), b"1"));
+        peer.expect(&subscribe(version, 3, &[("t", 1)]));
     });
 }
 

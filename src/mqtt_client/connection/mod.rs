@@ -321,8 +321,7 @@ impl Connection {
             }
             Command::Run(run) => self.accept_run(run),
             Command::Request(requesting) => {
-                // What was published before goes first, as far as the server's window lets it.
-                self.send_publishes();
+                self.send_publishes_first(requesting.token);
                 self.requests.push_back(requesting);
                 self.send_requests();
             }

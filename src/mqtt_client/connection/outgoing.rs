@@ -12,6 +12,7 @@ use crate::mqtt_client::command::{Messages, Publishing, Run};
 use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::options::SessionLossPolicy;
 use crate::mqtt_client::properties::PropertyBlock;
+use crate::mqtt_client::token::Token;
 use crate::mqtt_client::transport::MAX_SLICES;
 use crate::packet::Packet;
 use crate::session::{DropReason, Full, Misuse, RunRefusal};
@@ -24,10 +25,16 @@ impl Connection {
     }
 
     /// As [`Self::send_publishes`], with a bound in bytes; whether that has ended it.
-    pub(super) fn send_publishes_up_to(&mut self, mut budget: usize) -> bool {
+    pub(super) fn send_publishes_up_to(&mut self, budget: usize) -> bool {
+        self.send_publishes_before(None, budget)
+    }
+
+    /// As [`Self::send_publishes_up_to`], for those alone that were published before that call.
+    pub(super) fn send_publishes_before(&mut self, call: Option<Token>, mut budget: usize) -> bool {
         let now = self.session_now();
         let mut holds_new = false;
         while self.session.is_connected()
+            && call.is_none_or(|call| self.pending.first_token() < Some(call))
             && let Some(messages) = self.pending.take_front()
         {
             if budget == 0 {

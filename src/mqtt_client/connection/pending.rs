@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 
 use crate::mqtt_client::command::{Messages, Publishing, Run};
+use crate::mqtt_client::token::Token;
 use crate::types::ProtocolVersion;
 
 /// Messages that the session does not have, in their order.
@@ -28,6 +29,14 @@ impl Pending {
 
     pub(super) const fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// The token of the message in front.
+    pub(super) fn first_token(&self) -> Option<Token> {
+        self.queue.front().map(|messages| match messages {
+            Messages::One(publishing) => publishing.token,
+            Messages::Run(run) => run.first,
+        })
     }
 
     pub(super) fn push_back(&mut self, publishing: Publishing) {

@@ -10,6 +10,7 @@ use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::options::TopicSubscription;
 use crate::mqtt_client::outbound_properties::subscribe_properties;
 use crate::mqtt_client::properties::PropertyBlock;
+use crate::mqtt_client::token::Token;
 use crate::packet::Subscription;
 use crate::session::{Full, Misuse};
 use crate::types::{PacketId, QoS};
@@ -31,6 +32,10 @@ impl Connection {
         while self.session.is_connected()
             && let Some(requesting) = self.requests.pop_front()
         {
+            if let RequestingKind::Unsubscribe(..) = requesting.kind {
+                // Else the server might not send them back any more.
+                self.send_publishes_first(requesting.token);
+            }
             let properties = subscribe_properties(&requesting.options);
             let sent = match &requesting.kind {
                 RequestingKind::Subscribe(topics, _) => {
@@ -59,6 +64,14 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Messages that were published before a call leave before what that asks for, as far as the server's window lets them.
+    pub(super) fn send_publishes_first(&mut self, call: Option<Token>) {
+        self.send_publishes_before(call, usize::MAX);
+        let now = self.session_now();
+        // Those of QoS 1 and 2 wait in the session until it fills its wire, which a request goes to at once.
+        let _ = self.session.poll_transmit(now);
     }
 
     /// A request that the server would not take. Subscriptions that are restored together may be too many for one packet.
