@@ -39,35 +39,59 @@ pub(super) fn options(options: &MqttClientOptions, config: &AsyncClientConfig) -
     protocol(options)?;
     #[cfg(feature = "persistence")]
     persistence(options, config)?;
+    connect(options)?;
+    if !options.subscription_topics.is_empty() {
+        let topics = &options.subscription_topics;
+        subscribe(topics, &SubscribeOptions::default(), options.protocol.version)
+            .map_err(in_option("subscription_topics"))?;
+    }
+    Ok(())
+}
+
+/// What CONNECT says by options. Each is tried in a CONNECT of its own, so that the error names the one that is wrong.
+fn connect(options: &MqttClientOptions) -> Result<(), ClientError> {
     let will_properties = options.will.as_ref().map(|will| message_properties(&will.properties)).unwrap_or_default();
     let will = match &options.will {
         Some(will) => Some(packet::Will {
             topic: &will.topic,
             payload: &will.payload,
-            qos: QoS::from_bits(will.qos).ok_or(ClientError::InvalidQoS(will.qos))?,
+            qos: QoS::from_bits(will.qos).ok_or(ClientError::InvalidQoS(will.qos)).map_err(in_option("will"))?,
             retain: will.retain,
             properties: Properties::new(&will_properties),
         }),
         None => None,
     };
     let method = options.connecting.authentication.as_ref().map(Authentication::method);
-    let method = method.map(Property::AuthenticationMethod).into_iter();
-    let properties: Vec<_> = method.chain(user_properties(&options.protocol.user_properties)).collect();
-    let connect = Connect {
+    let method: Vec<_> = method.map(Property::AuthenticationMethod).into_iter().collect();
+    let user_properties: Vec<_> = user_properties(&options.protocol.user_properties).collect();
+    let (username, password) = (options.username.as_deref(), options.password.as_ref());
+    let bare = Connect {
         version: options.protocol.version,
-        clean_start: options.clean_start,
+        clean_start: true,
         keep_alive: options.keep_alive,
-        client_id: &options.client_id,
-        username: options.username.as_deref(),
-        password: options.password.as_ref().map(super::options::Secret::expose),
-        will,
-        properties: Properties::new(&properties),
+        client_id: "",
+        username: None,
+        password: None,
+        will: None,
+        properties: Properties::EMPTY,
     };
-    connect.encode(&mut Writer::counting())?;
-    if !options.subscription_topics.is_empty() {
-        subscribe(&options.subscription_topics, &SubscribeOptions::default(), options.protocol.version)?;
+    let password = password.map(super::options::Secret::expose);
+    for (option, connect) in [
+        ("client_id", Connect { client_id: &options.client_id, ..bare }),
+        ("username", Connect { username, ..bare }),
+        ("password", Connect { username, password, ..bare }),
+        ("will", Connect { will, ..bare }),
+        ("protocol.user_properties", Connect { properties: Properties::new(&user_properties), ..bare }),
+        ("connecting.authentication", Connect { properties: Properties::new(&method), ..bare }),
+    ] {
+        connect.encode(&mut Writer::counting()).map_err(ClientError::from).map_err(in_option(option))?;
     }
     Ok(())
+}
+
+/// Says of an error that it is in an option.
+fn in_option(option: &'static str) -> impl Fn(ClientError) -> ClientError {
+    move |error| ClientError::option(option, error.to_string())
 }
 
 /// What survives the process needs a session that does.
