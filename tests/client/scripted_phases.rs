@@ -39,7 +39,10 @@ fn in_code(phase: &str, set: impl FnOnce(&mut Scene, Box<dyn Fn() + Send + Sync>
     let (halt, told, block) = blocking();
     let mut scene = Scene::new(V5);
     set(&mut scene, Box::new(block));
-    let reached = Box::new(move || -> Box<dyn Any> { Box::new(told.recv_timeout(PATIENCE).expect("a call")) });
+    let reached = Box::new(move || -> Box<dyn Any> {
+        told.recv_timeout(PATIENCE).expect("a call");
+        Box::new(())
+    });
     Halted { scene, text: format!("{phase} timed out after "), reached, _halt: Box::new(halt) }
 }
 

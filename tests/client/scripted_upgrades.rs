@@ -56,8 +56,8 @@ fn a_provider_that_has_no_request_or_none_that_can_be_sent_fails_the_attempt() {
         let headers = vec![(name.to_string(), "s3cr3t".into())];
         Ok(WebSocketRequest { headers, ..Default::default() })
     };
-    type Provided = io::Result<WebSocketRequest>;
-    let cases: [(Box<dyn Fn() -> Provided + Send + Sync>, ErrorKind, &str); 7] = [
+    type Case = Box<dyn Fn() -> io::Result<WebSocketRequest> + Send + Sync>;
+    let cases: [(Case, ErrorKind, &str); 7] = [
         (Box::new(|| Err(io::Error::new(ErrorKind::NotFound, "no key"))), ErrorKind::NotFound, "no key"),
         (Box::new(|| panic!("a fault of the provider")), ErrorKind::Other, "the provider has panicked"),
         (Box::new(move || asked("")), ErrorKind::InvalidInput, "no path that begins with / or ?"),

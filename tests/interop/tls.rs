@@ -23,7 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("tls::a_client_certificate_is_who_the_client_is", "", |_| mutual()),
         trial("tls::large_messages_pass_in_both_directions", "", |_| large()),
         trial("tls::thousands_of_messages_arrive_once_each_over_tls_tcp_and_a_websocket", WEBSOCKETS, |plain| {
-            load(&plain)
+            load(&plain);
         }),
     ]
 }
