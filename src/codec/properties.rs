@@ -1,3 +1,5 @@
+use core::slice::Iter;
+
 use super::property::{Fault, Seen, read, write};
 use super::value::{Value, low_half};
 use super::{DecodeError, EncodeError, Entries, EntryIter, Property, PropertyContext, PropertyId, Reader, Writer};
@@ -29,21 +31,15 @@ impl<'a> Properties<'a> {
     /// # Errors
     /// [`DecodeError`] for properties that are cut, unknown, misplaced, repeated or out of range.
     pub fn from_block(block: &'a [u8], context: PropertyContext) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(block);
-        let mut seen = Seen::new(context);
-        let mut value = Value::default();
-        while let Some(id) = read(&mut reader, &mut value) {
-            if let Err(fault) = seen.note(id) {
-                reader.fail(fault.of_peer(context));
-            }
-        }
-        if let Err(fault) = seen.finish() {
-            reader.fail(fault.of_peer(context));
-        }
-        match reader.error() {
-            None => Ok(Self::from_checked_block(block)),
-            Some(DecodeError::Truncated) => Err(DecodeError::PropertyLength),
-            Some(error) => Err(error),
+        let this = Self::from_checked_block(block);
+        let mut cursor = this.cursor();
+        let fault = walk(&[], &mut cursor, context, None);
+        // What cannot be read comes before what may not stand there.
+        match (cursor.block.error(), fault) {
+            (Some(DecodeError::Truncated), _) => Err(DecodeError::PropertyLength),
+            (Some(error), _) => Err(error),
+            (None, Err(fault)) => Err(fault.of_peer(context)),
+            (None, Ok(())) => Ok(this),
         }
     }
 
@@ -115,13 +111,16 @@ impl<'a> Properties<'a> {
     /// Reads the value of the property `wanted`, and says how many bytes of the block are behind it.
     #[inline(never)]
     fn locate(&self, wanted: PropertyId, value: &mut Value<'a>) -> Option<usize> {
-        if let Some(list) = self.0.as_list() {
-            list.iter().find(|property| property.id() == wanted)?.put_into(value);
-            return Some(0);
+        let mut cursor = self.cursor();
+        while cursor.next(value)? != wanted {}
+        cursor.block.error().is_none().then(|| cursor.block.remaining())
+    }
+
+    fn cursor(&self) -> Cursor<'a> {
+        Cursor {
+            list: self.0.as_list().unwrap_or_default().iter(),
+            block: Reader::new(self.as_block().unwrap_or(&[])),
         }
-        let mut block = Reader::new(self.as_block().unwrap_or(&[]));
-        while read(&mut block, value)? != wanted {}
-        block.error().is_none().then(|| block.remaining())
     }
 
     /// As [`Properties::number`], for a two byte integer.
@@ -170,30 +169,56 @@ impl<'a> Properties<'a> {
         writer: &mut Writer<'_>,
         context: PropertyContext,
     ) {
-        let mut seen = Seen::new(context);
-        let mut value = Value::default();
-        let mut numbers = numbers.iter().filter(|(_, number)| *number != 0);
-        let mut list = self.0.as_list().unwrap_or_default().iter();
-        let mut block = Reader::new(self.as_block().unwrap_or(&[]));
-        loop {
-            let id = if let Some((id, number)) = numbers.next() {
+        if let Err(fault) = walk(numbers, &mut self.cursor(), context, Some(writer)) {
+            writer.fail(fault.of_caller());
+        }
+    }
+}
+
+/// Properties one after the other.
+struct Cursor<'a> {
+    list: Iter<'a, Property<'a>>,
+    block: Reader<'a>,
+}
+
+impl<'a> Cursor<'a> {
+    /// Reads the next one; `None` at the end.
+    fn next(&mut self, value: &mut Value<'a>) -> Option<PropertyId> {
+        match self.list.next() {
+            Some(property) => {
+                property.put_into(value);
+                Some(property.id())
+            }
+            None => read(&mut self.block, value),
+        }
+    }
+}
+
+/// Goes through the numbers that are not 0, and the properties behind them: whether they may stand together in that place.
+/// Writes them where there is a writer.
+fn walk<'a>(
+    numbers: &[(PropertyId, u32)],
+    cursor: &mut Cursor<'a>,
+    context: PropertyContext,
+    mut writer: Option<&mut Writer<'_>>,
+) -> Result<(), Fault> {
+    let mut seen = Seen::new(context);
+    let mut value = Value::default();
+    let mut numbers = numbers.iter().filter(|(_, number)| *number != 0);
+    loop {
+        let id = match numbers.next() {
+            Some((id, number)) => {
                 value.number = *number;
                 *id
-            } else if let Some(property) = list.next() {
-                property.put_into(&mut value);
-                property.id()
-            } else if let Some(id) = read(&mut block, &mut value) {
-                id
-            } else {
-                break;
-            };
-            if let Err(fault) = seen.note(id) {
-                writer.fail(fault.of_caller());
             }
+            None => match cursor.next(&mut value) {
+                Some(id) => id,
+                None => return seen.finish(),
+            },
+        };
+        seen.note(id, &value)?;
+        if let Some(writer) = &mut writer {
             write(id, &value, writer);
-        }
-        if let Err(fault) = seen.finish() {
-            writer.fail(fault.of_caller());
         }
     }
 }
@@ -204,6 +229,8 @@ impl Fault {
             Self::Misplaced(id) if id.is_allowed_in(context.other_side()) => DecodeError::OneSidedProperty(id),
             Self::Misplaced(id) => DecodeError::MisplacedProperty(id),
             Self::Duplicate(id) => DecodeError::DuplicateProperty(id),
+            Self::Value(PropertyId::TopicAlias) => DecodeError::TopicAliasZero,
+            Self::Value(id) => DecodeError::PropertyValue(id),
             Self::NoMethod => DecodeError::AuthenticationMethod,
         }
     }
@@ -212,6 +239,7 @@ impl Fault {
         match self {
             Self::Misplaced(id) => EncodeError::MisplacedProperty(id),
             Self::Duplicate(id) => EncodeError::DuplicateProperty(id),
+            Self::Value(id) => EncodeError::PropertyValue(id),
             Self::NoMethod => EncodeError::AuthenticationMethod,
         }
     }

@@ -4,7 +4,7 @@ use core::num::{NonZeroU16, NonZeroU32};
 
 use super::shown::Shown;
 use super::value::{Field, Form, Value};
-use super::{DecodeError, EncodeError, Entry, Reader, Writer};
+use super::{DecodeError, Entry, Reader, Writer};
 use crate::types::QoS;
 
 /// Where a property block stands. The direction counts: some properties only one side may send.
@@ -70,10 +70,12 @@ macro_rules! property_table {
         $name:ident($($field:ty),+) as $form:ident = $id:literal, in $contexts:expr;
     )*) => {
         /// A property of MQTT 5.0, by name and value. Those that cannot be 0 on the wire cannot be 0 here.
+        // Its tag is the identifier: then there is nothing to look up.
         #[derive(Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
         #[non_exhaustive]
         pub enum Property<'a> {
-            $( $(#[doc = $doc])* $name($($field),+), )*
+            $( $(#[doc = $doc])* $name($($field),+) = $id, )*
         }
 
         /// The identifier of a property.
@@ -129,6 +131,7 @@ macro_rules! property_table {
                 }
             }
 
+            #[cfg_attr(not(feature = "std"), inline(never))]
             pub(super) fn put_into(&self, value: &mut Value<'a>) {
                 let this = self;
                 match this {
@@ -273,6 +276,7 @@ impl PropertyId {
 pub(super) enum Fault {
     Misplaced(PropertyId),
     Duplicate(PropertyId),
+    Value(PropertyId),
     NoMethod,
 }
 
@@ -287,7 +291,10 @@ impl Seen {
         Self { context, ids: [0; 2] }
     }
 
-    pub(super) fn note(&mut self, id: PropertyId) -> Result<(), Fault> {
+    pub(super) fn note(&mut self, id: PropertyId, value: &Value<'_>) -> Result<(), Fault> {
+        if !value.is_in_range(id.form()) {
+            return Err(Fault::Value(id));
+        }
         if !id.is_allowed_in(self.context) {
             return Err(Fault::Misplaced(id));
         }
@@ -312,7 +319,8 @@ impl Seen {
     }
 }
 
-/// Reads an identifier and its value; `None` at the end.
+/// Reads an identifier and its value, whatever its range; `None` at the end.
+#[cfg_attr(not(feature = "std"), inline(never))]
 pub(super) fn read<'a>(reader: &mut Reader<'a>, value: &mut Value<'a>) -> Option<PropertyId> {
     if reader.is_empty() {
         return None;
@@ -323,10 +331,6 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, value: &mut Value<'a>) -> Option
         return None;
     };
     value.read(id.form(), reader);
-    if !value.is_in_range(id.form()) {
-        let is_alias = id == PropertyId::TopicAlias;
-        reader.fail(if is_alias { DecodeError::TopicAliasZero } else { DecodeError::PropertyValue(id) });
-    }
     Some(id)
 }
 
@@ -340,9 +344,6 @@ impl<'a> Entry<'a> for Property<'a> {
 
 /// Writes an identifier and its value.
 pub(super) fn write(id: PropertyId, value: &Value<'_>, writer: &mut Writer<'_>) {
-    if !value.is_in_range(id.form()) {
-        writer.fail(EncodeError::PropertyValue(id));
-    }
     writer.u8(id as u8);
     value.write(id.form(), writer);
 }
