@@ -57,20 +57,6 @@ impl VarInt {
         self.len <= 1 || self.value >> (7 * (self.len - 1)) != 0
     }
 
-    /// The shortest form of a value `[MQTT-1.5.5-1]`, and how many of the bytes it takes.
-    pub(super) const fn bytes_of(value: u32) -> ([u8; 4], usize) {
-        let (mut bytes, mut len, mut rest) = (0, 0, value);
-        loop {
-            bytes |= (rest & 0x7F) << (8 * len);
-            rest >>= 7;
-            len += 1;
-            if rest == 0 || len == 4 {
-                return (bytes.to_le_bytes(), len);
-            }
-            bytes |= 0x80 << (8 * (len - 1));
-        }
-    }
-
     /// Bytes of the shortest form of a value.
     pub const fn len_of(value: u32) -> usize {
         match value {

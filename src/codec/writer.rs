@@ -121,11 +121,19 @@ impl<'b> Writer<'b> {
         if value > VarInt::MAX {
             return self.fail(EncodeError::TooLong);
         }
-        let (bytes, len) = VarInt::bytes_of(value);
-        self.bytes(bytes.get(..len).unwrap_or(&[]));
+        let mut rest = value;
+        loop {
+            let [low, ..] = rest.to_le_bytes();
+            rest >>= 7;
+            if rest == 0 {
+                return self.u8(low);
+            }
+            self.u8(low | 0x80);
+        }
     }
 
     /// Writes binary data behind its two byte length. Fails with [`EncodeError::FieldTooLong`] above 65,535 bytes.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn binary(&mut self, bytes: &[u8]) {
         match u16::try_from(bytes.len()) {
             Ok(len) => self.u16(len),
@@ -160,32 +168,48 @@ impl<'b> Writer<'b> {
         self.put_length(prefix, more);
     }
 
-    /// Puts the length where a place was left for it, and moves up what is behind if it takes more than that.
+    /// Puts the length where a place was left for it, and moves up what is behind for each byte that it takes more.
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn put_length(&mut self, prefix: usize, more: usize) {
-        let guess = shortest_prefix(more);
-        let whole = self.written.saturating_sub(prefix).saturating_sub(guess).saturating_add(more);
-        let whole = u32::try_from(whole).unwrap_or(u32::MAX);
-        if whole > MAX_REMAINING_LENGTH {
+        let mut left = shortest_prefix(more);
+        let whole = self.written.saturating_sub(prefix).saturating_sub(left).saturating_add(more);
+        let mut rest = u32::try_from(whole).unwrap_or(u32::MAX);
+        if rest > MAX_REMAINING_LENGTH {
             return self.fail(EncodeError::TooLong);
         }
-        let (bytes, len) = VarInt::bytes_of(whole);
-        let by = len.saturating_sub(guess);
-        self.bytes([0; 4].get(..by).unwrap_or(&[]));
-        let written = match &mut self.target {
-            Target::Count => return,
-            Target::Slice(buffer) => buffer.get_mut(prefix..self.written),
+        let mut place = prefix;
+        loop {
+            let [low, ..] = rest.to_le_bytes();
+            rest >>= 7;
+            if let Some(byte) = self.behind(place).first_mut() {
+                *byte = if rest == 0 { low } else { low | 0x80 };
+            }
+            if rest == 0 {
+                return;
+            }
+            place += 1;
+            left = left.saturating_sub(1);
+            if left == 0 {
+                self.u8(0);
+                let mut moved = 0;
+                for byte in self.behind(place) {
+                    core::mem::swap(byte, &mut moved);
+                }
+                left = 1;
+            }
+        }
+    }
+
+    /// What was written from that place on; nothing where it was only counted.
+    fn behind(&mut self, place: usize) -> &mut [u8] {
+        match &mut self.target {
+            Target::Count => &mut [],
+            Target::Slice(buffer) => buffer.get_mut(place..self.written).unwrap_or_default(),
             #[cfg(feature = "std")]
             Target::Vec(buffer) => {
-                let start = buffer.len().saturating_sub(self.written - prefix);
-                buffer.get_mut(start..)
+                let start = buffer.len().saturating_sub(self.written.saturating_sub(place));
+                buffer.get_mut(start..).unwrap_or_default()
             }
-        };
-        if let Some(written) = written {
-            if by > 0 {
-                shift_up(written, by);
-            }
-            copy(written, bytes.get(..len).unwrap_or(&[]));
         }
     }
 }
@@ -206,14 +230,6 @@ pub(crate) fn shift_down(bytes: &mut [u8], by: usize) {
     let cells = Cell::from_mut(bytes).as_slice_of_cells();
     for (place, to) in cells.iter().enumerate() {
         to.set(cells.get(place + by).map_or(0, Cell::get));
-    }
-}
-
-/// Moves bytes to the end, over the last `by` of them.
-fn shift_up(bytes: &mut [u8], by: usize) {
-    let cells = Cell::from_mut(bytes).as_slice_of_cells();
-    for (to, from) in cells.iter().rev().zip(cells.iter().rev().skip(by)) {
-        to.set(from.get());
     }
 }
 
