@@ -50,6 +50,7 @@ impl<'b, S: Storage> Driver<'b, S> {
     }
 
     /// Does all that needs no transport, and gives the first event to the handler, which is not taken otherwise.
+    #[inline(never)]
     pub(super) fn turn<R, F>(&mut self, now: Instant, handler: &mut Option<F>) -> Turn<R>
     where
         F: FnOnce(Event<'_>, &mut Session<S>) -> R,
