@@ -117,10 +117,7 @@ impl<'a> Properties<'a> {
     }
 
     fn cursor(&self) -> Cursor<'a> {
-        Cursor {
-            list: self.0.as_list().unwrap_or_default().iter(),
-            block: Reader::new(self.as_block().unwrap_or(&[])),
-        }
+        Cursor { list: self.0.as_list().unwrap_or_default().iter(), block: Reader::new(self.as_block().unwrap_or(&[])) }
     }
 
     /// As [`Properties::number`], for a two byte integer.
@@ -183,6 +180,7 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// Reads the next one; `None` at the end.
+    #[cfg_attr(feature = "std", inline)]
     fn next(&mut self, value: &mut Value<'a>) -> Option<PropertyId> {
         match self.list.next() {
             Some(property) => {
@@ -196,6 +194,7 @@ impl<'a> Cursor<'a> {
 
 /// Goes through the numbers that are not 0, and the properties behind them: whether they may stand together in that place.
 /// Writes them where there is a writer.
+#[cfg_attr(feature = "std", inline)]
 fn walk<'a>(
     numbers: &[(PropertyId, u32)],
     cursor: &mut Cursor<'a>,

@@ -73,7 +73,7 @@ impl<'a> Value<'a> {
             Form::Flag => self.number <= 1,
             Form::PositiveU16 | Form::PositiveU32 => self.number != 0,
             Form::PositiveVarInt => (1..=VarInt::MAX).contains(&self.number),
-            Form::Topic => TopicName::new(self.text).is_ok(),
+            Form::Topic => TopicName::fault(self.text).is_none(),
             Form::U16 | Form::U32 | Form::Text | Form::Binary | Form::Pair => true,
         }
     }

@@ -196,7 +196,7 @@ impl<'a> Will<'a> {
     fn decode(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion) -> Self {
         let properties = decode_properties(reader, version, PropertyContext::Will);
         let topic = reader.string();
-        if let Err(error) = TopicName::new(topic) {
+        if let Some(error) = TopicName::fault(topic) {
             reader.fail(DecodeError::Topic(error));
         }
         // The flags were checked with the others.
@@ -206,7 +206,7 @@ impl<'a> Will<'a> {
 
     fn write(&self, writer: &mut Writer<'_>, version: ProtocolVersion) {
         encode_properties(self.properties, writer, version, PropertyContext::Will);
-        if let Err(error) = TopicName::new(self.topic) {
+        if let Some(error) = TopicName::fault(self.topic) {
             writer.fail(error.into());
         }
         writer.string(self.topic);

@@ -98,14 +98,14 @@ impl<'a> Publish<'a> {
             QoS::ExactlyOnce => Delivery::ExactlyOnce { packet_id: decode_packet_id(reader), dup },
         };
         let properties = decode_properties(reader, version, context(from));
-        match TopicName::new(topic) {
-            Ok(_) => {}
-            Err(TopicError::Empty) if version.is_v5() => {
+        match TopicName::fault(topic) {
+            None => {}
+            Some(TopicError::Empty) if version.is_v5() => {
                 if !properties.has(PropertyId::TopicAlias) {
                     reader.fail(DecodeError::NoTopic);
                 }
             }
-            Err(error) => reader.fail(DecodeError::Topic(error)),
+            Some(error) => reader.fail(DecodeError::Topic(error)),
         }
         Self { topic, payload: &[], retain: flags & RETAIN != 0, delivery, properties }
     }
@@ -124,14 +124,14 @@ impl<'a> Publish<'a> {
     /// # Errors
     /// [`EncodeError`] for what the version or the direction does not allow.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
-        match TopicName::new(self.topic) {
-            Ok(_) => {}
-            Err(TopicError::Empty) if version.is_v5() => {
+        match TopicName::fault(self.topic) {
+            None => {}
+            Some(TopicError::Empty) if version.is_v5() => {
                 if self.topic_alias().is_none() {
                     return writer.refuse(EncodeError::NoTopic);
                 }
             }
-            Err(error) => return writer.refuse(EncodeError::Topic(error)),
+            Some(error) => return writer.refuse(EncodeError::Topic(error)),
         }
         writer.u8(self.first_byte());
         writer.prefixed_before(self.payload.len(), |writer| {

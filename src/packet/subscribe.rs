@@ -1,6 +1,6 @@
 use super::{decode_packet_id, decode_properties, encode_list, encode_packet, encode_properties};
 use crate::codec::{DecodeError, EncodeError, Entries, Entry, PacketType, Properties, PropertyContext, Reader, Writer};
-use crate::types::{PacketId, ProtocolVersion, QoS, TopicError, TopicFilter};
+use crate::types::{PacketId, ProtocolVersion, QoS, TopicError, TopicFilter, behind_share};
 
 const NO_LOCAL: u8 = 0x04;
 const RETAIN_AS_PUBLISHED: u8 = 0x08;
@@ -138,25 +138,27 @@ impl<'a> Entry<'a> for Subscription<'a> {
 
 impl Subscription<'_> {
     fn check_decoded(&self, version: ProtocolVersion) -> Result<(), DecodeError> {
-        let filter = check_filter(self.filter, version).map_err(DecodeError::TopicFilter)?;
-        match version {
-            ProtocolVersion::V5 if self.no_local && filter.is_shared() => Err(DecodeError::NoLocalOnShared),
-            ProtocolVersion::V3_1_1 if self.options() > 2 => Err(DecodeError::SubscriptionOptions),
-            _ => Ok(()),
+        match filter_fault(self.filter, version) {
+            Some(error) => Err(DecodeError::TopicFilter(error)),
+            None if self.is_no_local_on_shared(version) => Err(DecodeError::NoLocalOnShared),
+            None if !version.is_v5() && self.options() > 2 => Err(DecodeError::SubscriptionOptions),
+            None => Ok(()),
         }
     }
 
     fn write(&self, writer: &mut Writer<'_>, version: ProtocolVersion) {
-        match check_filter(self.filter, version) {
-            Err(error) => writer.fail(error.into()),
-            Ok(filter) if version.is_v5() && self.no_local && filter.is_shared() => {
-                writer.fail(EncodeError::NoLocalOnShared);
-            }
-            Ok(_) if !version.is_v5() && self.options() > 2 => writer.fail(EncodeError::NotInVersion),
-            Ok(_) => {}
+        match filter_fault(self.filter, version) {
+            Some(error) => writer.fail(error.into()),
+            None if self.is_no_local_on_shared(version) => writer.fail(EncodeError::NoLocalOnShared),
+            None if !version.is_v5() && self.options() > 2 => writer.fail(EncodeError::NotInVersion),
+            None => {}
         }
         writer.string(self.filter);
         writer.u8(self.options());
+    }
+
+    fn is_no_local_on_shared(&self, version: ProtocolVersion) -> bool {
+        version.is_v5() && self.no_local && behind_share(self.filter.as_bytes()).is_some()
     }
 
     fn options(&self) -> u8 {
@@ -171,10 +173,7 @@ impl Subscription<'_> {
     }
 }
 
-/// Shared subscriptions exist in v5.0 only; v3.1.1 takes `$share/…` as any other filter.
-pub(super) fn check_filter(filter: &str, version: ProtocolVersion) -> Result<TopicFilter<'_>, TopicError> {
-    match version {
-        ProtocolVersion::V5 => TopicFilter::new(filter),
-        ProtocolVersion::V3_1_1 => TopicFilter::plain(filter),
-    }
+/// The rule that a filter breaks. Shared subscriptions exist in v5.0 only; v3.1.1 takes `$share/…` as any other filter.
+pub(super) fn filter_fault(filter: &str, version: ProtocolVersion) -> Option<TopicError> {
+    TopicFilter::fault(filter).or_else(|| if version.is_v5() { TopicFilter::share_fault(filter) } else { None })
 }

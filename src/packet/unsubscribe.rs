@@ -1,4 +1,4 @@
-use super::subscribe::check_filter;
+use super::subscribe::filter_fault;
 use super::{decode_packet_id, decode_properties, encode_list, encode_packet, encode_properties};
 use crate::codec::{DecodeError, EncodeError, Entries, PacketType, Properties, PropertyContext, Reader, Writer};
 use crate::types::{PacketId, ProtocolVersion};
@@ -28,7 +28,7 @@ impl<'a> Unsubscribe<'a> {
         }
         let mut entries = Reader::new(block);
         while !entries.is_empty() {
-            if let Err(error) = check_filter(entries.string(), version) {
+            if let Some(error) = filter_fault(entries.string(), version) {
                 entries.fail(DecodeError::TopicFilter(error));
             }
         }
@@ -57,7 +57,7 @@ pub(crate) fn encode_unsubscribe<'f>(
         writer.u16(packet_id.value());
         encode_properties(properties, writer, version, PropertyContext::Unsubscribe);
         encode_list(writer, filters, |writer, filter| {
-            if let Err(error) = check_filter(filter, version) {
+            if let Some(error) = filter_fault(filter, version) {
                 writer.fail(error.into());
             }
             writer.string(filter);

@@ -271,7 +271,6 @@ impl<S: Storage> Session<S> {
     }
 
     /// As [`Session::handle_input`], but fills in what was nothing: on a microcontroller each copy of it costs.
-    #[inline(never)]
     pub(crate) fn take_input<'i>(&mut self, now: Instant, input: &'i [u8], taken: &mut Taken<'i>) {
         self.machine.handle_input(self.storage.store(), now, input, taken);
     }

@@ -44,19 +44,24 @@ impl<'a> TopicName<'a> {
     /// # Errors
     /// [`TopicError`] says which rule the string breaks.
     pub fn new(topic: &'a str) -> Result<Self, TopicError> {
-        check_length(topic)?;
+        match Self::fault(topic) {
+            None => Ok(Self(topic)),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// The rule that a string breaks: small enough for a register.
+    pub(crate) fn fault(topic: &str) -> Option<TopicError> {
+        let fault = length_fault(topic);
         // Only what is wrong is looked for byte by byte.
-        if cfg!(feature = "std") && !has_any(topic.as_bytes(), [0, b'+', b'#']) {
-            return Ok(Self(topic));
+        if fault.is_some() || cfg!(feature = "std") && !has_any(topic.as_bytes(), [0, b'+', b'#']) {
+            return fault;
         }
-        for byte in topic.bytes() {
-            match byte {
-                0 => return Err(TopicError::Nul),
-                b'+' | b'#' => return Err(TopicError::WildcardInName),
-                _ => {}
-            }
-        }
-        Ok(Self(topic))
+        topic.bytes().find_map(|byte| match byte {
+            0 => Some(TopicError::Nul),
+            b'+' | b'#' => Some(TopicError::WildcardInName),
+            _ => None,
+        })
     }
 
     /// The string.
@@ -80,17 +85,10 @@ impl<'a> TopicFilter<'a> {
     /// # Errors
     /// [`TopicError`] says which rule the string breaks.
     pub fn new(filter: &'a str) -> Result<Self, TopicError> {
-        let this = Self::plain(filter)?;
-        if let Some(shared) = this.behind_share() {
-            let (name, filter) = split_level(shared);
-            if name.is_empty() || has_wildcard(name) {
-                return Err(TopicError::ShareName);
-            }
-            if filter.is_none_or(<[u8]>::is_empty) {
-                return Err(TopicError::ShareFilter);
-            }
+        match Self::fault(filter).or_else(|| Self::share_fault(filter)) {
+            None => Ok(Self(filter)),
+            Some(error) => Err(error),
         }
-        Ok(this)
     }
 
     /// Checks a string by the rules that both versions share.
@@ -98,21 +96,37 @@ impl<'a> TopicFilter<'a> {
     /// # Errors
     /// [`TopicError`] says which rule the string breaks.
     pub fn plain(filter: &'a str) -> Result<Self, TopicError> {
-        check_length(filter)?;
-        let bytes = filter.as_bytes();
-        let mut before = b'/';
-        for (at, &byte) in bytes.iter().enumerate() {
-            let behind = bytes.get(at + 1).copied();
-            match byte {
-                0 => return Err(TopicError::Nul),
-                b'#' if before != b'/' || behind.is_some() => return Err(TopicError::MultiLevelWildcard),
-                b'+' if before != b'/' || behind.unwrap_or(b'/') != b'/' => {
-                    return Err(TopicError::SingleLevelWildcard);
-                }
-                _ => before = byte,
-            }
+        match Self::fault(filter) {
+            None => Ok(Self(filter)),
+            Some(error) => Err(error),
         }
-        Ok(Self(filter))
+    }
+
+    /// The rule of both versions that a string breaks.
+    pub(crate) fn fault(filter: &str) -> Option<TopicError> {
+        let mut fault = length_fault(filter);
+        let mut before = b'/';
+        let mut bytes = filter.bytes();
+        while let (None, Some(byte)) = (fault, bytes.next()) {
+            let behind = bytes.clone().next();
+            fault = match byte {
+                0 => Some(TopicError::Nul),
+                b'#' if before != b'/' || behind.is_some() => Some(TopicError::MultiLevelWildcard),
+                b'+' if before != b'/' || behind.unwrap_or(b'/') != b'/' => Some(TopicError::SingleLevelWildcard),
+                _ => None,
+            };
+            before = byte;
+        }
+        fault
+    }
+
+    /// The rule of shared subscriptions that a string breaks.
+    pub(crate) fn share_fault(filter: &str) -> Option<TopicError> {
+        let (name, filter) = split_level(behind_share(filter.as_bytes())?);
+        if name.is_empty() || has_wildcard(name) {
+            return Some(TopicError::ShareName);
+        }
+        if filter.is_none_or(<[u8]>::is_empty) { Some(TopicError::ShareFilter) } else { None }
     }
 
     /// The string.
@@ -189,10 +203,10 @@ pub(crate) fn has_wildcard(topic: &[u8]) -> bool {
     topic.iter().any(|byte| matches!(byte, b'+' | b'#'))
 }
 
-fn check_length(topic: &str) -> Result<(), TopicError> {
+fn length_fault(topic: &str) -> Option<TopicError> {
     match topic.len() {
-        0 => Err(TopicError::Empty),
-        1..=0xFFFF => Ok(()),
-        _ => Err(TopicError::TooLong),
+        0 => Some(TopicError::Empty),
+        1..=0xFFFF => None,
+        _ => Some(TopicError::TooLong),
     }
 }
