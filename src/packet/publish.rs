@@ -98,14 +98,12 @@ impl<'a> Publish<'a> {
             QoS::ExactlyOnce => Delivery::ExactlyOnce { packet_id: decode_packet_id(reader), dup },
         };
         let properties = decode_properties(reader, version, context(from));
-        match TopicName::fault(topic) {
-            None => {}
-            Some(TopicError::Empty) if version.is_v5() => {
-                if !properties.has(PropertyId::TopicAlias) {
-                    reader.fail(DecodeError::NoTopic);
-                }
+        if let Some(error) = TopicName::fault(topic) {
+            if error != TopicError::Empty || !version.is_v5() {
+                reader.fail(DecodeError::Topic(error));
+            } else if !properties.has(PropertyId::TopicAlias) {
+                reader.fail(DecodeError::NoTopic);
             }
-            Some(error) => reader.fail(DecodeError::Topic(error)),
         }
         Self { topic, payload: &[], retain: flags & RETAIN != 0, delivery, properties }
     }
@@ -124,14 +122,12 @@ impl<'a> Publish<'a> {
     /// # Errors
     /// [`EncodeError`] for what the version or the direction does not allow.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
-        match TopicName::fault(self.topic) {
-            None => {}
-            Some(TopicError::Empty) if version.is_v5() => {
-                if self.topic_alias().is_none() {
-                    return writer.refuse(EncodeError::NoTopic);
-                }
+        if let Some(error) = TopicName::fault(self.topic) {
+            if error != TopicError::Empty || !version.is_v5() {
+                return writer.refuse(EncodeError::Topic(error));
+            } else if self.topic_alias().is_none() {
+                return writer.refuse(EncodeError::NoTopic);
             }
-            Some(error) => return writer.refuse(EncodeError::Topic(error)),
         }
         writer.u8(self.first_byte());
         writer.prefixed_before(self.payload.len(), |writer| {

@@ -42,7 +42,7 @@ impl Machine {
         let own = self.announced::<V>(options.session_expiry_interval, receive_maximum, topic_alias_maximum);
         let properties = Properties::new(options.properties);
         let encode = |writer: &mut Writer<'_>| options.encode(writer, version, &own, &properties);
-        expect_secret(store, &encode);
+        expect_secret(store, encode);
         let len = self.encode(store, encode)?;
         store.queue(Queued::Connect, len)?;
 
@@ -165,7 +165,7 @@ impl Machine {
         }
         let version = self.version();
         let encode = |writer: &mut Writer<'_>| auth.encode(writer, version, Role::Client);
-        expect_secret(store, &encode);
+        expect_secret(store, encode);
         let len = match self.encode(store, encode) {
             // [MQTT-3.15.2-2] [MQTT-3.15.2-3]
             Err(Misuse::PacketTooLarge { .. }) => {
