@@ -6,10 +6,13 @@
 //! thread more than everything else that is done for a short message, and the second copy of a long one as much as the first.
 //! So the client gathers:
 //!
-//! - Messages of QoS 0 that follow each other are encoded into one buffer of up to 16 KiB, which goes to the worker, to the
-//!   socket and back to be filled again. Their results travel as one, too, and become a call of
+//! - Messages that follow each other at one QoS are encoded into one buffer of up to 16 KiB, a topic that stays the same once.
+//!   At QoS 0 it goes to the worker, to the socket and back to be filled again. At QoS 1 and 2, where it takes messages up to
+//!   1 KiB, as much of it as the server's window has room for is copied to where it is held until the last of these messages
+//!   is acknowledged. Results travel as one, too, and become a call of
 //!   [`on_published`](crate::mqtt_client::MqttEventHandler::on_published) each.
-//! - A message of QoS 1 or 2 is one buffer from `publish` to its acknowledgement: what is sent again is never encoded again.
+//! - A longer message of QoS 1 or 2 is one buffer from `publish` to its acknowledgement. What is sent again is never encoded
+//!   again.
 //! - A publish wakes the worker only if it sleeps. The worker takes all that has come, writes once, and asks again before it
 //!   sleeps.
 //! - Received messages reach the callbacks as pieces of what was read, without a copy or an allocation each, and their

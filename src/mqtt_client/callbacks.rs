@@ -114,6 +114,15 @@ impl Callbacks {
                     contain(|| handler::call(&mut **handler, &event))
                 }
                 // One fence for many calls: behind one that panics the next ones follow.
+                Next::Results => contain(|| {
+                    while left > 0
+                        && let Some(result) = dispatcher.take_result()
+                    {
+                        left -= 1;
+                        handler.on_published(&result);
+                    }
+                    true
+                }),
                 Next::Message => contain(|| {
                     dispatcher.hand_out(&mut left, |publish| {
                         if !topic_handlers.call(publish) {

@@ -75,6 +75,25 @@ pub(super) struct Run {
     pub(super) longest: usize,
     /// One of them is to be retained.
     pub(super) retain: bool,
+    last: Option<Last>,
+}
+
+/// Where the parts of the last packet of a run begin, which has no properties.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    start: usize,
+    topic: usize,
+    behind_topic: usize,
+    payload: usize,
+}
+
+/// A message as a run takes it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plain<'a> {
+    pub(super) topic: &'a str,
+    pub(super) payload: &'a [u8],
+    pub(super) retain: bool,
+    pub(super) has_properties: bool,
 }
 
 /// Messages that are handed over together.
@@ -120,7 +139,7 @@ pub(super) const MAX_IN_HELD_RUN: usize = 1024;
 impl Run {
     /// A run without messages, that takes the buffer.
     pub(super) const fn new(first: Token, qos: QoS, frames: Vec<u8>) -> Self {
-        Self { first, count: 0, qos, frames, start: 0, longest: 0, retain: false }
+        Self { first, count: 0, qos, frames, start: 0, longest: 0, retain: false, last: None }
     }
 
     pub(super) const fn bytes(&self) -> usize {
@@ -149,10 +168,62 @@ impl Run {
         Token(self.first.0 + self.count as u64)
     }
 
-    /// Adds the message whose packet ends the buffer.
-    pub(super) fn add(&mut self, len: usize, retain: bool) {
+    /// Adds a message whose packet `encode` puts behind the others, or nothing if that fails.
+    pub(super) fn add<E>(
+        &mut self,
+        message: Plain<'_>,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let start = self.frames.len();
+        if let Err(error) = encode(&mut self.frames) {
+            self.frames.truncate(start);
+            return Err(error);
+        }
+        self.last = if message.has_properties { None } else { self.last_at(start, message) };
+        self.note_added(start, message.retain);
+        Ok(())
+    }
+
+    /// Where the parts of the packet are that begins there.
+    fn last_at(&self, start: usize, Plain { topic, payload, .. }: Plain<'_>) -> Option<Last> {
+        let length = self.frames.get(start + 1..)?.iter().position(|byte| byte & 0x80 == 0)?;
+        let topic_at = start + length + 2;
+        let behind_topic = topic_at + 2 + topic.len();
+        Some(Last { start, topic: topic_at, behind_topic, payload: self.frames.len() - payload.len() })
+    }
+
+    /// Adds a message to the topic of the last one, if that is all that has to be known; whether it could. The topic was
+    /// checked there.
+    pub(super) fn add_alike(&mut self, message: Plain<'_>) -> bool {
+        let Plain { topic, payload, retain, has_properties } = message;
+        let Some(last) = self.last.filter(|_| !has_properties) else { return false };
+        let Some(&first) = self.frames.get(last.start) else { return false };
+        // The topic comes behind its length.
+        if self.frames.get(last.topic + 2..last.behind_topic) != Some(topic.as_bytes()) || (first & 1 == 1) != retain {
+            return false;
+        }
+        let body = last.payload - last.topic + payload.len();
+        let (Ok(low), Ok(high)) = (u8::try_from(body & 0x7F), u8::try_from(body >> 7)) else { return false };
+        if high >= 0x80 {
+            return false;
+        }
+        let start = self.frames.len();
+        match high {
+            0 => self.frames.extend_from_slice(&[first, low]),
+            _ => self.frames.extend_from_slice(&[first, low | 0x80, high]),
+        }
+        let topic = self.frames.len();
+        self.frames.extend_from_within(last.topic..last.payload);
+        let behind_topic = topic + (last.behind_topic - last.topic);
+        self.last = Some(Last { start, topic, behind_topic, payload: self.frames.len() });
+        self.frames.extend_from_slice(payload);
+        self.note_added(start, retain);
+        true
+    }
+
+    fn note_added(&mut self, start: usize, retain: bool) {
         self.count += 1;
-        self.longest = self.longest.max(len);
+        self.longest = self.longest.max(self.frames.len() - start);
         self.retain |= retain;
     }
 
@@ -224,4 +295,59 @@ pub(super) struct Acknowledgement {
     pub(super) code: ReasonCode,
     /// The application has asked for it, and wants to know when it comes too late.
     pub(super) by_hand: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{EncodeError, Properties, Property, Writer};
+    use crate::packet::{Delivery, Publish};
+    use crate::types::{PacketId, Role};
+
+    #[test]
+    fn a_message_to_the_topic_of_the_last_one_is_the_packet_that_encoding_gives() {
+        let mut alike = 0;
+        let mut random = 1_u64;
+        let mut dice = |sides: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(random >> 33).unwrap() % sides
+        };
+        for step in 0..if cfg!(miri) { 40 } else { 4000 } {
+            let version = [ProtocolVersion::V5, ProtocolVersion::V3_1_1][dice(2)];
+            let qos = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][dice(3)];
+            let (mut run, mut plain) = (Run::new(Token(1), qos, vec![]), Vec::new());
+            for _ in 0..8 {
+                let topic = ["t", "u", "tt", "t/\u{fc}"][dice(12).saturating_sub(8)];
+                let len = [0, 1, 60, 110 + dice(20), 16_300 + dice(100)][dice(5)];
+                let (payload, retain) = (vec![b't'; len], dice(6) == 0);
+                let properties = [Property::PayloadFormatIndicator(true)];
+                let properties = if version.is_v5() && dice(5) == 0 { &properties[..] } else { &[] };
+                let encode = |frames: &mut Vec<u8>| -> Result<(), EncodeError> {
+                    let (delivery, properties) = (Delivery::first(qos, PacketId::MIN), Properties::new(properties));
+                    let publish = Publish { topic, payload: &payload, retain, delivery, properties };
+                    publish.encode(&mut Writer::appending(frames), version, Role::Client)
+                };
+                let message = Plain { topic, payload: &payload, retain, has_properties: !properties.is_empty() };
+                if run.add_alike(message) {
+                    alike += 1;
+                } else {
+                    run.add(message, encode).unwrap();
+                }
+                if dice(6) == 0 {
+                    // What fails leaves nothing behind.
+                    let failed = run.add(message, |frames| {
+                        frames.extend_from_slice(b"begun");
+                        Err(EncodeError::NoTopic)
+                    });
+                    assert_eq!(failed, Err(EncodeError::NoTopic));
+                }
+                let before = plain.len();
+                encode(&mut plain).unwrap();
+                assert!(run.longest >= plain.len() - before && run.retain >= retain);
+            }
+            assert!(run.frames == plain, "step {step}");
+            assert_eq!(run.count, 8);
+        }
+        assert!(alike > 100, "{alike}");
+    }
 }

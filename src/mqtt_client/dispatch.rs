@@ -15,6 +15,7 @@ use super::batch::Batch;
 use super::callbacks::Listener;
 use super::client::{Outcome, PublishResult};
 use super::event::{MqttEvent, MqttPublish};
+use super::results::Results;
 use super::shared::Shared;
 use super::token::Token;
 #[cfg(feature = "tls")]
@@ -35,38 +36,10 @@ struct Notice {
 #[derive(Debug)]
 enum News {
     Event(MqttEvent<'static>),
-    /// Messages of QoS 0 with so many tokens from this one on have ended alike.
-    Published(Token, usize, Outcome),
-    /// The server has messages of QoS 1 or 2.
-    Acknowledged(Acknowledged),
+    Published(Results),
     /// A certificate, of which an answer is waited for.
     #[cfg(feature = "tls")]
     Certificate(Vec<u8>, Question),
-}
-
-/// Messages of one QoS with consecutive tokens and packet identifiers, from these on.
-#[derive(Debug)]
-struct Acknowledged {
-    qos: QoS,
-    token: Token,
-    packet_id: PacketId,
-    /// The last identifier.
-    last: PacketId,
-    count: usize,
-}
-
-impl Acknowledged {
-    /// Whether a message goes on where these end.
-    fn goes_on(&self, token: Token, qos: QoS, packet_id: PacketId) -> bool {
-        qos == self.qos && token.0 == self.token.0 + self.count as u64 && packet_id == self.last.next()
-    }
-
-    /// Takes out the first message.
-    fn take(&mut self) -> PublishResult {
-        let result = PublishResult::acknowledged(self.token, self.qos, self.packet_id);
-        (self.token.0, self.packet_id, self.count) = (self.token.0 + 1, self.packet_id.next(), self.count - 1);
-        result
-    }
 }
 
 impl Notice {
@@ -74,7 +47,7 @@ impl Notice {
     const fn count(&self) -> usize {
         match self.news {
             News::Event(_) => 1,
-            News::Published(_, count, _) | News::Acknowledged(Acknowledged { count, .. }) => count,
+            News::Published(Results { count, .. }) => count,
             #[cfg(feature = "tls")]
             News::Certificate(..) => 1,
         }
@@ -107,6 +80,8 @@ pub(super) struct Dispatcher {
     notices: Receiver<Vec<Notice>>,
     batches: Receiver<Batch>,
     waiting: VecDeque<Notice>,
+    /// Results that are in hand.
+    results: Option<Results>,
     current: Option<Batch>,
     /// The message of the current batch that comes next.
     next: usize,
@@ -128,6 +103,8 @@ pub(super) struct Dispatcher {
 #[derive(Debug)]
 pub(super) enum Next {
     Notice(MqttEvent<'static>),
+    /// Results of publishes: [`Dispatcher::take_result`] has them.
+    Results,
     /// A message: [`Dispatcher::hand_out`] has it.
     Message,
     TimedOut,
@@ -155,6 +132,7 @@ impl Patience {
 
 enum Found {
     Notice(MqttEvent<'static>),
+    Results,
     Message,
 }
 
@@ -181,6 +159,7 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         notices,
         batches,
         waiting: VecDeque::new(),
+        results: None,
         current: None,
         next: 0,
         acknowledged: 0,
@@ -219,7 +198,8 @@ impl Outlet {
 
     /// As [`Self::tell_result`], for messages of QoS 0 with consecutive tokens.
     pub(super) fn tell_run(&mut self, first: Token, count: usize, outcome: Outcome) {
-        self.run.push(Notice { behind: 0, news: News::Published(first, count, outcome) });
+        let results = Results { qos: QoS::AtMostOnce, token: first, count, outcome, packet_ids: None };
+        self.run.push(Notice { behind: 0, news: News::Published(results) });
     }
 
     /// Tells of a certificate, as soon as possible; what the handler says of it, if there is one.
@@ -237,14 +217,14 @@ impl Outlet {
 
     /// As [`Self::tell_result`], for a message of QoS 1 or 2 that the server has acknowledged without a word.
     pub(super) fn tell_acknowledged(&mut self, token: Token, qos: QoS, packet_id: PacketId) {
-        if let Some(Notice { news: News::Acknowledged(run), .. }) = self.run.last_mut()
-            && run.goes_on(token, qos, packet_id)
+        if let Some(Notice { news: News::Published(results), .. }) = self.run.last_mut()
+            && results.add(token, qos, packet_id)
         {
-            (run.last, run.count) = (packet_id, run.count + 1);
             return;
         }
-        let run = Acknowledged { qos, token, packet_id, last: packet_id, count: 1 };
-        self.run.push(Notice { behind: 0, news: News::Acknowledged(run) });
+        let (outcome, packet_ids) = (Outcome::Acknowledged, Some((packet_id, packet_id)));
+        let results = Results { qos, token, count: 1, outcome, packet_ids };
+        self.run.push(Notice { behind: 0, news: News::Published(results) });
     }
 
     /// Sends a batch behind those before, when what it stands `behind` is durable.
@@ -313,6 +293,7 @@ impl Dispatcher {
         loop {
             match self.find() {
                 Some(Found::Notice(event)) => return Next::Notice(event),
+                Some(Found::Results) => return Next::Results,
                 Some(Found::Message) => return Next::Message,
                 None => {}
             }
@@ -371,6 +352,9 @@ impl Dispatcher {
     }
 
     fn find(&mut self) -> Option<Found> {
+        if self.results.is_some() {
+            return Some(Found::Results);
+        }
         loop {
             // What is sent from now on says so again.
             if self.has_notices.load(Ordering::Relaxed) && self.has_notices.swap(false, Ordering::AcqRel) {
@@ -378,9 +362,11 @@ impl Dispatcher {
             }
             // A notice that waits for messages before it does not hold up results behind it.
             let due = self.waiting.iter().position(|notice| notice.behind <= self.done_batches);
-            if let Some(event) = due.and_then(|index| self.take_notice(index)) {
-                self.shared.remove_unreported(1);
-                return Some(Found::Notice(event));
+            if let Some(found) = due.and_then(|index| self.take_notice(index)) {
+                if let Found::Notice(_) = found {
+                    self.shared.remove_unreported(1);
+                }
+                return Some(found);
             }
             match &self.current {
                 Some(batch) if self.next < batch.places.len() => return Some(Found::Message),
@@ -391,32 +377,32 @@ impl Dispatcher {
         }
     }
 
-    /// The next event of a notice that waits.
-    fn take_notice(&mut self, index: usize) -> Option<MqttEvent<'static>> {
-        if let Some(Notice { news: News::Published(first, count, outcome), .. }) = self.waiting.get_mut(index) {
-            let result = PublishResult { outcome: *outcome, ..PublishResult::cancelled(*first, 0) };
-            (first.0, *count) = (first.0 + 1, *count - 1);
-            if *count == 0 {
-                self.waiting.remove(index);
-            }
-            return Some(MqttEvent::Published(result));
-        }
-        if let Some(Notice { news: News::Acknowledged(run), .. }) = self.waiting.get_mut(index) {
-            let result = run.take();
-            if run.count == 0 {
-                self.waiting.remove(index);
-            }
-            return Some(MqttEvent::Published(result));
-        }
+    /// Takes a notice in hand that waits.
+    fn take_notice(&mut self, index: usize) -> Option<Found> {
         match self.waiting.remove(index)?.news {
-            News::Event(event) => Some(event),
+            News::Event(event) => Some(Found::Notice(event)),
+            News::Published(results) => {
+                self.results = Some(results);
+                Some(Found::Results)
+            }
             #[cfg(feature = "tls")]
             News::Certificate(certificate, question) => {
                 self.question = Some(question);
-                Some(MqttEvent::PeerCertReceived(certificate))
+                Some(Found::Notice(MqttEvent::PeerCertReceived(certificate)))
             }
-            News::Published(..) | News::Acknowledged(_) => None,
         }
+    }
+
+    /// The next of the results that are in hand.
+    #[inline]
+    pub(super) fn take_result(&mut self) -> Option<PublishResult> {
+        let results = self.results.as_mut()?;
+        let result = results.take();
+        if results.count == 0 {
+            self.results = None;
+        }
+        self.shared.remove_unreported(1);
+        Some(result)
     }
 
     fn finish_batch(&mut self) {
@@ -470,8 +456,9 @@ impl Drop for Dispatcher {
         self.flush_acknowledgements();
         self.shared.lose_callbacks();
         let runs = self.notices.try_iter().flatten().chain(self.waiting.drain(..));
-        let unreported = runs.map(|notice| notice.count()).sum();
-        self.shared.remove_unreported(unreported);
+        let unreported: usize = runs.map(|notice| notice.count()).sum();
+        let in_hand = self.results.take().map_or(0, |results| results.count);
+        self.shared.remove_unreported(unreported + in_hand);
         let current = self.current.take().into_iter().map(|batch| (batch, self.next));
         for (batch, next) in current.chain(self.batches.try_iter().map(|batch| (batch, 0))) {
             if self.auto_ack {

@@ -87,6 +87,7 @@ mod queue;
 mod reach;
 mod receiver;
 mod reconnect;
+mod results;
 mod runtime;
 mod servers;
 mod shared;

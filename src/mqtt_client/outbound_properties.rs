@@ -8,11 +8,22 @@ pub(super) fn message_properties(options: &MessageProperties) -> Vec<Property<'_
     if options.payload_is_utf8 {
         properties.push(Property::PayloadFormatIndicator(true));
     }
-    properties.extend(options.message_expiry_interval.map(Property::MessageExpiryInterval));
-    properties.extend(options.content_type.as_deref().map(Property::ContentType));
-    properties.extend(options.response_topic.as_deref().map(Property::ResponseTopic));
-    properties.extend(options.correlation_data.as_deref().map(Property::CorrelationData));
-    properties.extend(user_properties(&options.user_properties));
+    // Most messages have none of these, and pay for a look each.
+    if let Some(seconds) = options.message_expiry_interval {
+        properties.push(Property::MessageExpiryInterval(seconds));
+    }
+    if let Some(content_type) = &options.content_type {
+        properties.push(Property::ContentType(content_type));
+    }
+    if let Some(topic) = &options.response_topic {
+        properties.push(Property::ResponseTopic(topic));
+    }
+    if let Some(data) = &options.correlation_data {
+        properties.push(Property::CorrelationData(data));
+    }
+    if !options.user_properties.is_empty() {
+        properties.extend(user_properties(&options.user_properties));
+    }
     properties
 }
 

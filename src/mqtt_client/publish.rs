@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::client::PublishResult;
-use super::command::{Expiry, MAX_IN_HELD_RUN, MAX_RUN, Messages, Publishing, Run};
+use super::command::{Expiry, MAX_IN_HELD_RUN, MAX_RUN, Messages, Plain, Publishing, Run};
 use super::error::ClientError;
 use super::handle::AsyncMqttClient;
 use super::options::PublishOptions;
@@ -160,14 +160,12 @@ impl AsyncMqttClient {
         }
         let Some(Messages::Run(run)) = prepared.last_mut() else { return Ok(0) };
         let before = run.frames.len();
-        let encoded = self.encode(&message, &mut run.frames);
+        let added = self.add_to_run(&message, run);
         let len = run.frames.len() - before;
-        match encoded {
-            Ok(()) => run.add(len, message.options.retain),
-            Err(_) if run.count == 0 => drop(prepared.pop()),
-            Err(_) => run.frames.truncate(before),
+        if run.count == 0 {
+            prepared.pop();
         }
-        encoded.map(|()| len)
+        added.map(|()| len)
     }
 
     fn submit_message(
@@ -179,8 +177,8 @@ impl AsyncMqttClient {
     ) -> Result<Token, ClientError> {
         let message = Message::new(topic, payload, options)?;
         if message.fits_run() {
-            let encode = |frames: &mut Vec<u8>| self.encode(&message, frames);
-            return self.shared.submit_to_run(message.room, message.qos, options.retain, patience, encode);
+            let add = |run: &mut Run| self.add_to_run(&message, run);
+            return self.shared.submit_to_run(message.room, message.qos, patience, add);
         }
         let publishing = self.prepare(&message, self.shared.next_token())?;
         let token = publishing.token;
@@ -203,6 +201,20 @@ impl AsyncMqttClient {
         })
     }
 
+    /// Puts a message behind the others of a run.
+    fn add_to_run(&self, message: &Message<'_>, run: &mut Run) -> Result<(), ClientError> {
+        let Message { topic, payload, options, properties, .. } = message;
+        let plain = Plain { topic, payload, retain: options.retain, has_properties: !properties.is_empty() };
+        if self.takes_messages() && run.add_alike(plain) {
+            return Ok(());
+        }
+        run.add(plain, |frames| self.encode(message, frames))
+    }
+
+    fn takes_messages(&self) -> bool {
+        self.buffers_messages || self.shared.wants_connection()
+    }
+
     /// Appends the PUBLISH of a message.
     fn encode(&self, message: &Message<'_>, frame: &mut Vec<u8>) -> Result<(), ClientError> {
         let topic = message.topic;
@@ -220,10 +232,7 @@ impl AsyncMqttClient {
                 error => error.into(),
             },
         )?;
-        if !self.buffers_messages && !self.shared.wants_connection() {
-            return Err(ClientError::NotConnected);
-        }
-        Ok(())
+        if self.takes_messages() { Ok(()) } else { Err(ClientError::NotConnected) }
     }
 }
 

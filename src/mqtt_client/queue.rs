@@ -84,26 +84,23 @@ impl Queue {
         short.map(|place| self.spares.swap_remove(place)).unwrap_or_default()
     }
 
-    /// Adds a message to the last run by what `encode` appends to its buffer.
+    /// Adds a message of about so many bytes to the last run by what `add` does with it.
     pub(super) fn push_to_run(
         &mut self,
         bytes: usize,
         token: Token,
         qos: QoS,
-        retain: bool,
-        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), ClientError>,
+        add: impl FnOnce(&mut Run) -> Result<(), ClientError>,
     ) -> Result<(), ClientError> {
         let Some(run) = self.run(bytes, qos, token) else { return Ok(()) };
         let before = run.frames.len();
-        if let Err(error) = encode(&mut run.frames) {
-            run.frames.truncate(before);
+        if let Err(error) = add(run) {
             if run.count == 0 {
                 self.commands.pop();
             }
             return Err(error);
         }
         let len = run.frames.len() - before;
-        run.add(len, retain);
         self.places += 1;
         self.bytes += len;
         self.new.add(len);

@@ -55,6 +55,10 @@ impl EventReceiver {
         loop {
             let event = match self.dispatcher.next(patience) {
                 Next::Notice(event) => event,
+                Next::Results => match self.dispatcher.take_result() {
+                    Some(result) => MqttEvent::Published(result),
+                    None => continue,
+                },
                 Next::Message => match self.take_message() {
                     Some(publish) => MqttEvent::MessageReceived(publish),
                     None if patience.is_over() => return Taken::Nothing,

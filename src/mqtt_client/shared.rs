@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::command::{Acknowledgement, Command, Messages, Publishing};
+use super::command::{Acknowledgement, Command, Messages, Publishing, Run};
 use super::error::ClientError;
 use super::hub::{End, Hub, is_some_worker};
 use super::queue::{LONG, Places, Queue};
@@ -129,18 +129,17 @@ impl Shared {
         Ok(())
     }
 
-    /// Hands a message to the worker, of at most so many bytes, that `encode` appends to others.
+    /// Hands a message to the worker, of at most so many bytes, that `add` adds to others.
     pub(super) fn submit_to_run(
         &self,
         bytes: usize,
         qos: QoS,
-        retain: bool,
         patience: Patience,
-        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), ClientError>,
+        add: impl FnOnce(&mut Run) -> Result<(), ClientError>,
     ) -> Result<Token, ClientError> {
         let mut queue = self.queue_with_room(bytes, patience)?;
         let token = self.next_token();
-        queue.push_to_run(bytes, token, qos, retain, encode)?;
+        queue.push_to_run(bytes, token, qos, add)?;
         self.wake_sleeper(queue);
         Ok(token)
     }

@@ -1,14 +1,16 @@
 //! Messages that travel together, each with an end of its own.
 
 use std::collections::HashSet;
+use std::io;
 use std::time::Duration;
 
 use flowsdk::mqtt_client::{
-    AsyncMqttClient, BatchMessage, ClientError, DropCause, MessageProperties, MqttEvent, Outcome, PublishOptions, Token,
+    AsyncMqttClient, BatchMessage, CallbackMode, ClientError, ConnectionResult, DropCause, MessageProperties,
+    MqttEvent, MqttEventHandler, Outcome, PublishOptions, PublishResult, Token,
 };
 use flowsdk::session::Misuse;
 
-use crate::recorder::Log;
+use crate::recorder::{Log, Recorder};
 use crate::scripted_setup::{Live, Scene, V5, both, connack, publish};
 use crate::support::wire;
 
@@ -230,6 +232,51 @@ fn what_was_not_acknowledged_of_a_run_is_sent_again_with_dup_its_id_and_in_its_o
             }
             assert_eq!(log.count(|event| matches!(event, MqttEvent::Published(_))), 5);
         });
+    }
+}
+
+/// Tells a log of results, and panics at some of them.
+struct Panicking(Box<Recorder>);
+
+impl MqttEventHandler for Panicking {
+    fn on_published(&mut self, result: &PublishResult) {
+        self.0.on_published(result);
+        assert!(![Some(1), Some(3), Some(5)].contains(&result.packet_id), "the test's own panic");
+    }
+
+    fn on_connected(&mut self, result: &ConnectionResult) {
+        self.0.on_connected(result);
+    }
+
+    fn on_error(&mut self, error: &io::Error) {
+        self.0.on_error(error);
+    }
+}
+
+#[test]
+fn a_handler_that_panics_at_some_results_of_a_run_hears_of_the_others() {
+    for callbacks in [CallbackMode::Thread, CallbackMode::Worker] {
+        let mut scene = Scene::new(V5);
+        scene.options.threads.callbacks = callbacks;
+        let (recorder, log) = Recorder::new();
+        let handler = Box::new(Panicking(recorder));
+        let client = AsyncMqttClient::new(scene.options.clone(), handler, scene.config.clone()).unwrap();
+        client.connect().unwrap();
+        let mut peer = scene.accept(false);
+        assert!(log.connection(1).is_success());
+        let tokens = batch_of(&client, 1, b"12345");
+        for id in 1..=5 {
+            peer.expect(&publish(V5, 0x02, TOPIC, Some(id), format!("{id}").as_bytes()));
+        }
+        let acks: Vec<_> = (1..=5).flat_map(|id| wire::ack(wire::PUBACK, id)).collect();
+        peer.send(&acks);
+        assert_eq!(outcomes(&log, &tokens), [Outcome::Acknowledged; 5]);
+        log.wait_for(|events| {
+            let errors = events.iter().filter(|event| matches!(event, MqttEvent::Error(_))).count();
+            (errors == 3).then_some(())
+        });
+        client.shutdown().unwrap();
+        assert_eq!(log.count(|event| matches!(event, MqttEvent::Published(_))), 5);
     }
 }
 

@@ -20,20 +20,25 @@ pub(super) struct InFlight {
 struct Flying {
     token: Token,
     qos: QoS,
-    more: Option<Box<(Option<Expiry>, Option<Promise<PublishResult>>)>>,
+    more: Option<Box<More>>,
+}
+
+struct More {
+    expiry: Option<Expiry>,
+    tracked: Option<Promise<PublishResult>>,
 }
 
 impl From<Publishing> for Flying {
     fn from(publishing: Publishing) -> Self {
         let Publishing { token, qos, expiry, tracked, .. } = publishing;
         let has_more = expiry.is_some() || tracked.is_some();
-        Self { token, qos, more: has_more.then(|| Box::new((expiry, tracked))) }
+        Self { token, qos, more: has_more.then(|| Box::new(More { expiry, tracked })) }
     }
 }
 
 impl From<Flying> for Publishing {
     fn from(Flying { token, qos, more }: Flying) -> Self {
-        let (expiry, tracked) = more.map_or((None, None), |more| *more);
+        let (expiry, tracked) = more.map_or((None, None), |more| (more.expiry, more.tracked));
         Self { token, qos, frame: Vec::new(), expiry, tracked, in_queue: false }
     }
 }
@@ -70,7 +75,7 @@ impl InFlight {
     /// Removes a message that the server has acknowledged without a word; its token.
     pub(super) fn complete(&mut self, packet_id: PacketId) -> Option<Token> {
         let Flying { token, qos, more } = self.take(packet_id)?;
-        if let Some((_, Some(tracked))) = more.map(|more| *more) {
+        if let Some(tracked) = more.and_then(|more| more.tracked) {
             tracked.complete(PublishResult::acknowledged(token, qos, packet_id));
         }
         Some(token)

@@ -53,15 +53,22 @@ impl<T> Fifo<T> {
         self.len
     }
 
+    #[inline]
     pub(super) fn contains(&self, id: PacketId) -> bool {
         self.find(id).is_some()
     }
 
     /// Appends a value; one of the same identifier goes away.
+    #[inline]
     pub(crate) fn push(&mut self, id: PacketId, value: T) {
         if self.is_next(id) {
-            return self.append(id, value);
+            self.append(id, value);
+        } else {
+            self.push_out_of_line(id, value);
         }
+    }
+
+    fn push_out_of_line(&mut self, id: PacketId, value: T) {
         if self.contains(id) {
             self.remove(id);
         }
@@ -121,14 +128,20 @@ impl<T> Fifo<T> {
         self.items.get_mut(index)?.as_mut().map(|(_, value)| value)
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, id: PacketId) -> Option<T> {
         // Mostly the oldest goes first.
-        let (_, value) = if self.front().is_some_and(|(first, _)| first == id) {
-            self.pop_item()?
-        } else {
-            let index = self.find(id)?;
-            self.items.get_mut(index)?.take()?
-        };
+        if self.front().is_none_or(|(first, _)| first != id) {
+            return self.remove_later(id);
+        }
+        let (_, value) = self.pop_item()?;
+        self.note_removed(id);
+        Some(value)
+    }
+
+    fn remove_later(&mut self, id: PacketId) -> Option<T> {
+        let index = self.find(id)?;
+        let (_, value) = self.items.get_mut(index)?.take()?;
         self.note_removed(id);
         Some(value)
     }
@@ -182,6 +195,7 @@ impl<T> Fifo<T> {
         }
     }
 
+    #[inline]
     pub(super) fn front(&self) -> Option<(PacketId, &T)> {
         self.items.front()?.as_ref().map(|(id, value)| (*id, value))
     }
@@ -230,12 +244,14 @@ impl<T> Fifo<T> {
         }
     }
 
+    #[inline]
     fn close_gaps_if_many(&mut self) {
         if self.items.len() > 2 * self.len + 64 {
             self.close_gaps();
         }
     }
 
+    #[cold]
     fn close_gaps(&mut self) {
         self.items.retain(Option::is_some);
         self.epoch += 1;

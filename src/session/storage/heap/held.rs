@@ -180,12 +180,18 @@ impl Heap {
         let mut part = Part { count: 0, bytes: 0 };
         let mut full = None;
         let (Some(run), batch) = (self.runs.next(), self.touch()) else { return (part, full) };
+        let places = usize::from(self.limits.window).saturating_sub(self.in_flight());
+        let room = self.limits.held_bytes.saturating_sub(self.held_bytes);
         while part.count < at_most {
+            if part.count == places {
+                full = Some(Full::Window);
+                break;
+            }
             let rest = frames.get_mut(part.bytes..).unwrap_or_default();
             let Some((len, at)) = frame::extent(rest) else { break };
-            full = self.check_hold(part.bytes + len).err();
             let (Ok(start), Ok(frame_len)) = (u16::try_from(part.bytes), u16::try_from(len)) else { break };
-            if full.is_some() || (part.count > 0 && part.bytes + len > self.limits.held_bytes) {
+            if part.bytes + len > room && self.held_bytes + part.bytes > 0 {
+                full = Some(Full::Bytes);
                 break;
             }
             let Some(packet_id) = next_id(self) else { break };
