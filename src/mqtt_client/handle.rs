@@ -252,7 +252,8 @@ impl AsyncMqttClient {
     ///
     /// # Errors
     /// [`ClientError::StaleReceipt`] if the connection of the message is gone; where that is noticed only later,
-    /// [`MqttEventHandler::on_error`] tells it.
+    /// [`MqttEventHandler::on_error`] tells it. [`ClientError::QueueFull`] for one receipt used more than a hundred thousand
+    /// times at once.
     pub fn acknowledge(&self, receipt: Receipt) -> Result<(), ClientError> {
         self.acknowledge_with(receipt, ReasonCode::SUCCESS.byte())
     }
@@ -266,9 +267,7 @@ impl AsyncMqttClient {
         let code = ReasonCode::from_byte(reason_code)
             .filter(|code| AckKind::Puback.allows(*code, Role::Client))
             .ok_or(ClientError::InvalidReasonCode(reason_code))?;
-        if self.shared.is_shut() {
-            return Err(ClientError::ShutDown);
-        }
+        self.shared.check_acknowledging()?;
         let (connection, session) = self.shared.numbers();
         let is_stale = receipt.connection != connection && receipt.qos != QoS::ExactlyOnce;
         if is_stale || receipt.session != session {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::command::{Acknowledgement, Command, Messages, Publishing, Run};
 use super::error::ClientError;
 use super::hub::{End, Hub, is_some_worker};
-use super::queue::{LONG, Places, Queue};
+use super::queue::{LONG, MAX_CONTROLS, Places, Queue};
 use super::token::{Token, Waiting};
 use crate::types::QoS;
 
@@ -48,9 +48,6 @@ pub(super) struct Bounds {
 
 /// Who can wait does so from here on: what lies in the queue stays in the cache then.
 const PATIENT_BYTES: usize = 256 * 1024;
-
-/// Calls that take no place in the queue and wait all the same. Only who alternates between them without a pause gets here.
-const MAX_CONTROLS: usize = 1000;
 
 impl Bounds {
     /// The bound in bytes for those who wait for room.
@@ -488,8 +485,9 @@ impl Shared {
         commands
     }
 
-    pub(super) fn is_shut(&self) -> bool {
-        lock(&self.queue).shut
+    /// Whether messages may be acknowledged by hand.
+    pub(super) fn check_acknowledging(&self) -> Result<(), ClientError> {
+        lock(&self.queue).check_acknowledging()
     }
 }
 

@@ -1,15 +1,18 @@
 //! Messages from the server, and how they are acknowledged.
 
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread;
 
-use flowsdk::mqtt_client::{AsyncMqttClient, ClientError, MqttEvent, MqttEventHandler, Receipt};
+use flowsdk::mqtt_client::{
+    AsyncMqttClient, CallbackMode, ClientError, MqttEvent, MqttEventHandler, MqttPublish, Receipt,
+};
 use flowsdk::types::ProtocolVersion;
 
 use crate::recorder::Log;
 use crate::scripted_setup::{Live, Scene, V3_1_1, V5, both, publish};
 use crate::support::scripted_broker::Peer;
-use crate::support::wire;
+use crate::support::{PATIENCE, wire};
 
 const DUP: u8 = 0x08;
 const QOS1: u8 = 0x02;
@@ -146,7 +149,7 @@ fn by_hand(scene: &mut Scene) -> (Arc<AsyncMqttClient>, Log, Peer) {
 }
 
 fn receipts(log: &Log, count: usize) -> Vec<Receipt> {
-    log.messages(count).iter().filter_map(flowsdk::mqtt_client::MqttPublish::receipt).collect()
+    log.messages(count).iter().filter_map(MqttPublish::receipt).collect()
 }
 
 /// [MQTT-4.6.0-2] [MQTT-4.6.0-3]
@@ -193,6 +196,25 @@ fn nothing_is_acknowledged_by_itself_where_the_application_does_it() {
         client.acknowledge(receipts[0]).unwrap();
         log.error("acknowledged before");
     });
+}
+
+#[test]
+fn a_receipt_that_is_used_again_and_again_is_refused_in_the_end() {
+    let mut scene = Scene::new(V5);
+    // There the worker cannot take any of them meanwhile.
+    scene.options.threads.callbacks = CallbackMode::Worker;
+    let (client, log, mut peer) = by_hand(&mut scene);
+    let (weak, (refused, refusal)) = (Arc::downgrade(&client), channel());
+    let acknowledge = move |message: &MqttPublish<'_>| {
+        let (client, receipt) = (weak.upgrade().unwrap(), message.receipt().unwrap());
+        let error = (0..200_000).find_map(|_| client.acknowledge(receipt).err());
+        refused.send(error).unwrap();
+    };
+    client.add_topic_handler("t", acknowledge).unwrap();
+    peer.send(&publish(V5, 0x02, "t", Some(1), b""));
+    assert_eq!(refusal.recv_timeout(PATIENCE).unwrap(), Some(ClientError::QueueFull));
+    peer.expect(&wire::ack(wire::PUBACK, 1));
+    log.error("acknowledged before");
 }
 
 #[test]
