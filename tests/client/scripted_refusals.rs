@@ -151,16 +151,16 @@ fn options_that_make_no_valid_connect_are_refused_when_the_client_is_made() {
         refused_options(version, "will", |options| options.will = Some(Will::new("w", &[0; 65_536], 0, false)));
         refused_options(version, "will", |options| options.will = Some(Will::new("w", b"", 3, false)));
         refused_options(version, "subscription_topics", |options| {
-            options.subscription_topics = vec![TopicSubscription::new("a#", 0)]
+            options.subscription_topics = vec![TopicSubscription::new("a#", 0)];
         });
         refused_options(version, "subscription_topics", |options| {
-            options.subscription_topics = vec![TopicSubscription::new("a", 3)]
+            options.subscription_topics = vec![TopicSubscription::new("a", 3)];
         });
         for peer in ["", "host:0", "host:port", "host:70000", "ftp://host", "::1:1883", "[::1", "user@host", "mqtt://"]
         {
             refused_options(version, "peer", |options| options.peer = peer.to_string());
             refused_options(version, "connecting.servers", |options| {
-                options.connecting.servers = vec![peer.to_string()]
+                options.connecting.servers = vec![peer.to_string()];
             });
         }
         refused_options(version, "limits.in_flight", |options| options.limits.in_flight = 0);
@@ -188,10 +188,10 @@ fn options_that_v3_1_1_does_not_have_are_refused_when_the_client_is_made() {
     refused_options(V3_1_1, "protocol.topic_alias_maximum", |options| options.protocol.topic_alias_maximum = 1);
     refused_options(V3_1_1, "protocol.topic_aliases", |options| options.protocol.topic_aliases = true);
     refused_options(V3_1_1, "protocol.request_response_information", |options| {
-        options.protocol.request_response_information = true
+        options.protocol.request_response_information = true;
     });
     refused_options(V3_1_1, "protocol.omit_problem_information", |options| {
-        options.protocol.omit_problem_information = true
+        options.protocol.omit_problem_information = true;
     });
     refused_options(V3_1_1, "protocol.user_properties", |options| {
         options.protocol.user_properties = vec![("a".to_string(), "b".to_string())];
