@@ -8,7 +8,7 @@ use flowsdk::session::Misuse;
 
 use crate::scripted_connect::{all_properties, all_properties_on_the_wire};
 use crate::scripted_setup::{Scene, V3_1_1, V5, both, packet_with, publish, suback, subscribe, unsuback, unsubscribe};
-use crate::support::{PATIENCE, wire};
+use crate::support::{PATIENCE, wait_until, wire};
 
 #[test]
 fn a_publish_has_topic_payload_qos_and_retain() {
@@ -67,7 +67,7 @@ fn a_message_that_has_waited_says_how_long_it_still_lives() {
     let gone = client.publish_with("t", b"gone", &expiring(1)).unwrap();
     // The interval counts whole seconds, so one has to pass.
     let published_at = std::time::Instant::now();
-    crate::support::wait_until(crate::support::PATIENCE, || published_at.elapsed().as_millis() > 1100);
+    wait_until(PATIENCE, || published_at.elapsed().as_millis() > 1100);
     client.connect().unwrap();
     let mut peer = scene.accept(false);
     peer.expect(&wire::publish_v5(0x02, "t", Some(1), &[0x02, 0, 0, 0, 59], b"waits"));
