@@ -40,9 +40,7 @@ impl<'a> Body<'a> {
             this.session_present = flags == 1;
         }
         let is_bare = reader.is_empty();
-        if shape.has(FLAGS) && is_of_earlier_version(reader) {
-            this.reason_code = decode_return_code(reader);
-        } else if version.is_v5() {
+        if version.is_v5() && !(shape.has(FLAGS) && is_of_earlier_version(reader)) {
             if shape.has(CODE) && !(shape.has(SHORT) && is_bare) {
                 this.reason_code = decode_code(reader, shape.code);
             }
@@ -134,7 +132,7 @@ impl Shape {
 
 /// Whether this is the return code 1, and no properties: so a server without v5.0 answers its CONNECT (v3.1.1 [MQTT-3.1.2-2]).
 fn is_of_earlier_version(reader: &Reader<'_>) -> bool {
-    reader.clone().rest() == [1]
+    matches!(reader.clone().rest(), [1])
 }
 
 /// A return code of v3.1.1 (its section 3.2.2.3).
