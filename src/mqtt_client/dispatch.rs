@@ -181,6 +181,9 @@ impl Outlet {
 
     /// Runs the callbacks that run on the worker.
     pub(super) fn run_callbacks(&mut self) {
+        if let Listener::Worker(_) = self.listener {
+            self.flush();
+        }
         if let Listener::Worker(callbacks) = &mut self.listener {
             callbacks.run(usize::MAX);
         }

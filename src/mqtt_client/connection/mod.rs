@@ -224,8 +224,8 @@ impl Connection {
         if self.link.is_up() {
             self.drive_authentication();
             self.again |= self.read(means);
-            // What callbacks ask for meanwhile goes out with this turn's write.
-            self.outlet.flush();
+            // What callbacks ask for meanwhile goes out with this turn's write. Those of another thread hear behind it, so that
+            // they do not take the processor first.
             self.outlet.run_callbacks();
             self.take_commands();
             self.check_session_timeout();
