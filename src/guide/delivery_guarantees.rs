@@ -102,7 +102,7 @@
 //! # With persistence
 //!
 //! With the feature `persistence`, `MqttClientOptions::persistence` names a file. In it are the publishes of QoS 1 and 2 that have no
-//! outcome yet, with how far they have come, and the identifiers of received messages of QoS 2. The next client with the same file and
+//! outcome yet, with how far they have come, outcomes that you have not heard, and the identifiers of received messages of QoS 2. The next client with the same file and
 //! `client_id` goes on with them: after `shutdown`, after a crash at any moment, and after a power cut, as far as the disk
 //! keeps what it has synced.
 //!
@@ -116,17 +116,30 @@
 //! | QoS 1 | What was durable is sent, or sent again with its identifier and DUP: the server may pass it on twice |
 //! | QoS 2 | What was durable is sent, or its exchange goes on where it was: the server has it exactly once, if it keeps the session |
 //! | Tokens | [`AsyncMqttClient`](crate::mqtt_client::AsyncMqttClient)`::restored` lists those of the messages that are left; each comes to its outcome. Later tokens are all higher |
+//! | Outcomes | None goes untold. One that you were about to hear is told by the next client, before it connects, and nothing is sent for it |
 //! | Order | as without a crash |
 //! | Lifetime | Message Expiry Intervals go on in wall-clock time; what is over ends as `Expired`, unless it may have been sent before |
 //! | Session lost meanwhile | as ever, by [`SessionLossPolicy`](crate::mqtt_client::SessionLossPolicy) |
 //!
 //! For this, packets wait for the disk: a PUBLISH of QoS 1 or 2 until the message and its identifier are in the file, a PUBREL until
 //! it is there that PUBREC has come, a PUBREC until the received identifier is, a PUBCOMP until the identifier is removed. PUBACK, pings,
-//! subscriptions, and messages of QoS 0 wait for nothing; so one of QoS 0 may overtake others. An outcome goes to its callback
-//! and its message leaves the file at the same time, neither waiting for the other. Where the process dies in between, the message is
-//! restored and the same outcome told a second time, or it is gone and its outcome untold: then it had come to its end. `shutdown`
+//! subscriptions, and messages of QoS 0 wait for nothing; so one of QoS 0 may overtake others. `shutdown`
 //! tells `Outcome::Kept` for what it leaves in the file;
 //! its outcome is told by the next client.
+//!
+//! **Every outcome is told once, whenever the process ends,** except for those that you were hearing at that moment: they are told
+//! again. When a message of QoS 1 or 2 comes to its outcome, the outcome takes its place in the file, and you hear of it as
+//! soon as it is there, which takes one write of the disk (as all that comes up meanwhile goes by the next one, it costs time and no
+//! throughput). It leaves the file by the first write after its callback has returned, at most a millisecond later by a write of its
+//! own. So where the process dies between the beginning of a callback and that write, the next client tells the same outcome again:
+//! the same in every field, however the server would answer now. Whoever counts what must not be counted twice notes the token
+//! together with what it has led to.
+//!
+//! - A tracked call has been heard when its callback has returned and its result was taken or its `Tracked` dropped.
+//! - An event of a [receiver](crate::mqtt_client::AsyncMqttClient::with_receiver) has been heard when the next one is asked for. `shutdown` does not
+//!   wait for events that nobody takes: the file stays in use until all were, or the receiver is dropped, which gives them up.
+//! - Outcomes that wait for a callback that blocks, or for a disk that fails, count for
+//!   [`Limits::unreported_results`](crate::mqtt_client::Limits::unreported_results): beyond that calls are refused.
 //!
 //! **Received messages of QoS 2.** Without a crash each is handed over once. What a crash does is for `Persistence::inbound` to
 //! choose: with `AckAfter` an identifier is durable after the acknowledgement of the application and before PUBREC, so no message is lost,
@@ -137,7 +150,8 @@
 //! **When the disk fails** while the client runs, `on_error` tells a `PersistenceError` once. What was accepted stays in
 //! memory, packets that wait for the disk go on waiting, the connection is kept alive, and the disk is tried again twice a
 //! second. At the bounds of memory calls are refused by `QueueFull`. When the disk works again all goes on, and nothing is lost. A
-//! `shutdown` meanwhile waits for the drain deadline: what is in the file is `Kept`, the rest `Cancelled`.
+//! `shutdown` meanwhile waits for the drain deadline: what is in the file is `Kept`, also where it has come to an outcome that is
+//! not, the rest `Cancelled`.
 //!
 //! A file that is damaged, not this crate's, in use by another client, another client's, or from a later version is an error of
 //! `AsyncMqttClient::new`, and stays as it is. One exception: where the last transaction before a crash was damaged later, it

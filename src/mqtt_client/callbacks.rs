@@ -150,6 +150,7 @@ impl Callbacks {
             }
         }
         // Another client's callbacks may take long.
+        self.dispatcher.settle_outcome();
         self.dispatcher.flush_acknowledgements();
         Ran::Enough
     }

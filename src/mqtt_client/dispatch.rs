@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, unbounded};
+use crossbeam_channel::{Receiver, Select, SendError, Sender, TryRecvError, unbounded};
 
 use super::batch::Batch;
 use super::callbacks::Listener;
 use super::client::{Outcome, PublishResult};
 use super::event::{MqttEvent, MqttPublish};
+use super::notice::{News, Notice};
+use super::persistence::Telling;
 use super::results::Results;
 use super::shared::Shared;
 use super::token::Token;
@@ -25,34 +27,9 @@ use crate::types::{PacketId, QoS};
 /// How long an acknowledgement waits for others to go with it.
 const ACK_DELAY: Duration = Duration::from_millis(1);
 
-/// What is told beside messages.
-#[derive(Debug)]
-struct Notice {
-    /// It comes behind that many batches.
-    behind: u64,
-    news: News,
-}
-
-#[derive(Debug)]
-enum News {
-    Event(MqttEvent<'static>),
-    Published(Results),
-    /// A certificate, of which an answer is waited for.
-    #[cfg(feature = "tls")]
-    Certificate(Vec<u8>, Question),
-}
-
-impl Notice {
-    /// Calls that it makes.
-    const fn count(&self) -> usize {
-        match self.news {
-            News::Event(_) => 1,
-            News::Published(Results { count, .. }) => count,
-            #[cfg(feature = "tls")]
-            News::Certificate(..) => 1,
-        }
-    }
-}
+/// How long the last outcomes may take to leave the file.
+#[cfg(feature = "persistence")]
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The worker's end.
 pub(super) struct Outlet {
@@ -92,6 +69,8 @@ pub(super) struct Dispatcher {
     /// When what waits to be acknowledged has to go.
     due: Option<Instant>,
     done_batches: u64,
+    /// The outcome in hand.
+    telling: Option<Telling>,
     /// What the notice in hand asks.
     #[cfg(feature = "tls")]
     question: Option<Question>,
@@ -166,6 +145,7 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         owes: false,
         due: None,
         done_batches: 0,
+        telling: None,
         #[cfg(feature = "tls")]
         question: None,
         has_notices,
@@ -177,6 +157,12 @@ impl Outlet {
     /// Says who hears of it. Without a listener the dispatcher is waited at.
     pub(super) fn set_listener(&mut self, listener: Listener) {
         self.listener = listener;
+    }
+
+    /// Whether events are taken when somebody likes.
+    #[cfg(feature = "persistence")]
+    pub(super) const fn has_receiver(&self) -> bool {
+        matches!(self.listener, Listener::Receiver)
     }
 
     /// Runs the callbacks that run on the worker.
@@ -197,6 +183,11 @@ impl Outlet {
     /// Tells how an operation has ended, as soon as possible.
     pub(super) fn tell_result(&mut self, event: MqttEvent<'static>) {
         self.run.push(Notice { behind: 0, news: News::Event(event) });
+    }
+
+    /// As [`Self::tell_result`], for a publish; the file hears when it was told.
+    pub(super) fn tell_ended(&mut self, result: PublishResult, telling: Telling) {
+        self.run.push(Notice { behind: 0, news: News::Ended(result, telling) });
     }
 
     /// As [`Self::tell_result`], for messages of QoS 0 with consecutive tokens.
@@ -281,8 +272,10 @@ impl Outlet {
         if !self.run.is_empty() {
             let count = self.run.iter().map(Notice::count).sum();
             self.shared.add_unreported(count);
-            if self.notices.send(std::mem::take(&mut self.run)).is_err() {
+            if let Err(SendError(run)) = self.notices.send(std::mem::take(&mut self.run)) {
                 self.shared.remove_unreported(count);
+                // Nobody wants to hear of them.
+                run.into_iter().for_each(Notice::done);
             }
             self.has_notices.store(true, Ordering::Release);
             self.listener.call();
@@ -316,6 +309,13 @@ impl Dispatcher {
     #[cfg(feature = "tls")]
     pub(super) const fn take_question(&mut self) -> Option<Question> {
         self.question.take()
+    }
+
+    /// The application has heard of the outcome in hand.
+    pub(super) fn settle_outcome(&mut self) {
+        if let Some(telling) = self.telling.take() {
+            telling.done();
+        }
     }
 
     /// Hands messages that are in hand to `take`, at least one and at most as many as are `left`, until something else has
@@ -355,6 +355,7 @@ impl Dispatcher {
     }
 
     fn find(&mut self) -> Option<Found> {
+        self.settle_outcome();
         if self.results.is_some() {
             return Some(Found::Results);
         }
@@ -384,6 +385,10 @@ impl Dispatcher {
     fn take_notice(&mut self, index: usize) -> Option<Found> {
         match self.waiting.remove(index)?.news {
             News::Event(event) => Some(Found::Notice(event)),
+            News::Ended(result, telling) => {
+                self.telling = Some(telling);
+                Some(Found::Notice(MqttEvent::Published(result)))
+            }
             News::Published(results) => {
                 self.results = Some(results);
                 Some(Found::Results)
@@ -453,15 +458,37 @@ impl Dispatcher {
     }
 }
 
+impl Dispatcher {
+    /// Nobody wants to hear of what is left.
+    pub(super) fn give_up(&mut self) {
+        self.settle_outcome();
+        self.drop_notices(Notice::done);
+    }
+
+    fn drop_notices(&mut self, end: impl Fn(Notice)) {
+        let mut unreported = 0;
+        for notice in self.waiting.drain(..).chain(self.notices.try_iter().flatten()) {
+            unreported += notice.count();
+            end(notice);
+        }
+        self.shared.remove_unreported(unreported);
+    }
+
+    /// Behind the end of the client: nothing of it is open on the disk any more.
+    #[cfg(feature = "persistence")]
+    pub(super) fn wait_until_stored(&self) {
+        self.shared.end.wait_until_stored(Instant::now() + STORE_PATIENCE);
+    }
+}
+
 impl Drop for Dispatcher {
     /// What nobody will look at any more is acknowledged all the same `[MQTT-4.5.0-2]`, and holds up no further call.
     fn drop(&mut self) {
         self.flush_acknowledgements();
         self.shared.lose_callbacks();
-        let runs = self.notices.try_iter().flatten().chain(self.waiting.drain(..));
-        let unreported: usize = runs.map(|notice| notice.count()).sum();
+        self.drop_notices(drop);
         let in_hand = self.results.take().map_or(0, |results| results.count);
-        self.shared.remove_unreported(unreported + in_hand);
+        self.shared.remove_unreported(in_hand);
         let current = self.current.take().into_iter().map(|batch| (batch, self.next));
         for (batch, next) in current.chain(self.batches.try_iter().map(|batch| (batch, 0))) {
             if self.auto_ack {

@@ -123,15 +123,15 @@ impl AsyncMqttClient {
         let (listener, heard) = listen(&shared, Arc::clone(&topic_handlers), dispatcher, (&runtime, callbacks))?;
         outlet.set_listener(listener);
         let (kept, buffers_messages) = (Arc::new(options.clone()), config.buffer_messages);
-        let end = Arc::new(NoteEnd::worker(&shared.end));
+        let end = NoteEnd::worker(&shared.end);
         #[cfg(not(feature = "persistence"))]
         let connection = Connection::new(options, config, servers, Arc::clone(&shared), outlet, end);
         #[cfg(feature = "persistence")]
         let (connection, restored) = {
-            let mut connection =
-                Connection::new(options, config, servers, Arc::clone(&shared), outlet, Arc::clone(&end));
+            let heard_later = outlet.has_receiver();
+            let mut connection = Connection::new(options, config, servers, Arc::clone(&shared), outlet, end);
             let restored =
-                stored.map(|stored| persistence::resume(stored, &mut connection, &shared, end)).transpose()?;
+                stored.map(|stored| persistence::resume(stored, &mut connection, &shared, heard_later)).transpose()?;
             (connection, restored.unwrap_or_default())
         };
         runtime.hub().add(connection)?;
@@ -148,7 +148,8 @@ impl AsyncMqttClient {
 
     /// The tokens of messages that an earlier client has left in the file of
     /// [`MqttClientOptions::persistence`](super::MqttClientOptions::persistence), in the order of their calls. Each comes to
-    /// its outcome as if this client had published it. Tokens of this client are all higher.
+    /// its outcome as if this client had published it; those that had come to it and were not told are told before anything
+    /// else. Tokens of this client are all higher.
     #[cfg(feature = "persistence")]
     pub fn restored(&self) -> &[Token] {
         &self.restored

@@ -25,13 +25,15 @@ pub trait MqttEventHandler: Send {
         let _ = reason_code;
     }
 
-    /// A publish has ended, well or not: look at [`PublishResult::outcome`].
+    /// A publish has ended, well or not: look at [`PublishResult::outcome`]. With
+    /// [persistence](super::MqttClientOptions::persistence) it is told again by the next client if the process ends before this
+    /// has returned, or at once behind.
     fn on_published(&mut self, result: &PublishResult) {
         let _ = result;
     }
 
     /// Publishes are in the file of [persistence](super::MqttClientOptions::persistence): from now on they outlive the
-    /// process. Outcomes of theirs may be told before.
+    /// process. Their outcomes come behind.
     #[cfg(feature = "persistence")]
     fn on_durable(&mut self, tokens: &[Token]) {
         let _ = tokens;

@@ -176,6 +176,10 @@ impl Mailbox {
 pub(super) struct Ended {
     pub(super) worker: bool,
     pub(super) callbacks: bool,
+    /// What is kept on a disk is still open.
+    pub(super) is_storing: bool,
+    /// All is on it, but the application has not taken all outcomes.
+    pub(super) lingers: bool,
 }
 
 /// An end that can be waited for.
@@ -191,10 +195,20 @@ impl End {
         self.has_changed.notify_all();
     }
 
-    /// Waits until both sides have ended, or the deadline.
+    /// Waits until all sides have ended as far as they do by themselves, or the deadline.
     pub(super) fn wait(&self, deadline: Instant) -> Ended {
+        self.wait_until(deadline, |ended| ended.worker && ended.callbacks && (!ended.is_storing || ended.lingers))
+    }
+
+    /// After the worker's end: waits until nothing is open on the disk, or the deadline.
+    #[cfg(feature = "persistence")]
+    pub(super) fn wait_until_stored(&self, deadline: Instant) {
+        self.wait_until(deadline, |ended| !ended.worker || !ended.is_storing);
+    }
+
+    fn wait_until(&self, deadline: Instant, is_enough: impl Fn(&Ended) -> bool) -> Ended {
         let mut ended = lock(&self.ended);
-        while !(ended.worker && ended.callbacks) {
+        while !is_enough(&ended) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -209,6 +223,9 @@ impl Ended {
     /// What a shutdown says of it.
     pub(super) const fn result(self) -> Result<(), ClientError> {
         match (self.worker, self.callbacks) {
+            (true, true) if self.is_storing && !self.lingers => {
+                Err(ClientError::StillRunning { thread: "store", reason: "the disk has not taken everything yet" })
+            }
             (true, true) => Ok(()),
             (true, false) => {
                 Err(ClientError::StillRunning { thread: "callback thread", reason: "a callback has not returned" })
@@ -223,23 +240,43 @@ impl Ended {
 /// Says that a side has ended, however that came.
 pub(super) struct NoteEnd {
     end: Arc<End>,
-    is_worker: bool,
+    side: Side,
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Worker,
+    Callbacks,
+    #[cfg(feature = "persistence")]
+    Store,
 }
 
 impl NoteEnd {
     pub(super) fn worker(end: &Arc<End>) -> Self {
-        Self { end: Arc::clone(end), is_worker: true }
+        Self { end: Arc::clone(end), side: Side::Worker }
     }
 
     pub(super) fn callbacks(end: &Arc<End>) -> Self {
-        Self { end: Arc::clone(end), is_worker: false }
+        Self { end: Arc::clone(end), side: Side::Callbacks }
+    }
+
+    /// Of what is kept on a disk, which is open from now on.
+    #[cfg(feature = "persistence")]
+    pub(super) fn store(end: &Arc<End>) -> Self {
+        end.note(|ended| ended.is_storing = true);
+        Self { end: Arc::clone(end), side: Side::Store }
     }
 }
 
 impl Drop for NoteEnd {
     fn drop(&mut self) {
-        let is_worker = self.is_worker;
-        self.end.note(|ended| if is_worker { ended.worker = true } else { ended.callbacks = true });
+        let side = self.side;
+        self.end.note(|ended| match side {
+            Side::Worker => ended.worker = true,
+            Side::Callbacks => ended.callbacks = true,
+            #[cfg(feature = "persistence")]
+            Side::Store => ended.is_storing = false,
+        });
     }
 }
 

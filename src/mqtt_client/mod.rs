@@ -74,6 +74,7 @@ mod handle;
 mod handler;
 mod hub;
 mod kept;
+mod notice;
 mod offline;
 mod options;
 mod outbound_properties;

@@ -9,6 +9,7 @@ use super::client::PublishResult;
 use super::contain::contain;
 use super::error::WaitError;
 use super::hub::is_some_worker;
+use super::persistence::Telling;
 use super::shared::Shared;
 
 /// Names one accepted call. It comes back in the result, and is never used again by the same client.
@@ -45,11 +46,17 @@ impl<T: Clone> Tracked<T> {
 
     /// The result, if it is there.
     pub fn try_result(&self) -> Option<T> {
-        self.result(&self.completion.lock())
+        self.result(&mut self.completion.lock())
     }
 
-    fn result(&self, state: &State<T>) -> Option<T> {
-        state.ended.then(|| state.value.as_ref().unwrap_or(&self.cancelled).clone())
+    fn result(&self, state: &mut State<T>) -> Option<T> {
+        if !state.ended {
+            return None;
+        }
+        if let Some(telling) = state.telling.take() {
+            telling.done();
+        }
+        Some(state.value.as_ref().unwrap_or(&self.cancelled).clone())
     }
 
     /// Waits for the result.
@@ -82,7 +89,7 @@ impl<T: Clone> Tracked<T> {
     fn wait_until(&self, deadline: Option<Instant>, in_callback: bool) -> Result<T, WaitError> {
         let mut state = self.completion.lock();
         loop {
-            if let Some(result) = self.result(&state) {
+            if let Some(result) = self.result(&mut state) {
                 return Ok(result);
             }
             if in_callback && self.shared.is_reading_paused() {
@@ -150,7 +157,12 @@ impl<T> Promise<T> {
     }
 
     pub(super) fn complete(self, value: T) {
-        self.0.end(Some(value));
+        self.0.end(Some(value), None);
+    }
+
+    /// As [`Self::complete`]; the file has the outcome until it was taken, or nobody can.
+    pub(super) fn complete_until_taken(self, value: T, telling: Option<Telling>) {
+        self.0.end(Some(value), telling);
     }
 }
 
@@ -177,7 +189,7 @@ impl Durably {
 
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
-        self.0.end(None);
+        self.0.end(None, None);
     }
 }
 
@@ -194,6 +206,7 @@ struct State<T> {
     ended: bool,
     #[cfg(feature = "persistence")]
     durable: bool,
+    telling: Option<Telling>,
     waker: Option<Waker>,
 }
 
@@ -204,17 +217,18 @@ impl<T> Completion<T> {
             ended: false,
             #[cfg(feature = "persistence")]
             durable: false,
+            telling: None,
             waker: None,
         };
         Arc::new(Self { state: Mutex::new(state), done: Condvar::new() })
     }
 
-    fn end(&self, value: Option<T>) {
+    fn end(&self, value: Option<T>, telling: Option<Telling>) {
         let mut state = self.lock();
         if std::mem::replace(&mut state.ended, true) {
             return;
         }
-        state.value = value;
+        (state.value, state.telling) = (value, telling);
         let waker = state.waker.take();
         drop(state);
         self.done.notify_all();
@@ -241,6 +255,16 @@ impl<T> Completion<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Drop for Completion<T> {
+    /// Nobody can take the result any more.
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(telling) = state.telling.take() {
+            telling.done();
+        }
     }
 }
 
@@ -285,7 +309,7 @@ mod tests {
         for _ in 0..3 {
             completion.wake_at_end(&Waker::from(Arc::new(Looking(Arc::clone(&completion), sender.clone()))));
         }
-        completion.end(Some(1));
+        completion.end(Some(1), None);
         completion.wake_at_end(&Waker::from(Arc::new(Looking(Arc::clone(&completion), sender))));
         assert_eq!(has_looked.iter().collect::<Vec<_>>(), [true; 4]);
     }

@@ -128,7 +128,7 @@ impl Note {
 /// Runs as the child, if this process is one.
 pub(crate) fn run_if_child() {
     let Some(task) = Task::of_environment() else { return };
-    let before = Note::read(&task.notes());
+    let next = next_numbers(&task);
     let file = OpenOptions::new().append(true).create(true).open(task.notes()).expect("a file for notes");
     let notes = Arc::new(file);
     note(&notes, &[Note::Life]);
@@ -141,7 +141,7 @@ pub(crate) fn run_if_child() {
     note(&notes, &[Note::Subscribed]);
     // The parent says when it listens, too.
     let _ = io::stdin().read(&mut [0]);
-    publish(&task, &client, &notes, &before, (&ended, restored.len()));
+    publish(&task, &client, &notes, next, (&ended, restored.len()));
     // The parent ends the process, or has ended itself.
     let _ = io::stdin().read(&mut [0]);
     client.shutdown().expect("a clean end");
@@ -176,14 +176,19 @@ fn client(task: &Task, notes: &Arc<File>, ended: &Arc<AtomicUsize>) -> Client {
     })
 }
 
-/// Publishes what no life has tried to publish, and waits for its end.
-fn publish(task: &Task, client: &Client, notes: &File, before: &[Note], (ended, restored): (&AtomicUsize, usize)) {
+/// The numbers of the messages of each QoS that no life has tried to publish.
+fn next_numbers(task: &Task) -> [usize; 2] {
     let mut next = [0, 0];
-    for earlier in before {
+    for earlier in Note::read(&task.notes()) {
         if let Note::Intends(qos, number) = earlier {
             next[usize::from(qos - 1)] = number + 1;
         }
     }
+    next
+}
+
+/// Publishes messages from these numbers on, and waits for their end.
+fn publish(task: &Task, client: &Client, notes: &File, mut next: [usize; 2], (ended, restored): (&AtomicUsize, usize)) {
     let mut accepted = restored;
     loop {
         let outstanding = accepted - ended.load(Ordering::SeqCst);

@@ -20,6 +20,8 @@ mod recorder;
 mod run;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "persistence")]
+mod told;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -72,15 +74,20 @@ mod killing {
     use super::*;
     use crate::kills::Kills;
 
-    /// One of each version and each way to store what is received.
-    pub(crate) fn trials(seed: u64, is_long: bool) -> [Trial; 2] {
+    /// Each version with each way to store what is received; of the short ones, each of them once.
+    pub(crate) fn trials(seed: u64, is_long: bool) -> Vec<Trial> {
         let (messages, kills) = if is_long { (20_000, 20) } else { (1500, 4) };
-        let [v5, v3] = fixture::VERSIONS;
-        [(v5, InboundStorage::IdFirst), (v3, InboundStorage::AckAfter)].map(|(version, inbound)| {
-            let suffix = if inbound == InboundStorage::IdFirst { "id_first" } else { "ack_after" };
-            let name = format!("a_client_that_is_killed_goes_on_by_its_file::{suffix}");
+        let ways = [InboundStorage::IdFirst, InboundStorage::AckAfter];
+        let all = ways.into_iter().flat_map(|inbound| fixture::VERSIONS.map(|version| (version, inbound)));
+        let is_short = |version: ProtocolVersion, inbound| version.is_v5() == (inbound == InboundStorage::IdFirst);
+        let chosen = all.filter(|(version, inbound)| is_long || is_short(*version, *inbound));
+        let trial_of = |(version, inbound): (ProtocolVersion, InboundStorage)| {
+            let way = if inbound == InboundStorage::IdFirst { "id_first" } else { "ack_after" };
+            let suffix = if version.is_v5() { "v5" } else { "v3_1_1" };
+            let name = format!("a_client_that_is_killed_goes_on_by_its_file::{way}::{suffix}");
             trial(&name, CONFIG, move |broker| Kills { broker, version, inbound, seed, messages, kills }.go())
-        })
+        };
+        chosen.map(trial_of).collect()
     }
 }
 

@@ -209,7 +209,7 @@ impl Scene {
 
     /// What the process has in memory besides the notes about its wire.
     fn memory(&self) -> usize {
-        resident_bytes().saturating_sub(self.referee.noted_bytes())
+        resident_bytes("self").saturating_sub(self.referee.noted_bytes())
     }
 
     fn cuts(&self) -> usize {
@@ -319,9 +319,9 @@ fn tail_of(log: &str) -> String {
     format!("the last of the broker's log:\n  {}", lines.into_iter().rev().collect::<Vec<_>>().join("\n  "))
 }
 
-/// What of the process is in memory, or 0 where the system does not say so.
-fn resident_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+/// What of a process is in memory, or 0 where the system does not say so.
+pub(crate) fn resident_bytes(process: &str) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kibibytes =
         line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse::<usize>().ok());

@@ -51,6 +51,8 @@ mod persistence_inbound;
 #[cfg(feature = "persistence")]
 mod persistence_outbound;
 #[cfg(feature = "persistence")]
+mod persistence_outcomes;
+#[cfg(feature = "persistence")]
 mod persistence_setup;
 
 // Clients that share threads.

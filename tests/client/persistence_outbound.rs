@@ -6,7 +6,7 @@ use flowsdk::mqtt_client::{
     InboundStorage::AckAfter, MessageProperties, MqttEvent, Outcome, PublishOptions, SessionLossPolicy,
 };
 
-use crate::persistence_setup::{Lives, durable, outcome};
+use crate::persistence_setup::{Lives, durable, heard, outcome};
 use crate::scripted_setup::{Live, V5, both, connack, publish};
 use crate::support::{PATIENCE, wire};
 
@@ -31,6 +31,7 @@ fn what_is_in_flight_at_a_crash_is_sent_again_with_its_ids_in_its_order_and_told
         peer.send(&[wire::ack(wire::PUBREC, 3), wire::ack(wire::PUBACK, 4)].concat());
         peer.expect(&wire::ack(wire::PUBREL, 3));
         assert_eq!(outcome(&log, tokens[3].0), Outcome::Acknowledged);
+        heard(&client, &log, &mut peer);
         let last = client.publish_tracked("t", b"five", &PublishOptions { qos: 1, ..Default::default() }).unwrap();
         peer.expect(&publish(version, QOS1, "t", Some(5), b"five"));
         assert_eq!(last.wait_durable(PATIENCE), Ok(true));
@@ -69,6 +70,7 @@ fn a_message_that_was_told_as_acknowledged_is_forgotten_once_a_later_one_is_dura
         peer.expect(&wire::ack(wire::PUBREL, 1));
         peer.send(&wire::ack(wire::PUBCOMP, 1));
         assert_eq!(outcome(&log, one), Outcome::Acknowledged);
+        heard(&client, &log, &mut peer);
         let two = client.publish("t", b"two", 1, false).unwrap();
         durable(&log, &[two]);
         lives.crash();

@@ -6,11 +6,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use flowsdk::mqtt_client::{InboundStorage, MqttEvent, Outcome, Persistence, Token};
+use flowsdk::mqtt_client::{AsyncMqttClient, InboundStorage, MqttEvent, Outcome, Persistence, Token};
 use flowsdk::types::ProtocolVersion;
 
 use crate::recorder::Log;
 use crate::scripted_setup::Scene;
+use crate::support::scripted_broker::Peer;
 
 /// A directory of its own, which goes with it.
 pub struct Directory(PathBuf);
@@ -57,6 +58,14 @@ impl Lives {
         self.directory.file(&format!("life-{}", self.life))
     }
 
+    /// There was no crash: the client of the life before goes on.
+    pub fn go_on(&mut self) {
+        self.life -= 1;
+        if let Some(persistence) = &mut self.scene.options.persistence {
+            persistence.path = self.directory.file(&format!("life-{}", self.life));
+        }
+    }
+
     /// The next client finds the file as it is now: so would one after a crash at this moment. What the client of this life
     /// does from now on comes to nothing.
     pub fn crash(&mut self) {
@@ -84,6 +93,14 @@ fn stored<'e>(event: &'e MqttEvent<'static>) -> Option<&'e Vec<Token>> {
         MqttEvent::Durable(tokens) => Some(tokens),
         _ => None,
     }
+}
+
+/// Waits until the callbacks of all that was told so far have returned: a later one has come, on the same thread.
+#[track_caller]
+pub fn heard(client: &AsyncMqttClient, log: &Log, peer: &mut Peer) {
+    let token = client.publish("heard", b"", 0, false).unwrap();
+    assert_eq!(peer.read_packet()[0], 0x30);
+    assert_eq!(outcome(log, token), Outcome::Sent);
 }
 
 /// Waits for an outcome.

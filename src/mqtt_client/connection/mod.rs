@@ -120,7 +120,7 @@ pub(super) struct Connection {
     /// Messages that an earlier life has left in the buffer.
     restored: Places,
     /// The last field, so that the end is told when all else has gone.
-    _end: Arc<NoteEnd>,
+    _end: NoteEnd,
 }
 
 /// What was accepted so far is delivered before the connection ends.
@@ -158,7 +158,7 @@ impl Connection {
         servers: Servers,
         shared: Arc<Shared>,
         outlet: Outlet,
-        end: Arc<NoteEnd>,
+        end: NoteEnd,
     ) -> Self {
         let now = Instant::now();
         let subscriptions = Subscriptions::new(&options.subscription_topics);

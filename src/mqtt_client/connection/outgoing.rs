@@ -11,6 +11,7 @@ use crate::mqtt_client::client::{DropCause, Outcome, PublishResult, SessionLossR
 use crate::mqtt_client::command::{Messages, Publishing, Run};
 use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::options::SessionLossPolicy;
+use crate::mqtt_client::persistence::Ended;
 use crate::mqtt_client::properties::PropertyBlock;
 use crate::mqtt_client::token::Token;
 use crate::mqtt_client::transport::MAX_SLICES;
@@ -235,13 +236,9 @@ impl Connection {
         if let Outcome::Dropped(_) | Outcome::Expired = outcome {
             client_event!(self.client_id(), warn, "message {} is given up: {:?}", publishing.token.id(), outcome);
         }
-        self.note_outcome(&publishing, outcome);
         let qos = publishing.qos.bits();
         let result = PublishResult { token: publishing.token, packet_id, reason_code, qos, outcome, properties };
-        if let Some(tracked) = publishing.tracked {
-            tracked.complete(result.clone());
-        }
-        self.outlet.tell_result(MqttEvent::Published(result));
+        self.tell_when_stored(Ended { result, tracked: publishing.tracked });
     }
 
     /// Messages the session has given up: refused by the limits of the server, or sent in a session that is gone. Whether
@@ -365,6 +362,7 @@ impl Connection {
             self.finish_request(requesting, None, Outcome::Cancelled);
         }
         self.end_batch();
+        self.tell_unsettled();
     }
 }
 

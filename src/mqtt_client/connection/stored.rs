@@ -6,11 +6,12 @@ use std::time::SystemTime;
 use super::Connection;
 use crate::mqtt_client::client::Outcome;
 #[cfg(feature = "persistence")]
+use crate::mqtt_client::client::PublishResult;
+#[cfg(feature = "persistence")]
 use crate::mqtt_client::command::Expiry;
 use crate::mqtt_client::command::{Publishing, Run};
-#[cfg(feature = "persistence")]
 use crate::mqtt_client::event::MqttEvent;
-use crate::mqtt_client::persistence::Journal;
+use crate::mqtt_client::persistence::{Ended, Journal};
 #[cfg(feature = "persistence")]
 use crate::mqtt_client::persistence::{Kept, Restored};
 use crate::mqtt_client::token::Token;
@@ -22,13 +23,17 @@ impl Connection {
     /// Hears of what has become durable: it may leave, and the application may see it.
     pub(super) fn take_durable(&mut self) {
         let Some(journal) = &mut self.journal else { return };
-        let (durable, tokens, error) = journal.take_durable();
-        if let Some(batch) = durable {
+        let settled = journal.take_durable();
+        if let Some(batch) = settled.batch {
             self.session.storage_mut().set_durable(batch);
             self.outlet.release(batch);
         }
-        self.tell_durable(tokens);
-        if let Some(error) = error {
+        self.tell_durable(settled.tokens);
+        for ended in settled.ended {
+            self.shared.remove_unreported(1);
+            self.tell_ended(ended);
+        }
+        if let Some(error) = settled.error {
             self.tell_error(error);
         }
     }
@@ -86,14 +91,32 @@ impl Connection {
         }
     }
 
-    /// A message has come to its outcome.
-    pub(super) fn note_outcome(&mut self, publishing: &Publishing, outcome: Outcome) {
+    /// A message has come to its outcome. Where that has to be in the file first it is told later.
+    pub(super) fn tell_when_stored(&mut self, ended: Ended) {
+        let result = &ended.result;
         if let Some(journal) = &mut self.journal
-            && publishing.qos != QoS::AtMostOnce
-            && !outcome.is_kept()
+            && result.qos != QoS::AtMostOnce.bits()
+            && !result.outcome.is_kept()
         {
-            journal.forget(publishing.token);
+            // While the disk fails this bounds what waits for it.
+            self.shared.add_unreported(1);
+            return journal.end(ended);
         }
+        if let Some(tracked) = ended.tracked {
+            tracked.complete(ended.result.clone());
+        }
+        self.outlet.tell_result(MqttEvent::Published(ended.result));
+    }
+
+    /// Tells an outcome that stays in the file until it was heard.
+    fn tell_ended(&mut self, ended: Ended) {
+        let Some(journal) = &self.journal else { return };
+        let Ended { result, tracked } = ended;
+        let (heard, taken) = journal.tell(result.token, tracked.is_some());
+        if let Some(tracked) = tracked {
+            tracked.complete_until_taken(result.clone(), taken);
+        }
+        self.outlet.tell_ended(result, heard);
     }
 
     /// Whether messages of this QoS wait for the disk before the application sees them: then for which batch.
@@ -120,6 +143,21 @@ impl Connection {
 
 #[cfg(feature = "persistence")]
 impl Connection {
+    /// At the end of the client: tells what waits for the disk no longer. Of what the file has, the next client will tell.
+    pub(super) fn tell_unsettled(&mut self) {
+        let Some(journal) = &mut self.journal else { return };
+        for mut ended in journal.take_unsettled() {
+            self.shared.remove_unreported(1);
+            let PublishResult { token, qos, .. } = ended.result;
+            if self.journal.as_ref().is_some_and(|journal| journal.has(token)) {
+                ended.result = PublishResult { outcome: Outcome::Kept, ..PublishResult::cancelled(token, qos) };
+                self.tell_when_stored(ended);
+            } else {
+                self.tell_ended(ended);
+            }
+        }
+    }
+
     /// Goes on where an earlier life has ended, and keeps what happens from now on.
     pub(in crate::mqtt_client) fn keep(&mut self, journal: Journal, restored: Restored) {
         let note_received =
@@ -160,6 +198,9 @@ impl Connection {
         self.restored.bytes = self.pending.bytes();
         self.next_expiry = Some(now);
         self.journal = Some(journal);
+        for result in restored.ended {
+            self.tell_ended(Ended { result, tracked: None });
+        }
     }
 
     fn tell_durable(&mut self, tokens: Vec<Token>) {
@@ -171,7 +212,7 @@ impl Connection {
     /// What a message comes to that is left when the client ends.
     pub(super) fn at_shutdown(&self, publishing: &Publishing) -> Outcome {
         match &self.journal {
-            Some(journal) if journal.has(publishing.token, publishing.qos) => Outcome::Kept,
+            Some(journal) if publishing.qos != QoS::AtMostOnce && journal.has(publishing.token) => Outcome::Kept,
             _ => Outcome::Cancelled,
         }
     }
@@ -180,6 +221,8 @@ impl Connection {
 #[cfg(not(feature = "persistence"))]
 impl Connection {
     fn tell_durable(&mut self, _: Vec<Token>) {}
+
+    pub(super) fn tell_unsettled(&mut self) {}
 
     /// What a message comes to that is left when the client ends.
     pub(super) fn at_shutdown(&self, _: &Publishing) -> Outcome {

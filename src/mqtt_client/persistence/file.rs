@@ -1,4 +1,4 @@
-//! The file: an embedded database with a table each of messages, exchanges and received identifiers.
+//! The file: an embedded database with a table each of messages, exchanges, outcomes and received identifiers.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -9,6 +9,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageErro
 use super::draft::Draft;
 use super::options::PersistenceError;
 use super::record::{Exchange, Kept, Op, Restored};
+use crate::mqtt_client::client::PublishResult;
 use crate::mqtt_client::contain::contain;
 use crate::mqtt_client::token::Token;
 use crate::packet::Packet;
@@ -24,6 +25,7 @@ const CACHE: usize = 4 * 1024 * 1024;
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("flowsdk.meta");
 const MESSAGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("flowsdk.messages");
 const EXCHANGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("flowsdk.exchanges");
+const ENDED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("flowsdk.ended");
 const RECEIVED: TableDefinition<'_, u16, ()> = TableDefinition::new("flowsdk.received");
 
 /// Whose file it is.
@@ -140,6 +142,7 @@ fn write_identity(database: &Database, identity: &Identity) -> Result<(), redb::
         meta.insert("last_token", &0_u64.to_be_bytes()[..])?;
         transaction.open_table(MESSAGES)?;
         transaction.open_table(EXCHANGES)?;
+        transaction.open_table(ENDED)?;
         transaction.open_table(RECEIVED)?;
     }
     Ok(transaction.commit()?)
@@ -168,7 +171,7 @@ fn check(path: &Path, identity: &Identity) -> Result<(), PersistenceError> {
         return Err(PersistenceError::OtherClient { path: path.to_path_buf(), client_id });
     }
     let found = read(&database).map_err(of)?;
-    if version != identity.version && !found.tokens().is_empty() {
+    if version != identity.version && found.has_messages() {
         return Err(PersistenceError::OtherVersion { path: path.to_path_buf(), version: name(version) });
     }
     let frames = found.sent.iter().map(|(.., kept)| kept).chain(found.queued.iter().map(|(_, kept)| kept));
@@ -249,6 +252,11 @@ fn read(database: &Database) -> Result<Restored, redb::Error> {
     restored.released = released.into_iter().map(|(_, token, packet_id)| (token, packet_id)).collect();
     restored.queued.sort_by_key(|(_, kept)| kept.place);
     restored.sent.sort_by_key(|(.., kept)| kept.place);
+    for entry in transaction.open_table(ENDED)?.iter()? {
+        let (key, value) = entry?;
+        let result = PublishResult::from_bytes(Token(key.value()), value.value());
+        restored.ended.push(result.ok_or_else(|| corrupted("an outcome"))?);
+    }
     for entry in transaction.open_table(RECEIVED)?.iter()? {
         let packet_id = PacketId::new(entry?.0.value()).ok_or_else(|| corrupted("packet identifier 0"))?;
         restored.received.push(packet_id);
@@ -259,6 +267,7 @@ fn read(database: &Database) -> Result<Restored, redb::Error> {
 struct Tables<'t> {
     messages: Table<'t, u64, &'static [u8]>,
     exchanges: Table<'t, u64, &'static [u8]>,
+    ended: Table<'t, u64, &'static [u8]>,
     received: Table<'t, u16, ()>,
 }
 
@@ -267,6 +276,7 @@ fn apply(database: &Database, ops: &[Op]) -> Result<(), redb::Error> {
     let mut tables = Tables {
         messages: transaction.open_table(MESSAGES)?,
         exchanges: transaction.open_table(EXCHANGES)?,
+        ended: transaction.open_table(ENDED)?,
         received: transaction.open_table(RECEIVED)?,
     };
     for op in ops {
@@ -291,10 +301,12 @@ impl Tables<'_> {
                 self.exchanges.insert(token.0, &exchange.to_bytes()[..])?;
             }
             Op::TakeBack(token) => drop(self.exchanges.remove(token.0)?),
-            Op::Forget(token) => {
+            Op::End(token, result) => {
                 self.messages.remove(token.0)?;
                 self.exchanges.remove(token.0)?;
+                self.ended.insert(token.0, &result[..])?;
             }
+            Op::Forget(token) => drop(self.ended.remove(token.0)?),
             Op::Received(packet_id) => drop(self.received.insert(packet_id.value(), ())?),
             Op::Completed(packet_id) => drop(self.received.remove(packet_id.value())?),
             Op::Cleared => self.received.retain(|_, ()| false)?,

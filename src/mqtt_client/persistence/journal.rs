@@ -1,11 +1,11 @@
 //! The worker's end: what changes in its turn, and who waits for it.
 
 use std::collections::{HashSet, VecDeque};
-use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
+use super::ended::{Ended, Settled, Telling};
 use super::file::StoreFile;
 use super::keeper::{Keeper, News};
 use super::options::InboundStorage;
@@ -16,16 +16,16 @@ use crate::mqtt_client::hub::NoteEnd;
 use crate::mqtt_client::shared::Shared;
 use crate::mqtt_client::token::{Durably, Token};
 use crate::session::Change;
-use crate::types::{PacketId, QoS};
+use crate::types::PacketId;
 
 /// What changes, until it is in the file.
 pub(in crate::mqtt_client) struct Journal {
     keeper: Arc<Keeper>,
     inbound: InboundStorage,
     ops: Vec<Op>,
-    accepted: Accepted,
-    /// Messages that were accepted, by the batches that are on their way.
-    on_their_way: VecDeque<(u64, Accepted)>,
+    batch: Batch,
+    /// Batches that are on their way.
+    on_their_way: VecDeque<(u64, Batch)>,
     /// The last batch that was handed over.
     last_batch: u64,
     durable: u64,
@@ -34,27 +34,37 @@ pub(in crate::mqtt_client) struct Journal {
     next_place: u64,
 }
 
-/// Messages of a batch, and those who wait for them.
+/// What waits for a batch.
 #[derive(Default)]
-struct Accepted {
-    tokens: Vec<Token>,
+struct Batch {
+    /// Messages that were accepted, and those who wait for them.
+    accepted: Vec<Token>,
     waiting: Vec<Durably>,
+    /// Messages that have ended.
+    ended: Vec<Ended>,
 }
 
 impl Journal {
-    /// Keeps changes in a file, by a thread of its own; when that ends, `end` goes.
+    /// Keeps changes in a file, by a thread of its own. Where outcomes are `heard_later`, the end of the client does not wait
+    /// for that.
     pub(in crate::mqtt_client) fn start(
         file: StoreFile,
         restored: &Restored,
         inbound: InboundStorage,
         shared: &Arc<Shared>,
-        end: Arc<NoteEnd>,
+        heard_later: bool,
     ) -> Result<Self, ClientError> {
         let keeper = Arc::<Keeper>::default();
         let (kept, shared) = (Arc::clone(&keeper), Arc::clone(shared));
+        let end = NoteEnd::store(&shared.end);
         let run = move || {
-            kept.run(file, || shared.wake());
-            drop((shared, end));
+            let linger = || {
+                if heard_later {
+                    shared.end.note(|ended| ended.lingers = true);
+                }
+            };
+            kept.run(file, || shared.wake(), linger);
+            drop(end);
         };
         let thread = thread::Builder::new().name("mqtt-store".to_string()).spawn(run);
         thread.map_err(|error| ClientError::Start(error.to_string()))?;
@@ -62,7 +72,7 @@ impl Journal {
             keeper,
             inbound,
             ops: Vec::new(),
-            accepted: Accepted::default(),
+            batch: Batch::default(),
             on_their_way: VecDeque::new(),
             last_batch: 0,
             durable: 0,
@@ -78,8 +88,8 @@ impl Journal {
         let kept = Kept { place: self.place(), deadline, frame: publishing.frame.clone() };
         self.ops.push(Op::Keep(publishing.token, kept));
         self.unsaved.insert(publishing.token);
-        self.accepted.tokens.push(publishing.token);
-        self.accepted.waiting.extend(publishing.tracked.as_ref().map(|promise| promise.durably()));
+        self.batch.accepted.push(publishing.token);
+        self.batch.waiting.extend(publishing.tracked.as_ref().map(|promise| promise.durably()));
     }
 
     /// The session has a message.
@@ -93,8 +103,14 @@ impl Journal {
     }
 
     /// A message has come to its outcome.
-    pub(in crate::mqtt_client) fn forget(&mut self, token: Token) {
-        self.ops.push(Op::Forget(token));
+    pub(in crate::mqtt_client) fn end(&mut self, ended: Ended) {
+        self.ops.push(Op::End(ended.result.token, ended.result.to_bytes()));
+        self.batch.ended.push(ended);
+    }
+
+    /// Its outcome goes to the application.
+    pub(in crate::mqtt_client) fn tell(&self, token: Token, is_tracked: bool) -> (Telling, Option<Telling>) {
+        self.keeper.tell(token, is_tracked)
     }
 
     /// What the session has done. `token_of` finds the message of an identifier.
@@ -120,29 +136,32 @@ impl Journal {
     pub(in crate::mqtt_client) fn submit(&mut self, batch: u64) {
         self.keeper.submit(&mut self.ops, batch);
         self.last_batch = batch;
-        let accepted = std::mem::take(&mut self.accepted);
-        if !accepted.tokens.is_empty() {
-            self.on_their_way.push_back((batch, accepted));
-        }
+        self.on_their_way.push_back((batch, std::mem::take(&mut self.batch)));
     }
 
-    /// What has become durable: the last batch that is, if that has changed, and its messages.
-    pub(in crate::mqtt_client) fn take_durable(&mut self) -> (Option<u64>, Vec<Token>, Option<io::Error>) {
+    /// What has become durable, and whoever waits at a tracked call for that hears of it.
+    pub(in crate::mqtt_client) fn take_durable(&mut self) -> Settled {
         let News { durable, error } = self.keeper.news();
         let has_changed = std::mem::replace(&mut self.durable, durable) != durable;
-        let mut tokens = Vec::new();
+        let mut settled = Settled { batch: has_changed.then_some(durable), ..Default::default() };
+        settled.error = error.map(Into::into);
         while self.on_their_way.front().is_some_and(|(batch, _)| *batch <= durable)
-            && let Some((_, accepted)) = self.on_their_way.pop_front()
+            && let Some((_, batch)) = self.on_their_way.pop_front()
         {
-            for token in &accepted.tokens {
+            for token in &batch.accepted {
                 self.unsaved.remove(token);
             }
-            tokens.extend(accepted.tokens);
-            for waiting in accepted.waiting {
-                waiting.tell();
-            }
+            settled.tokens.extend(batch.accepted);
+            settled.ended.extend(batch.ended);
+            batch.waiting.into_iter().for_each(Durably::tell);
         }
-        (has_changed.then_some(durable), tokens, error.map(Into::into))
+        settled
+    }
+
+    /// The messages whose outcome is not in the file: nobody waits for that any more.
+    pub(in crate::mqtt_client) fn take_unsettled(&mut self) -> Vec<Ended> {
+        let on_their_way = self.on_their_way.iter_mut().map(|(_, batch)| batch);
+        on_their_way.chain([&mut self.batch]).flat_map(|batch| std::mem::take(&mut batch.ended)).collect()
     }
 
     /// Whether everything is in the file.
@@ -155,9 +174,9 @@ impl Journal {
         self.keeper.close_if_failing()
     }
 
-    /// Whether a message is in the file.
-    pub(in crate::mqtt_client) fn has(&self, token: Token, qos: QoS) -> bool {
-        qos != QoS::AtMostOnce && !self.unsaved.contains(&token)
+    /// Whether a message of QoS 1 or 2 is in the file.
+    pub(in crate::mqtt_client) fn has(&self, token: Token) -> bool {
+        !self.unsaved.contains(&token)
     }
 
     /// Whether messages of QoS 2 wait for the file before the application sees them.

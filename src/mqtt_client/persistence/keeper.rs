@@ -1,18 +1,23 @@
 //! The thread that writes.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use super::ended::{Hearer, Telling};
 use super::file::StoreFile;
 use super::options::PersistenceError;
 use super::record::Op;
+use crate::mqtt_client::token::Token;
 
 /// How long a disk that has failed is left alone.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long outcomes that were told stay in the file for other changes to go with: mostly another message follows.
+const TOLD_DELAY: Duration = Duration::from_millis(1);
 
 /// What the worker and the thread have in common.
 #[derive(Default)]
-pub(super) struct Keeper {
+pub(in crate::mqtt_client) struct Keeper {
     state: Mutex<State>,
     has_changed: Condvar,
 }
@@ -24,6 +29,13 @@ struct State {
     batch: u64,
     /// Batches up to this one are in the file.
     durable: u64,
+    /// Outcomes that the application has heard, and when they leave the file by themselves.
+    told: Vec<Token>,
+    told_until: Option<Instant>,
+    /// How many the listener has not heard.
+    unheard: usize,
+    /// Those that two have to hear, and who has.
+    shared: HashMap<Token, Option<Hearer>>,
     /// What the thread has failed with since it was last asked.
     error: Option<PersistenceError>,
     /// The thread has failed, and waits before it tries again.
@@ -37,6 +49,15 @@ pub(super) struct News {
     pub(super) durable: u64,
     /// The disk has begun to fail.
     pub(super) error: Option<PersistenceError>,
+}
+
+/// What the thread does next.
+enum Next {
+    /// Changes, and the batch they end with.
+    Write(Vec<Op>, u64),
+    /// Nothing is left but outcomes that nobody has heard.
+    Linger,
+    End,
 }
 
 impl Keeper {
@@ -54,7 +75,37 @@ impl Keeper {
         News { durable: state.durable, error: state.error.take() }
     }
 
-    /// Ends the thread, once it has done what it can.
+    /// An outcome goes to the listener, and to one who waits for it if there `is_tracked`.
+    pub(super) fn tell(self: &Arc<Self>, token: Token, is_tracked: bool) -> (Telling, Option<Telling>) {
+        let mut state = self.lock();
+        state.unheard += 1;
+        if is_tracked {
+            state.shared.insert(token, None);
+        }
+        drop(state);
+        let telling = |hearer| Telling::new(Arc::clone(self), token, hearer);
+        (telling(Hearer::Listener), is_tracked.then(|| telling(Hearer::Waiter)))
+    }
+
+    /// One of those who hear of an outcome is out: it `is_done`, or nothing can be told any more.
+    pub(super) fn end_telling(&self, token: Token, hearer: Hearer, is_done: bool) {
+        let mut state = self.lock();
+        state.unheard -= usize::from(hearer == Hearer::Listener);
+        let is_told = is_done && state.note_heard(token, hearer);
+        if is_told {
+            state.told.push(token);
+        }
+        let is_first = is_told && state.told.len() == 1;
+        if is_first {
+            state.told_until = Some(Instant::now() + TOLD_DELAY);
+        }
+        if is_first || state.closing {
+            drop(state);
+            self.has_changed.notify_one();
+        }
+    }
+
+    /// Ends the thread, once it has done what it can and the listener has heard everything.
     pub(super) fn close(&self) {
         self.lock().closing = true;
         self.has_changed.notify_one();
@@ -70,31 +121,56 @@ impl Keeper {
         is_failing
     }
 
-    /// The thread. It calls `tell` when there are news.
-    pub(super) fn run(&self, mut file: impl Disk, tell: impl Fn()) {
-        while let Some((ops, batch)) = self.take() {
+    /// The thread. It calls `tell` when there are news, and `linger` when only the listener keeps it from its end.
+    pub(super) fn run(&self, mut file: impl Disk, tell: impl Fn(), linger: impl Fn()) {
+        let mut lingers = false;
+        loop {
+            let (ops, batch) = match self.next(lingers) {
+                Next::Write(ops, batch) => (ops, batch),
+                Next::Linger => {
+                    lingers = true;
+                    linger();
+                    continue;
+                }
+                Next::End => return,
+            };
             while let Err(error) = write(&mut file, &ops) {
                 if !self.fail(error, &tell) {
                     return;
                 }
             }
             let mut state = self.lock();
+            let has_news = state.durable != batch;
             (state.durable, state.failing) = (batch, false);
             drop(state);
-            tell();
+            if has_news {
+                tell();
+            }
         }
     }
 
-    /// Waits for changes; none at the end.
-    fn take(&self) -> Option<(Vec<Op>, u64)> {
+    /// Waits for something to do.
+    fn next(&self, lingers: bool) -> Next {
         let mut state = self.lock();
-        while state.batch == state.durable {
-            if state.closing {
-                return None;
+        loop {
+            let left = state.told_until.map(|until| until.saturating_duration_since(Instant::now()));
+            if state.batch != state.durable || left.is_some_and(|left| left.is_zero() || state.is_over()) {
+                return state.take();
             }
-            state = self.has_changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            if state.is_over() {
+                // The listener has heard them, and whoever waits has them in memory.
+                let heard = std::mem::take(&mut state.shared).into_iter().filter(|(_, heard)| heard.is_some());
+                state.told = heard.map(|(token, _)| token).collect();
+                return if state.told.is_empty() { Next::End } else { state.take() };
+            }
+            if state.closing && !lingers {
+                return Next::Linger;
+            }
+            state = match left {
+                Some(left) => self.has_changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.has_changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
         }
-        Some((std::mem::take(&mut state.ops), state.batch))
     }
 
     /// Waits before another attempt; `false` if there is none.
@@ -113,6 +189,34 @@ impl Keeper {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether nothing more can come.
+    const fn is_over(&self) -> bool {
+        self.closing && self.unheard == 0
+    }
+
+    /// Whether all have heard of an outcome now.
+    fn note_heard(&mut self, token: Token, hearer: Hearer) -> bool {
+        match self.shared.get_mut(&token) {
+            Some(heard @ None) => {
+                *heard = Some(hearer);
+                false
+            }
+            Some(Some(_)) => self.shared.remove(&token).is_some(),
+            // At the end nobody is waited for.
+            None => hearer == Hearer::Listener,
+        }
+    }
+
+    /// All there is to write.
+    fn take(&mut self) -> Next {
+        self.told_until = None;
+        let mut ops = std::mem::take(&mut self.ops);
+        ops.extend(self.told.drain(..).map(Op::Forget));
+        Next::Write(ops, self.batch)
     }
 }
 
@@ -166,7 +270,7 @@ mod tests {
         let keeper = Arc::<Keeper>::default();
         let ((taken, has_taken), (tell, told)) = (channel(), channel());
         let running = Arc::clone(&keeper);
-        let thread = thread::spawn(move || running.run(Failing { failures, taken }, || tell.send(()).unwrap()));
+        let thread = thread::spawn(move || running.run(Failing { failures, taken }, || tell.send(()).unwrap(), || {}));
         (keeper, has_taken, told, thread)
     }
 
@@ -210,5 +314,43 @@ mod tests {
         assert!(keeper.close_if_failing());
         thread.join().unwrap();
         assert_eq!((keeper.news().durable, has_taken.try_iter().count()), (0, 0));
+    }
+
+    #[test]
+    fn an_outcome_leaves_the_file_with_the_next_changes_or_by_itself_once_all_have_heard_it() {
+        let (keeper, has_taken, told, thread) = keeper(0);
+        let (heard, taken) = keeper.tell(Token(1), true);
+        let (other, _) = keeper.tell(Token(2), false);
+        heard.done();
+        // Dropped before it was told.
+        drop(other);
+        keeper.submit(&mut ops(), 1);
+        assert_eq!(has_taken.recv_timeout(PATIENCE), Ok(2));
+        told.recv_timeout(PATIENCE).unwrap();
+        taken.unwrap().done();
+        assert_eq!(has_taken.recv_timeout(PATIENCE), Ok(1));
+        keeper.close();
+        thread.join().unwrap();
+        // The worker learns nothing by it.
+        assert_eq!((has_taken.try_iter().count(), told.try_iter().count()), (0, 0));
+    }
+
+    #[test]
+    fn the_end_waits_for_the_listener_and_not_for_those_who_may_take_a_result_some_day() {
+        let keeper = Arc::<Keeper>::default();
+        let ((taken, has_taken), (linger, lingers)) = (channel(), channel());
+        let [(one, untaken), (two, _)] = [(1, true), (2, false)].map(|(id, tracked)| keeper.tell(Token(id), tracked));
+        let running = Arc::clone(&keeper);
+        let run = move || running.run(Failing { failures: 0, taken }, || (), || linger.send(()).unwrap());
+        let thread = thread::spawn(run);
+        keeper.close();
+        lingers.recv_timeout(PATIENCE).unwrap();
+        two.done();
+        assert_eq!(has_taken.recv_timeout(PATIENCE), Ok(1));
+        one.done();
+        assert_eq!(has_taken.recv_timeout(PATIENCE), Ok(1));
+        thread.join().unwrap();
+        drop(untaken);
+        assert_eq!((has_taken.try_iter().count(), lingers.try_iter().count()), (0, 0));
     }
 }

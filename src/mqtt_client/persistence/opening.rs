@@ -5,7 +5,6 @@ use super::journal::Journal;
 use super::record::Restored;
 use crate::mqtt_client::connection::Connection;
 use crate::mqtt_client::error::ClientError;
-use crate::mqtt_client::hub::NoteEnd;
 use crate::mqtt_client::options::MqttClientOptions;
 use crate::mqtt_client::persistence::InboundStorage;
 use crate::mqtt_client::shared::Shared;
@@ -26,17 +25,17 @@ pub(in crate::mqtt_client) fn open(options: &MqttClientOptions) -> Result<Option
     Ok(Some(Stored { file, restored, inbound: persistence.inbound }))
 }
 
-/// Lets a new client go on with what a file holds; the tokens of that.
+/// Lets a new client go on with what a file holds; the tokens of that. `heard_later`: outcomes are taken when somebody likes.
 pub(in crate::mqtt_client) fn resume(
     stored: Stored,
     connection: &mut Connection,
     shared: &Arc<Shared>,
-    end: Arc<NoteEnd>,
+    heard_later: bool,
 ) -> Result<Vec<Token>, ClientError> {
     let Stored { file, restored, inbound } = stored;
     let tokens = restored.tokens();
     shared.set_last_token(restored.last_token);
-    let journal = Journal::start(file, &restored, inbound, shared, end)?;
+    let journal = Journal::start(file, &restored, inbound, shared, heard_later)?;
     connection.keep(journal, restored);
     Ok(tokens)
 }

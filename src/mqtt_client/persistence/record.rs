@@ -2,8 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::mqtt_client::client::{DropCause, Outcome, PublishResult};
+use crate::mqtt_client::properties::PropertyBlock;
 use crate::mqtt_client::token::Token;
-use crate::types::PacketId;
+use crate::session::Misuse;
+use crate::types::{PacketId, QoS};
 
 /// A change of what is kept.
 #[derive(Debug)]
@@ -16,7 +19,9 @@ pub(super) enum Op {
     Release(Token, PacketId, u64),
     /// It was taken back from a session that is gone.
     TakeBack(Token),
-    /// It has come to its outcome.
+    /// It has come to its outcome, of which these are the bytes.
+    End(Token, Vec<u8>),
+    /// The application has heard of that.
     Forget(Token),
     /// A message of QoS 2 is known to have been received.
     Received(PacketId),
@@ -87,6 +92,68 @@ impl Exchange {
     }
 }
 
+impl PublishResult {
+    /// What the file has of it beside the token.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let (kind, detail) = kind(self.outcome);
+        let packet_id = self.packet_id.unwrap_or(0).to_be_bytes();
+        let code = [u8::from(self.reason_code.is_some()), self.reason_code.unwrap_or(0)];
+        let properties = self.properties.as_properties().as_block().unwrap_or(&[]);
+        [&[kind][..], &detail.to_be_bytes(), &[self.qos], &packet_id, &code, properties].concat()
+    }
+
+    pub(super) fn from_bytes(token: Token, bytes: &[u8]) -> Option<Self> {
+        let (head, properties) = bytes.split_first_chunk()?;
+        let [kind, d0, d1, d2, d3, qos, i0, i1, has_code, code] = *head;
+        let packet_id = Some(u16::from_be_bytes([i0, i1])).filter(|packet_id| *packet_id > 0);
+        let outcome = outcome(kind, u32::from_be_bytes([d0, d1, d2, d3]))?;
+        let properties = PropertyBlock::from_checked(properties).into_owned();
+        Some(Self { token, packet_id, reason_code: (has_code == 1).then_some(code), qos, outcome, properties })
+    }
+}
+
+/// An outcome as two numbers.
+fn kind(outcome: Outcome) -> (u8, u32) {
+    match outcome {
+        Outcome::Acknowledged => (1, 0),
+        Outcome::Rejected => (2, 0),
+        Outcome::Expired => (3, 0),
+        Outcome::Cancelled => (4, 0),
+        Outcome::Dropped(DropCause::BufferFull) => (5, 0),
+        Outcome::Dropped(DropCause::Superseded) => (6, 0),
+        Outcome::Dropped(DropCause::ConnectionLost) => (7, 0),
+        Outcome::Dropped(DropCause::NotConnected) => (8, 0),
+        Outcome::Dropped(DropCause::SessionLost) => (9, 0),
+        Outcome::Dropped(DropCause::Refused(Misuse::QoSNotSupported(qos))) => (10, u32::from(qos.bits())),
+        Outcome::Dropped(DropCause::Refused(Misuse::RetainNotSupported)) => (11, 0),
+        Outcome::Dropped(DropCause::Refused(Misuse::PacketTooLarge { limit })) => (12, limit),
+        // No server refuses a message that was checked when it was accepted for anything else, and no other one is kept.
+        Outcome::Dropped(DropCause::Refused(_)) | Outcome::Sent | Outcome::Kept => (13, 0),
+    }
+}
+
+fn outcome(kind: u8, detail: u32) -> Option<Outcome> {
+    Some(match kind {
+        1 => Outcome::Acknowledged,
+        2 => Outcome::Rejected,
+        3 => Outcome::Expired,
+        4 => Outcome::Cancelled,
+        5 => Outcome::Dropped(DropCause::BufferFull),
+        6 => Outcome::Dropped(DropCause::Superseded),
+        7 => Outcome::Dropped(DropCause::ConnectionLost),
+        8 => Outcome::Dropped(DropCause::NotConnected),
+        9 => Outcome::Dropped(DropCause::SessionLost),
+        10 => {
+            let qos = u8::try_from(detail).ok().and_then(QoS::from_bits)?;
+            Outcome::Dropped(DropCause::Refused(Misuse::QoSNotSupported(qos)))
+        }
+        11 => Outcome::Dropped(DropCause::Refused(Misuse::RetainNotSupported)),
+        12 => Outcome::Dropped(DropCause::Refused(Misuse::PacketTooLarge { limit: detail })),
+        13 => Outcome::Dropped(DropCause::Refused(Misuse::LeftOut)),
+        _ => return None,
+    })
+}
+
 /// What a file holds when it is opened.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::mqtt_client) struct Restored {
@@ -96,6 +163,8 @@ pub(in crate::mqtt_client) struct Restored {
     pub(in crate::mqtt_client) sent: Vec<(Token, PacketId, Kept)>,
     /// Messages whose PUBREL has to be sent, in the order of their PUBRECs.
     pub(in crate::mqtt_client) released: Vec<(Token, PacketId)>,
+    /// Messages whose outcome the application has not heard, or not for sure.
+    pub(in crate::mqtt_client) ended: Vec<PublishResult>,
     /// Messages of QoS 2 that are known to have been received.
     pub(in crate::mqtt_client) received: Vec<PacketId>,
     /// Places from here on are free.
@@ -105,11 +174,18 @@ pub(in crate::mqtt_client) struct Restored {
 }
 
 impl Restored {
+    /// Whether there are messages of the version that they were encoded for.
+    pub(super) const fn has_messages(&self) -> bool {
+        !(self.queued.is_empty() && self.sent.is_empty() && self.released.is_empty())
+    }
+
     /// The tokens of all messages, in the order in which they were accepted.
     pub(in crate::mqtt_client) fn tokens(&self) -> Vec<Token> {
         let released = self.released.iter().map(|(token, _)| *token);
         let sent = self.sent.iter().map(|(token, ..)| *token);
-        let mut tokens: Vec<_> = released.chain(sent).chain(self.queued.iter().map(|(token, _)| *token)).collect();
+        let queued = self.queued.iter().map(|(token, _)| *token);
+        let ended = self.ended.iter().map(|result| result.token);
+        let mut tokens: Vec<_> = released.chain(sent).chain(queued).chain(ended).collect();
         tokens.sort_unstable();
         tokens
     }
@@ -123,4 +199,38 @@ pub(super) fn deadline(now: SystemTime, left: Duration) -> u64 {
 
 fn millis(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_comes_back_from_its_bytes_as_it_was() {
+        let refused = [
+            Misuse::QoSNotSupported(QoS::AtLeastOnce),
+            Misuse::RetainNotSupported,
+            Misuse::PacketTooLarge { limit: u32::MAX - 1 },
+            Misuse::LeftOut,
+        ];
+        let causes = [DropCause::BufferFull, DropCause::Superseded, DropCause::ConnectionLost, DropCause::NotConnected];
+        let dropped = causes.into_iter().chain([DropCause::SessionLost]).chain(refused.map(DropCause::Refused));
+        let others = [Outcome::Acknowledged, Outcome::Rejected, Outcome::Expired, Outcome::Cancelled];
+        let outcomes: Vec<_> = dropped.map(Outcome::Dropped).chain(others).collect();
+        for (number, outcome) in outcomes.into_iter().enumerate() {
+            let properties = PropertyBlock::from_checked(b"\x1F\0\x03why").into_owned();
+            let plain = PublishResult { outcome, ..PublishResult::cancelled(Token(number as u64), 1) };
+            let answered = PublishResult { packet_id: Some(0xFFEE), reason_code: Some(0), properties, ..plain.clone() };
+            for result in [plain, answered] {
+                assert_eq!(PublishResult::from_bytes(result.token, &result.to_bytes()), Some(result));
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_outcome_are_refused() {
+        let bytes = PublishResult::cancelled(Token(1), 1).to_bytes();
+        assert_eq!(PublishResult::from_bytes(Token(1), &bytes[..bytes.len() - 1]), None);
+        assert_eq!(PublishResult::from_bytes(Token(1), &[&[0], &bytes[1..]].concat()), None);
+    }
 }

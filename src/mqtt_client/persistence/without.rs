@@ -1,9 +1,9 @@
 //! Nothing is kept where the feature `persistence` is off.
 
 use std::convert::Infallible;
-use std::io;
 use std::time::Instant;
 
+use super::ended::{Ended, Hearer, Settled, Telling};
 use crate::mqtt_client::command::Publishing;
 use crate::mqtt_client::token::Token;
 use crate::session::Change;
@@ -25,7 +25,11 @@ impl Journal {
         match self.0 {}
     }
 
-    pub(in crate::mqtt_client) fn forget(&mut self, _: Token) {
+    pub(in crate::mqtt_client) fn end(&mut self, _: Ended) {
+        match self.0 {}
+    }
+
+    pub(in crate::mqtt_client) fn tell(&self, _: Token, _: bool) -> (Telling, Option<Telling>) {
         match self.0 {}
     }
 
@@ -41,7 +45,7 @@ impl Journal {
         match self.0 {}
     }
 
-    pub(in crate::mqtt_client) fn take_durable(&mut self) -> (Option<u64>, Vec<Token>, Option<io::Error>) {
+    pub(in crate::mqtt_client) fn take_durable(&mut self) -> Settled {
         match self.0 {}
     }
 
@@ -54,6 +58,15 @@ impl Journal {
     }
 
     pub(in crate::mqtt_client) fn holds_up_messages(&self) -> bool {
+        match self.0 {}
+    }
+}
+
+/// Nor is there one who writes.
+pub(in crate::mqtt_client) struct Keeper(Infallible);
+
+impl Keeper {
+    pub(super) fn end_telling(&self, _: Token, _: Hearer, _: bool) {
         match self.0 {}
     }
 }
