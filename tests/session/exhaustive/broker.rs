@@ -1,16 +1,20 @@
 //! A small server of one client that keeps every rule and holds the client to each of its own.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU16;
 
+use flowsdk::codec::Property;
 use flowsdk::packet::{AckKind, Packet, Publish};
 use flowsdk::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
 
 use super::ledger::{Ledger, Verdict, payload, require};
+use super::world::Case;
 use crate::support::*;
 
 #[derive(Debug)]
 pub(super) struct Broker {
     version: ProtocolVersion,
+    receive_maximum: Option<NonZeroU16>,
     /// A CONNECT has come over this link.
     is_up: bool,
     pub(super) has_session: bool,
@@ -45,17 +49,18 @@ struct Outgoing {
 }
 
 impl Broker {
-    pub(super) fn new(version: ProtocolVersion, published: &[QoS], messages: &[QoS]) -> Self {
+    pub(super) fn new(case: &Case) -> Self {
         Self {
-            version,
+            version: case.version,
+            receive_maximum: NonZeroU16::new(case.receive_maximum),
             is_up: false,
             has_session: false,
             down: VecDeque::new(),
-            received: Ledger::new(published),
+            received: Ledger::new(&case.published),
             known: BTreeMap::new(),
             meaning: BTreeMap::new(),
             last: [None; 3],
-            messages: messages.to_vec(),
+            messages: case.offered.clone(),
             offered: 0,
             outgoing: Vec::new(),
             owed: Vec::new(),
@@ -124,7 +129,8 @@ impl Broker {
     /// All that is not complete is sent again, in its order.
     fn resume(&mut self) {
         self.is_up = true;
-        self.say(&connack(self.has_session, &[]));
+        let maximum = self.receive_maximum.map(Property::ReceiveMaximum);
+        self.say(&connack(self.has_session, maximum.as_slice()));
         self.has_session = true;
         (0..self.outgoing.len()).for_each(|nth| self.send(nth));
     }

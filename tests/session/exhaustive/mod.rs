@@ -14,7 +14,11 @@
 //! | --- | --- | --- |
 //! | 1 | 2 cuts; or 1 cut and the loss of the session; both versions | 3 cuts; or with the loss of the session |
 //! | 2 | 1 cut, v5.0 | 2 cuts, both versions; or with the loss of the session in v5.0 |
-//! | 3 | no cut, v5.0 | 2 cuts, v5.0; or 1 cut, acknowledged by the application |
+//! | 2, Receive Maximum 1 | 1 cut, v5.0 | 2 cuts |
+//! | 2, storage `Fixed` | 1 cut, v3.1.1 | 2 cuts, both versions |
+//! | 3 | no cut, both versions | 2 cuts, v5.0; or 1 cut in v3.1.1, acknowledged by the application in both; or 1 cut and the loss of the session |
+//! | 3, Receive Maximum 1 and 2 | no cut, v5.0 | 1 cut |
+//! | 3, storage `Fixed` | no cut, v5.0 | 1 cut |
 //!
 //! The full search is for `cargo test --release`, and `--nocapture` shows how many states each mixture has.
 
@@ -24,9 +28,10 @@ mod world;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt::Debug;
 use std::time::Instant;
 
-use flowsdk::session::Acknowledgement;
+use flowsdk::session::{Acknowledgement, Fixed, Heap, HeapLimits, Session, Storage};
 use flowsdk::types::{ProtocolVersion, QoS};
 
 use crate::support::*;
@@ -50,18 +55,24 @@ struct Search {
     endings: HashMap<u64, u64>,
     transitions: usize,
     compared: usize,
+    /// The storage shows all that it knows of its messages. Of one that does not, states that look alike are told apart by what
+    /// the session does from there to the end.
+    shows_all: bool,
 }
 
 impl Search {
-    fn run(case: &Case) -> Self {
-        let mut search = Self::default();
-        search.visit(World::new(case), 0, Action::Connect, 0).expect("a first state");
+    fn run<S: Storage>(case: &Case, storage: fn() -> S, shows_all: bool) -> Self
+    where
+        Session<S>: Debug,
+    {
+        let mut search = Self { shows_all, ..Self::default() };
+        search.visit(World::new(case, storage()), 0, Action::Connect, 0).expect("a first state");
         let mut next = 0;
         while let Some(Node { enabled, depth, .. }) = search.nodes.get(next) {
             let (enabled, depth) = (*enabled, depth + 1);
             let history = search.history(next);
             for action in Action::ALL.into_iter().filter(|action| enabled & action.bit() != 0) {
-                let mut world = World::new(case);
+                let mut world = World::new(case, storage());
                 let again = history.iter().try_for_each(|action| world.apply(*action));
                 let verdict = again.and_then(|()| world.apply(action));
                 let verdict = verdict.and_then(|()| search.visit(world, next, action, depth));
@@ -75,9 +86,22 @@ impl Search {
         search
     }
 
-    fn visit(&mut self, mut world: World, parent: usize, action: Action, depth: u16) -> Verdict {
+    fn visit<S: Storage>(&mut self, mut world: World<S>, parent: usize, action: Action, depth: u16) -> Verdict
+    where
+        Session<S>: Debug,
+    {
         let fingerprint = world.fingerprint();
         world.begin_trace();
+        if !self.shows_all {
+            let enabled = world.enabled();
+            let ending = world.drain()?;
+            if let Entry::Vacant(place) = self.endings.entry(fingerprint ^ ending.rotate_left(1)) {
+                place.insert(ending);
+                let parent = u32::try_from(parent).expect("fewer states than that");
+                self.nodes.push(Node { parent, action, depth, enabled });
+            }
+            return Ok(());
+        }
         match self.endings.entry(fingerprint) {
             Entry::Vacant(place) => {
                 let enabled = world.enabled();
@@ -107,16 +131,39 @@ impl Search {
     }
 }
 
-fn search(case: &Case) {
-    let (began, search) = (Instant::now(), Search::run(case));
+/// What a session keeps its messages in.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    Heap,
+    Fixed,
+}
+
+fn heap() -> Heap {
+    Heap::new(HeapLimits { window: WINDOW, receive_window: WINDOW, ..HeapLimits::default() })
+}
+
+/// Its window is as long as the three messages, so that it fills.
+fn fixed() -> Fixed<256, 3> {
+    Fixed::new()
+}
+
+/// The number of states that were seen.
+fn search(case: &Case, kept: Kept) -> usize {
+    let began = Instant::now();
+    let search = match kept {
+        Kept::Heap => Search::run(case, heap, true),
+        Kept::Fixed => Search::run(case, fixed, false),
+    };
     let (states, transitions, compared) = (search.endings.len(), search.transitions, search.compared);
     let longest = search.nodes.iter().map(|node| node.depth).max().unwrap_or_default();
-    let Case { version, acknowledgement, published, offered, cuts, losses } = case;
+    let Case { version, acknowledgement, published, offered, cuts, losses, receive_maximum } = case;
     println!(
-        "{version:?} {acknowledgement:?}, publishes {published:?}, receives {offered:?}, {cuts} cuts, {losses} losses: \
-         {states} states, {transitions} transitions, longest history {longest}, {compared} compared, {:.1?}",
+        "{version:?} {acknowledgement:?} {kept:?}, publishes {published:?}, receives {offered:?}, {cuts} cuts, \
+         {losses} losses, receive maximum {receive_maximum}: {states} states, {transitions} transitions, \
+         longest history {longest}, {compared} compared, {:.1?}",
         began.elapsed()
     );
+    states
 }
 
 /// Whether the larger bounds are searched.
@@ -134,13 +181,42 @@ fn mixtures(count: u32) -> Vec<(Vec<QoS>, Vec<QoS>)> {
     (0..=count).flat_map(|published| (0..1 << count).map(move |bits| mixture(published, bits))).collect()
 }
 
-fn search_all(versions: &[ProtocolVersion], by_hand: bool, messages: u32, cuts: u8, losses: u8) {
-    for version in versions {
-        for (published, offered) in mixtures(messages) {
-            let acknowledges = by_hand && !offered.is_empty();
-            let acknowledgement = if acknowledges { Acknowledgement::Manual } else { Acknowledgement::Automatic };
-            search(&Case { version: *version, acknowledgement, published, offered, cuts, losses });
+/// What is searched with all mixtures of so many messages.
+#[derive(Clone, Copy)]
+struct Bounds {
+    versions: &'static [ProtocolVersion],
+    by_hand: bool,
+    messages: u32,
+    cuts: u8,
+    losses: u8,
+    receive_maximum: u16,
+    kept: Kept,
+}
+
+const BOTH: &[ProtocolVersion] = &[V5, V3_1_1];
+
+impl Bounds {
+    const fn new(versions: &'static [ProtocolVersion], messages: u32, cuts: u8) -> Self {
+        Self { versions, by_hand: false, messages, cuts, losses: 0, receive_maximum: 0, kept: Kept::Heap }
+    }
+
+    fn search(self) {
+        let Self { versions, by_hand, messages, cuts, losses, receive_maximum, kept } = self;
+        let mut states = 0;
+        for version in versions {
+            for (published, offered) in mixtures(messages) {
+                if receive_maximum > 0 && published.len() <= usize::from(receive_maximum) {
+                    // It never comes to it.
+                    continue;
+                }
+                let acknowledges = by_hand && !offered.is_empty();
+                let acknowledgement = if acknowledges { Acknowledgement::Manual } else { Acknowledgement::Automatic };
+                let version = *version;
+                let case = Case { version, acknowledgement, published, offered, cuts, losses, receive_maximum };
+                states += search(&case, kept);
+            }
         }
+        println!("{states} states in all");
     }
 }
 
@@ -149,16 +225,17 @@ fn search_all(versions: &[ProtocolVersion], by_hand: bool, messages: u32, cuts: 
 #[cfg_attr(miri, ignore = "repeats itself too often")]
 fn one_message_ends_well_in_every_way_through_cuts() {
     let cuts = if is_full() { 3 } else { 2 };
-    search_all(&[V5, V3_1_1], true, 1, cuts, 0);
-    search_all(&[V5], false, 1, cuts, 0);
+    Bounds { by_hand: true, ..Bounds::new(BOTH, 1, cuts) }.search();
+    Bounds::new(&[V5], 1, cuts).search();
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "repeats itself too often")]
 fn one_message_ends_well_in_every_way_through_the_loss_of_the_session() {
-    search_all(&[V5, V3_1_1], true, 1, if is_full() { 3 } else { 1 }, 1);
+    let cuts = if is_full() { 3 } else { 1 };
+    Bounds { by_hand: true, losses: 1, ..Bounds::new(BOTH, 1, cuts) }.search();
     if is_full() {
-        search_all(&[V5], false, 2, 2, 1);
+        Bounds { losses: 1, ..Bounds::new(&[V5], 2, 2) }.search();
     }
 }
 
@@ -166,17 +243,40 @@ fn one_message_ends_well_in_every_way_through_the_loss_of_the_session() {
 #[test]
 #[cfg_attr(miri, ignore = "repeats itself too often")]
 fn two_messages_end_well_in_every_way_through_cuts() {
-    search_all(&[V5], false, 2, if is_full() { 2 } else { 1 }, 0);
+    Bounds::new(&[V5], 2, if is_full() { 2 } else { 1 }).search();
     if is_full() {
-        search_all(&[V3_1_1], true, 2, 2, 0);
+        Bounds { by_hand: true, ..Bounds::new(&[V3_1_1], 2, 2) }.search();
     }
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "repeats itself too often")]
 fn three_messages_end_well_in_every_way() {
-    search_all(&[V5], false, 3, if is_full() { 2 } else { 0 }, 0);
+    Bounds::new(&[V5], 3, if is_full() { 2 } else { 0 }).search();
+    Bounds::new(&[V3_1_1], 3, u8::from(is_full())).search();
     if is_full() {
-        search_all(&[V5], true, 3, 1, 0);
+        Bounds { by_hand: true, ..Bounds::new(BOTH, 3, 1) }.search();
+        Bounds { losses: 1, ..Bounds::new(BOTH, 3, 1) }.search();
+    }
+}
+
+/// [MQTT-3.3.4-9]
+#[test]
+#[cfg_attr(miri, ignore = "repeats itself too often")]
+fn messages_end_well_in_every_way_where_the_server_takes_one_or_two_at_a_time() {
+    Bounds { receive_maximum: 1, ..Bounds::new(&[V5], 2, if is_full() { 2 } else { 1 }) }.search();
+    for receive_maximum in [1, 2] {
+        Bounds { receive_maximum, ..Bounds::new(&[V5], 3, u8::from(is_full())) }.search();
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "repeats itself too often")]
+fn messages_end_well_in_every_way_in_a_storage_of_fixed_size() {
+    let kept = Kept::Fixed;
+    Bounds { kept, ..Bounds::new(&[V3_1_1], 2, if is_full() { 2 } else { 1 }) }.search();
+    Bounds { kept, ..Bounds::new(&[V5], 3, u8::from(is_full())) }.search();
+    if is_full() {
+        Bounds { kept, ..Bounds::new(&[V5], 2, 2) }.search();
     }
 }

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::fmt::{self, Debug, Write};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use flowsdk::packet::Packet;
+use flowsdk::packet::{AckKind, Packet};
 use flowsdk::session::{
-    Acknowledgement, Config, ConnectOptions, DropReason, Event, Heap, HeapLimits, Message, Published, Receipt, Session,
+    Acknowledgement, Config, ConnectOptions, DropReason, Event, Message, Published, Receipt, Session, Storage,
 };
 use flowsdk::time::Instant;
-use flowsdk::types::{ProtocolVersion, QoS, ReasonCode, Role};
+use flowsdk::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
 
 use super::broker::Broker;
 use super::ledger::{Ledger, Verdict, payload, require};
@@ -24,6 +24,8 @@ pub(super) struct Case {
     pub(super) offered: Vec<QoS>,
     pub(super) cuts: u8,
     pub(super) losses: u8,
+    /// What the server says in CONNACK; 0 for nothing.
+    pub(super) receive_maximum: u16,
 }
 
 /// What may happen next.
@@ -80,10 +82,10 @@ impl Action {
     }
 }
 
-pub(super) struct World {
+pub(super) struct World<S: Storage> {
     case: Case,
     now: Instant,
-    session: Session<Heap>,
+    session: Session<S>,
     broker: Broker,
     app: Application,
     link: Option<Link>,
@@ -101,6 +103,8 @@ struct Link {
     half: Vec<u8>,
     /// The packets on their way to the broker.
     up: VecDeque<Vec<u8>>,
+    /// The messages that it has brought to the broker and whose last answer has not come.
+    unanswered: Vec<u16>,
 }
 
 #[derive(Debug)]
@@ -113,16 +117,18 @@ struct Application {
     receipts: VecDeque<(QoS, Receipt)>,
 }
 
-impl World {
-    pub(super) fn new(case: &Case) -> Self {
+impl<S: Storage> World<S>
+where
+    Session<S>: Debug,
+{
+    pub(super) fn new(case: &Case, storage: S) -> Self {
         let config = Config { version: case.version, acknowledgement: case.acknowledgement, ..Config::DEFAULT };
-        let limits = HeapLimits { window: WINDOW, receive_window: WINDOW, ..HeapLimits::default() };
         let seen = Ledger::new(&case.offered);
         Self {
             case: case.clone(),
             now: Instant::from_millis(0),
-            session: Session::new(config, Heap::new(limits)),
-            broker: Broker::new(case.version, &case.published, &case.offered),
+            session: Session::new(config, storage),
+            broker: Broker::new(case),
             app: Application { published: 0, open: Vec::new(), seen, receipts: VecDeque::new() },
             link: None,
             cuts: case.cuts,
@@ -180,8 +186,8 @@ impl World {
                 let result = self.session.acknowledge(self.now, receipt, ReasonCode::SUCCESS);
                 result.map_err(|misuse| format!("{receipt:?}: {misuse:?}"))?;
             }
-            Action::Transmit => self.transmit(false),
-            Action::TransmitHalf => self.transmit(true),
+            Action::Transmit => self.transmit(false)?,
+            Action::TransmitHalf => self.transmit(true)?,
             Action::Connect => self.connect()?,
             Action::Publish => {
                 let index = self.app.published;
@@ -225,7 +231,8 @@ impl World {
         require(self.app.open.is_empty(), || format!("no outcome of {:?}", self.app.open))?;
         require(self.session.is_connected(), || "not connected".to_owned())?;
         let quota = self.session.send_quota();
-        require(quota == u16::MAX, || format!("the session waits: {:?}", self.session))
+        let whole = if self.case.receive_maximum > 0 { self.case.receive_maximum } else { u16::MAX };
+        require(quota == whole, || format!("the session waits: {:?}", self.session))
     }
 
     fn publish(&mut self, index: usize) -> Verdict {
@@ -258,12 +265,12 @@ impl World {
         !link.polled.is_empty()
     }
 
-    fn transmit(&mut self, half: bool) {
+    fn transmit(&mut self, half: bool) -> Verdict {
         assert!(self.poll(), "only what is there is transmitted");
         let link = self.link.as_mut().expect("a link");
         let whole = [&link.half[..], &link.polled].concat();
         let decoded = Packet::decode(&whole, self.case.version, Role::Client).expect("a valid packet");
-        let len = decoded.expect("a whole packet is on the wire").1;
+        let len = decoded.as_ref().expect("a whole packet is on the wire").1;
         let taken = if half { len / 2 } else { len - link.half.len() };
         link.polled[..taken].hash(&mut self.trace);
         link.polled.drain(..taken);
@@ -271,7 +278,13 @@ impl World {
         link.half = if half { whole[..taken].to_vec() } else { Vec::new() };
         if !half {
             link.up.push_back(whole[..len].to_vec());
+            if let Some((Packet::Publish(publish), _)) = decoded {
+                link.unanswered.extend(publish.delivery.packet_id().map(PacketId::value));
+            }
         }
+        let (count, most) = (link.unanswered.len(), usize::from(self.case.receive_maximum));
+        // [MQTT-3.3.4-9]
+        require(most == 0 || count <= most, || format!("{count} messages where {most} may be unanswered"))
     }
 
     fn cut(&mut self) {
@@ -303,6 +316,7 @@ impl World {
 
     fn receive(&mut self) -> Verdict {
         let packet = self.broker.down.pop_front().expect("a packet");
+        self.note_answer(&packet);
         let mut rest = &packet[..];
         loop {
             let progress = self.session.handle_input(self.now, rest).map_err(|error| format!("{error:?}"))?;
@@ -327,6 +341,15 @@ impl World {
             self.publish(index)?;
         }
         Ok(())
+    }
+
+    fn note_answer(&mut self, packet: &[u8]) {
+        let decoded = Packet::decode(packet, self.case.version, Role::Server).expect("a valid packet");
+        if let (Some((Packet::Ack(ack), _)), Some(link)) = (decoded, &mut self.link)
+            && matches!(ack.kind, AckKind::Puback | AckKind::Pubcomp)
+        {
+            link.unanswered.retain(|id| *id != ack.packet_id.value());
+        }
     }
 
     fn take_event(&mut self, event: &Event<'_>) -> Verdict {
