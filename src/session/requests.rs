@@ -92,9 +92,9 @@ impl Machine {
     ) -> Result<(), Halted> {
         let is_suback = packet_type == PacketType::Suback;
         let kind = if is_suback { RequestKind::Subscribe } else { RequestKind::Unsubscribe };
-        let Some(request) = store.take_request(kind, answer.packet_id) else { return Ok(()) };
+        let Some(filters) = store.take_request(kind, answer.packet_id) else { return Ok(()) };
         let has_codes = is_suback || self.version().is_v5();
-        if has_codes && usize::from(request.filters) != answer.codes.len() {
+        if has_codes && usize::from(filters) != answer.codes.len() {
             return taken.fault(PeerError::ReasonCodeCount); // [MQTT-3.8.4-6] [MQTT-3.11.3-1]
         }
         taken.has(match kind {

@@ -261,10 +261,16 @@ impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Store for Fixed<T
         self.requests.push(unanswered).map_err(|_| Full::Requests)
     }
 
-    fn take_request(&mut self, kind: RequestKind, packet_id: PacketId) -> Option<Request> {
-        let Unanswered(packet_id, filters) =
-            take(&mut self.requests, |Unanswered(id, filters)| *id == packet_id && filters % 2 == kind.bit())?;
-        Some(Request { kind, packet_id, filters: filters / 2 })
+    fn take_request(&mut self, kind: RequestKind, packet_id: PacketId) -> Option<u16> {
+        let is_wanted = |Unanswered(id, filters): &Unanswered| *id == packet_id && filters % 2 == kind.bit();
+        let index = self.requests.iter().position(is_wanted)?;
+        // They have no order: the last one takes the place.
+        let last = self.requests.pop()?;
+        let Unanswered(_, filters) = match self.requests.get_mut(index) {
+            Some(place) => core::mem::replace(place, last),
+            None => last,
+        };
+        Some(filters / 2)
     }
 
     fn is_in_use(&mut self, packet_id: PacketId) -> bool {

@@ -366,9 +366,9 @@ impl Store for Heap {
         Ok(())
     }
 
-    fn take_request(&mut self, kind: RequestKind, packet_id: PacketId) -> Option<Request> {
+    fn take_request(&mut self, kind: RequestKind, packet_id: PacketId) -> Option<u16> {
         self.requests.get(packet_id).filter(|request| request.kind == kind)?;
-        self.requests.remove(packet_id)
+        self.requests.remove(packet_id).map(|request| request.filters)
     }
 
     fn is_in_use(&mut self, packet_id: PacketId) -> bool {

@@ -177,8 +177,8 @@ pub trait Store {
     /// # Errors
     /// [`Full::Requests`].
     fn push_request(&mut self, request: Request) -> Result<(), Full>;
-    /// Removes the request of that kind and identifier.
-    fn take_request(&mut self, kind: RequestKind, packet_id: PacketId) -> Option<Request>;
+    /// Removes the request of that kind and identifier; says how many filters it has.
+    fn take_request(&mut self, kind: RequestKind, packet_id: PacketId) -> Option<u16>;
     /// Whether a message, a PUBREL or a request of ours has this identifier.
     fn is_in_use(&mut self, packet_id: PacketId) -> bool;
 
