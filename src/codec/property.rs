@@ -291,6 +291,7 @@ impl Seen {
         Self { context, ids: [0; 2] }
     }
 
+    #[cfg_attr(feature = "std", inline)]
     pub(super) fn note(&mut self, id: PropertyId, value: &Value<'_>) -> Result<(), Fault> {
         if !value.is_in_range(id.form()) {
             return Err(Fault::Value(id));
@@ -320,6 +321,7 @@ impl Seen {
 }
 
 /// Reads an identifier and its value, whatever its range; `None` at the end.
+#[cfg_attr(feature = "std", inline)]
 #[cfg_attr(not(feature = "std"), inline(never))]
 pub(super) fn read<'a>(reader: &mut Reader<'a>, value: &mut Value<'a>) -> Option<PropertyId> {
     if reader.is_empty() {

@@ -82,6 +82,7 @@ impl Timers {
         self.partial = partial;
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) const fn has_transmitted(&mut self, now: Instant, len: usize) {
         self.last_transmit = now;
         if let Another::Loaded = self.another {

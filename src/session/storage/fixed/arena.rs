@@ -107,6 +107,7 @@ impl<const N: usize> Arena<N> {
     }
 
     /// Where the next packet is encoded.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn writer(&mut self) -> Writer<'_> {
         let end = self.capacity();
         Writer::new(self.bytes.get_mut(usize::from(self.position.used) + HEADER..end).unwrap_or_default())
