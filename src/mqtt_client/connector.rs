@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ use super::websocket::WebSocketOptions;
 
 /// Threads at a time.
 const MAX_THREADS: usize = 8;
+/// Threads at a time that one client has lost to the resolver.
+const MAX_STUCK: usize = 2;
 /// Threads at a time for one peer, so that one that never answers does not hold up the clients of others.
 const MAX_FOR_PEER: usize = MAX_THREADS / 2;
 
@@ -61,6 +63,8 @@ pub(super) struct Target {
     /// Begun before.
     authentication: Option<Authentication>,
     ways: Ways,
+    /// Earlier attempts of the same client.
+    stuck: Arc<Mutex<Stuck>>,
 }
 
 /// What lies on the way to a server.
@@ -83,6 +87,29 @@ pub(super) struct Opened {
     pub(super) credentials: Option<Credentials>,
     /// The authentication that has begun, and what CONNECT has of it.
     pub(super) exchange: Option<(Exchange, Option<Secret>)>,
+}
+
+/// The attempts of one client that it has given up, and whose threads have not come back: what a provider, a factory or the
+/// resolver does cannot be broken off.
+#[derive(Debug, Default)]
+pub(super) struct Stuck(Vec<Weak<Attempt>>);
+
+impl Stuck {
+    /// Remembers an attempt for as long as its thread has it.
+    fn note(&mut self, attempt: &Arc<Attempt>) {
+        self.0.push(Arc::downgrade(attempt));
+    }
+
+    /// Fails while an earlier attempt sits where the next one would only sit down beside it.
+    fn check(&mut self) -> io::Result<()> {
+        self.0.retain(|attempt| attempt.strong_count() > 0);
+        let underway: Vec<_> = self.0.iter().filter_map(Weak::upgrade).collect();
+        let begun = underway.iter().filter(|attempt| lock(&attempt.state).deadline().is_some());
+        let phases: Vec<_> = begun.filter_map(|attempt| attempt.progress.phase()).collect();
+        let stuck = phases.iter().find(|phase| phase.is_of_application()).or_else(|| phases.get(MAX_STUCK - 1));
+        let text = |phase| format!("{phase} has not returned from an earlier attempt");
+        stuck.map_or(Ok(()), |phase| Err(io::Error::new(io::ErrorKind::WouldBlock, text(phase))))
+    }
 }
 
 /// A connection that is being opened. Dropping it gives up.
@@ -112,8 +139,14 @@ impl Connectors {
     }
 
     /// Opens a transport. The client's worker is woken when it begins late and when it is done.
+    ///
+    /// # Errors
+    /// If there is no thread for it, or an earlier attempt of the client has not come back from code of the application.
     pub(super) fn open(&self, target: Target, timeout: Duration, shared: &Arc<Shared>) -> io::Result<Opening> {
+        let stuck = Arc::clone(&target.stuck);
+        lock(&stuck).check()?;
         let attempt = Arc::new(Attempt { state: Mutex::new(State::Waiting), progress: Progress::default() });
+        lock(&stuck).note(&attempt);
         let shared = Arc::clone(shared);
         let peer = target.first();
         let job = Job { attempt: Arc::clone(&attempt), target, timeout, shared };
@@ -244,6 +277,7 @@ impl Target {
             credentials: options.credentials.clone(),
             authentication: options.authentication.clone(),
             ways,
+            stuck: Arc::clone(&servers.stuck),
         }
     }
 

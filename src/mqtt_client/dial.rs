@@ -51,6 +51,18 @@ pub(super) enum Phase {
     WebSocket,
 }
 
+impl Phase {
+    /// Whether it is code of the application, which may never come back.
+    pub(super) const fn is_of_application(self) -> bool {
+        match self {
+            Self::Credentials | Self::Authentication | Self::Factory => true,
+            #[cfg(feature = "websocket")]
+            Self::Request => true,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -100,6 +112,11 @@ impl Progress {
 
     pub(super) fn begin(&self, phase: Phase, peer: Option<&Peer>) {
         self.lock().now_at = Some((phase, peer.cloned(), Instant::now()));
+    }
+
+    /// Where it is.
+    pub(super) fn phase(&self) -> Option<Phase> {
+        self.lock().now_at.as_ref().map(|(phase, ..)| *phase)
     }
 
     /// The error of an attempt whose time is over, which names what has taken it.

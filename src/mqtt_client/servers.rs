@@ -1,11 +1,11 @@
 //! Where brokers are, and which of them is tried next.
 
-#[cfg(feature = "tls")]
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use zeroize::Zeroize;
 
 use super::connecting::{Credentials, Redirects};
+use super::connector::Stuck;
 use super::error::ClientError;
 use super::options::MqttClientOptions;
 use super::peer::{Peer, without_secrets};
@@ -25,6 +25,8 @@ pub(super) struct Servers {
     reached: Option<Peer>,
     /// The one that was reached last, by any attempt.
     last: Option<Peer>,
+    /// Attempts that were given up and have not come back.
+    pub(super) stuck: Arc<Mutex<Stuck>>,
     /// For those of them that need it.
     #[cfg(feature = "tls")]
     tls: Option<Arc<TlsSetup>>,
@@ -69,6 +71,7 @@ impl Servers {
             referred: Vec::new(),
             reached: None,
             last: None,
+            stuck: Arc::default(),
         })
     }
 

@@ -21,6 +21,7 @@ mod scripted_custom;
 mod scripted_delivery;
 mod scripted_disconnect;
 mod scripted_faults;
+mod scripted_hanging;
 mod scripted_inbound;
 mod scripted_keep_alive;
 mod scripted_offline;
