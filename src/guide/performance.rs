@@ -16,7 +16,10 @@
 //! - A publish wakes the worker only if it sleeps. The worker takes all that has come, writes once, and asks again before it
 //!   sleeps.
 //! - Received messages reach the callbacks as pieces of what was read, without a copy or an allocation each, and their
-//!   acknowledgements go back together.
+//!   acknowledgements go back together: half of the [window](crate::mqtt_client::ProtocolOptions::receive_maximum) before the
+//!   other half is handled, so that the server goes on meanwhile.
+//! - Callbacks that wait for the worker's processor get it before the worker looks for what they have asked for. It reads no
+//!   more than some 200 KiB ahead of them, or two long messages, unless a callback takes longer than 5 ms.
 //! - An idle client wakes for its keep-alive alone.
 //!
 //! # How it is measured
@@ -51,9 +54,10 @@
 //! | round trip, 64 B (µs) | 69, 27 | 81, 44 | 70, 35 | 72, 31 | 75, 32 |
 //!
 //! Compare within a row: on another machine the figures are others. At QoS 1 and 2 what counts at this window is how soon the client
-//! answers: all its threads share a core here, and each window of 100 messages costs it a sleep and a wake-up or more, as it does plain
-//! TCP. The same command without `--pin` also runs unpinned and with everything on one core, and tells peak memory, context switches
-//! and system calls; with all peers (mqtt5, libmosquitto and Paho C, too) it takes half an hour.
+//! answers: all its threads share a core here, and where both sides wait for each other, each window of 100 messages costs a sleep
+//! and a wake-up or more, as it does plain TCP. The same command without `--pin` also runs unpinned and with everything on one
+//! core, and tells peak memory, context switches and system calls; with all peers (mqtt5, libmosquitto and Paho C, too) it takes
+//! half an hour.
 //!
 //! `cargo bench --bench codec`, `session`, `client` and `scale` measure the parts: nanoseconds a packet, two sessions in memory,
 //! allocations and system calls a message, a thousand clients on one [`Runtime`](crate::mqtt_client::Runtime).

@@ -17,7 +17,7 @@ const MAX_SPARE: usize = 8;
 const MAX_SPARE_COST: usize = 256 * 1024;
 /// Bytes of all buffers that are kept.
 const MAX_SPARE_BYTES: usize = 4 * 1024 * 1024;
-/// A buffer that input is read into is at least so long.
+/// A buffer that travels with its messages is at least so long.
 pub(super) const BUFFER: usize = 64 * 1024;
 
 /// Messages together with the bytes they lie in.
@@ -108,6 +108,11 @@ impl Batch {
     /// Whether a message of QoS 2 is in it.
     pub(super) fn has_exactly_once(&self) -> bool {
         self.places.iter().any(|place| place.flags.qos() == QoS::ExactlyOnce.bits())
+    }
+
+    /// Whether its last message is to be acknowledged.
+    pub(super) fn ends_with_receipt(&self) -> bool {
+        self.places.last().is_some_and(|place| place.receipt.is_some())
     }
 
     fn cost_beside_bytes(&self) -> usize {
@@ -222,7 +227,7 @@ impl Spares {
         }
     }
 
-    /// A buffer of at least this length, and of [`BUFFER`]. What is in it is of no meaning.
+    /// A buffer of at least this length. What is in it is of no meaning.
     pub(super) fn take_buffer(&self, len: usize) -> Vec<u8> {
         let mut buffers = lock(&self.buffers);
         if let Some(index) = buffers.iter().rposition(|buffer| buffer.len() >= len) {
@@ -231,7 +236,7 @@ impl Spares {
         // One that is too short only takes the place of those that are asked for.
         buffers.pop();
         drop(buffers);
-        vec![0; len.max(BUFFER)]
+        vec![0; len]
     }
 
     /// Keeps a buffer in its full length, so that it is never filled with zeros again, unless there are enough.

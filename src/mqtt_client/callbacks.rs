@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use super::calls::{Called, Caller};
 use super::contain::{contain, discard};
@@ -169,6 +170,18 @@ pub(super) enum Listener {
 impl Listener {
     pub(super) fn thread(callbacks: Callbacks, thread: Caller) -> Self {
         Self::Thread(Arc::new(Seat { called: AtomicBool::new(false), callbacks: Mutex::new(Some(callbacks)) }), thread)
+    }
+
+    /// Whether the callbacks run on the worker.
+    pub(super) const fn runs_here(&self) -> bool {
+        matches!(self, Self::Worker(_))
+    }
+
+    /// Lets callbacks run on their thread, where that waits for this processor.
+    pub(super) fn let_run(&self) {
+        if let Self::Thread(..) = self {
+            thread::yield_now();
+        }
     }
 
     /// Tells that something is there.

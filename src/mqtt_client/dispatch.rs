@@ -7,13 +7,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Select, SendError, Sender, TryRecvError, unbounded};
 
 use super::batch::Batch;
 use super::callbacks::Listener;
 use super::client::{Outcome, PublishResult};
+use super::due::Due;
 use super::event::{MqttEvent, MqttPublish};
 use super::notice::{News, Notice};
 use super::persistence::Telling;
@@ -24,12 +25,9 @@ use super::token::Token;
 use super::verdict::{Answer, Question};
 use crate::types::{PacketId, QoS};
 
-/// How long an acknowledgement waits for others to go with it.
-const ACK_DELAY: Duration = Duration::from_millis(1);
-
 /// How long the last outcomes may take to leave the file.
 #[cfg(feature = "persistence")]
-const STORE_PATIENCE: Duration = Duration::from_secs(10);
+const STORE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The worker's end.
 pub(super) struct Outlet {
@@ -67,7 +65,7 @@ pub(super) struct Dispatcher {
     /// Some of them have to be.
     owes: bool,
     /// When what waits to be acknowledged has to go.
-    due: Option<Instant>,
+    due: Due,
     done_batches: u64,
     /// The outcome in hand.
     telling: Option<Telling>,
@@ -143,7 +141,7 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         next: 0,
         acknowledged: 0,
         owes: false,
-        due: None,
+        due: Due::default(),
         done_batches: 0,
         telling: None,
         #[cfg(feature = "tls")]
@@ -165,9 +163,14 @@ impl Outlet {
         matches!(self.listener, Listener::Receiver)
     }
 
+    /// Who hears of it.
+    pub(super) const fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
     /// Runs the callbacks that run on the worker.
     pub(super) fn run_callbacks(&mut self) {
-        if let Listener::Worker(_) = self.listener {
+        if self.listener.runs_here() {
             self.flush();
         }
         if let Listener::Worker(callbacks) = &mut self.listener {
@@ -322,7 +325,7 @@ impl Dispatcher {
     /// to be told first. A message that `take` panics with is done with like any other.
     pub(super) fn hand_out(&mut self, left: &mut usize, mut take: impl FnMut(&MqttPublish<'_>)) {
         loop {
-            if self.owes && self.is_due() {
+            if self.owes && self.due.is_over(Instant::now) {
                 self.flush_acknowledgements();
             }
             let Some(batch) = &self.current else { return };
@@ -337,12 +340,6 @@ impl Dispatcher {
         }
     }
 
-    /// Whether the acknowledgements that wait have to go; the first one begins to wait.
-    fn is_due(&mut self) -> bool {
-        let now = Instant::now();
-        now >= *self.due.get_or_insert_with(|| now + ACK_DELAY)
-    }
-
     /// Acknowledges what is done with.
     pub(super) fn flush_acknowledgements(&mut self) {
         if std::mem::take(&mut self.owes)
@@ -351,7 +348,7 @@ impl Dispatcher {
             self.shared.acknowledge(batch.acknowledgements_of(self.acknowledged..self.next));
         }
         self.acknowledged = self.next;
-        self.due = None;
+        self.due.clear();
     }
 
     fn find(&mut self) -> Option<Found> {

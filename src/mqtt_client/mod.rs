@@ -66,6 +66,7 @@ mod contain;
 mod custom;
 mod dial;
 mod dispatch;
+mod due;
 mod error;
 mod event;
 mod filters;

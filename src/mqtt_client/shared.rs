@@ -1,3 +1,5 @@
+mod reading;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +26,8 @@ pub(super) struct Shared {
     undelivered: AtomicUsize,
     /// The worker does not read, because too much is undelivered.
     reading_paused: AtomicBool,
+    /// The worker reads on when no more than this is undelivered; none where it does not wait for that.
+    reads_on_at: AtomicUsize,
     /// Whether a connection is there, opened or waited for.
     wants_connection: AtomicBool,
     /// The numbers of the connection and of the session.
@@ -84,6 +88,7 @@ impl Shared {
             unreported: AtomicUsize::new(0),
             undelivered: AtomicUsize::new(0),
             reading_paused: AtomicBool::new(false),
+            reads_on_at: AtomicUsize::new(0),
             wants_connection: AtomicBool::new(false),
             connection: AtomicU64::new(0),
             session: AtomicU64::new(0),
@@ -339,6 +344,11 @@ impl Shared {
         queue.taken.bytes += new.bytes;
     }
 
+    /// As [`Self::take`], without the commands.
+    pub(super) fn take_acknowledgements(&self, acknowledgements: &mut Vec<Acknowledgement>) {
+        std::mem::swap(&mut lock(&self.queue).acknowledgements, acknowledgements);
+    }
+
     /// At the end of a turn: whether there is a connection, and what waits for it.
     pub(super) fn note_pending(&self, connected: bool, count: usize, bytes: usize) {
         if self.bounds.buffer.is_some() {
@@ -426,40 +436,6 @@ impl Shared {
         if before > half && before - count <= half && self.waiting_for_room.load(Ordering::SeqCst) > 0 {
             self.tell_room(&lock(&self.queue));
         }
-    }
-
-    pub(super) fn add_undelivered(&self, bytes: usize) {
-        self.undelivered.fetch_add(bytes, Ordering::SeqCst);
-    }
-
-    /// A batch has been handled: a worker that has stopped reading looks again when half of what was too much is done.
-    pub(super) fn remove_undelivered(&self, bytes: usize) {
-        self.undelivered.fetch_sub(bytes, Ordering::SeqCst);
-        if self.is_reading_paused() && self.little_is_undelivered() {
-            self.wake();
-        }
-    }
-
-    /// So much that reading has to pause.
-    pub(super) fn too_much_undelivered(&self) -> bool {
-        self.undelivered.load(Ordering::SeqCst) >= self.bounds.undelivered
-    }
-
-    /// So little that reading that was paused goes on. To go on right below the bound would cost a wake-up a batch.
-    pub(super) fn little_is_undelivered(&self) -> bool {
-        self.undelivered.load(Ordering::SeqCst) <= self.bounds.undelivered / 2
-    }
-
-    /// Says whether the worker reads. A callback that waits for a result learns that none can come.
-    pub(super) fn set_reading_paused(&self, paused: bool) {
-        self.reading_paused.store(paused, Ordering::SeqCst);
-        if paused && let Some(waiting) = &*lock(&self.waiting_callback) {
-            waiting.look_again();
-        }
-    }
-
-    pub(super) fn is_reading_paused(&self) -> bool {
-        self.reading_paused.load(Ordering::SeqCst)
     }
 
     pub(super) fn set_waiting_callback(&self, waiting: Option<Arc<dyn Waiting>>) {

@@ -12,6 +12,7 @@ mod scram_example;
 // Against the scripted broker.
 #[cfg(feature = "log")]
 mod logging;
+mod scripted_ahead;
 mod scripted_authentication;
 mod scripted_buffer;
 mod scripted_bursts;

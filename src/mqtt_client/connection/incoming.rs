@@ -1,6 +1,7 @@
 //! Bytes of the server, and what the application hears of them.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use super::authenticating::Challenge;
 use super::ending::{Ending, Farewell};
@@ -17,6 +18,18 @@ use crate::packet::{Connack, Suback, Unsuback};
 use crate::session::{Event, Heap, Message, PeerError, Session, Stall, Topic};
 use crate::time;
 use crate::types::{PacketId, ReasonCode};
+
+/// Who sends so few bytes at once may wait for an answer.
+const FEW: usize = 4 * 1024;
+
+/// Bounds of how many messages are answered together: a write for fewer costs more than it saves, and with more the callbacks
+/// begin later than they could.
+const LEAST_ANSWERS: usize = 16;
+const MOST_ANSWERS: usize = 256;
+/// Reading waits where so much has not been handled, or two batches: what circulates stays in the cache, and is little.
+const AHEAD: usize = 192 * 1024;
+/// How long reading waits for callbacks that are behind.
+const HOLD: Duration = Duration::from_millis(5);
 
 /// What a packet means, without borrowing the input.
 enum Step {
@@ -39,9 +52,21 @@ impl Connection {
     pub(super) fn read(&mut self, means: &mut Means<'_>) -> bool {
         self.check_pause();
         self.input.borrow(means.buffer, &self.shared.hub.spares);
+        self.input.unanswered = 0;
         let goes_on = self.read_up_to(means.budget);
+        self.let_callbacks_run();
         self.input.give_back(means.buffer, &self.shared.hub.spares);
         goes_on
+    }
+
+    /// Takes what callbacks ask for meanwhile, so that it goes out with this turn's write. Those of another thread hear of
+    /// results behind it, so that they do not take the processor first.
+    pub(super) fn hear_callbacks(&mut self) {
+        self.outlet.run_callbacks();
+        let was_fed = self.was_fed;
+        self.take_commands();
+        // Callbacks that run here need no processor to ask for more.
+        self.was_fed &= was_fed || !self.outlet.listener().runs_here();
     }
 
     fn read_up_to(&mut self, mut budget: usize) -> bool {
@@ -49,6 +74,9 @@ impl Connection {
             self.handle_input();
         }
         while budget > 0 && !self.input.paused && !self.input.stalled {
+            if self.is_held() {
+                return false;
+            }
             let Some(up) = self.link.up() else { return false };
             if !up.readable || up.is_ending() {
                 return false;
@@ -83,6 +111,15 @@ impl Connection {
             (true, false, false) => "the server has closed the connection without an answer to CONNECT",
             (true, true, _) => "the server has closed the connection",
         }
+    }
+
+    /// Whether reading leaves callbacks time to catch up. For a moment only: one that takes long may wait for what comes next.
+    fn is_held(&mut self) -> bool {
+        if !self.shared.is_ahead(AHEAD.max(2 * self.input.last_cost)) {
+            self.input.held_until = None;
+            return false;
+        }
+        self.now < *self.input.held_until.get_or_insert_with(|| Instant::now() + HOLD)
     }
 
     /// Stops to read while too much waits for its callbacks. The server's silence means nothing then.
@@ -127,6 +164,11 @@ impl Connection {
                 break;
             }
             self.handle_run(now);
+            if self.input.unanswered >= self.answers_at() {
+                self.send_batch();
+                self.answer();
+                continue;
+            }
             self.handle_acks(now);
             match self.handle_packet(now) {
                 Step::Nothing | Step::Message => {}
@@ -160,12 +202,14 @@ impl Connection {
 
     /// Handles the messages in a row that need nothing else.
     fn handle_run(&mut self, now: time::Instant) {
+        let at_most = self.answers_at() - self.input.unanswered;
         let Self { session, input, connection_number, session_number, .. } = self;
-        let Input { buffer, start, end, batch, batch_start, .. } = input;
+        let Input { buffer, start, end, batch, batch_start, unanswered, .. } = input;
         let bytes = buffer.get(*start..*end).unwrap_or(&[]);
         let before = *start - *batch_start;
         let mut topic = Span::default();
-        *start += session.take_run(now, bytes, |plain| {
+        *start += session.take_run(now, bytes, at_most, |plain| {
+            *unanswered += usize::from(plain.receipt.is_some());
             if let Some(name) = plain.topic {
                 topic = batch.topic(name);
             }
@@ -198,7 +242,7 @@ impl Connection {
     /// Handles one packet.
     fn handle_packet(&mut self, now: time::Instant) -> Step {
         let Self { session, input, connection_number, session_number, .. } = self;
-        let Input { buffer, start, end, batch, batch_start, .. } = input;
+        let Input { buffer, start, end, batch, batch_start, unanswered, .. } = input;
         let bytes = buffer.get(*start..*end).unwrap_or(&[]);
         let progress = match session.handle_input(now, bytes) {
             Ok(progress) => progress,
@@ -215,6 +259,7 @@ impl Connection {
             Some(Event::Message(message)) => {
                 let origin = buffer.get(*batch_start..).unwrap_or(&[]);
                 batch.numbers = (*connection_number, *session_number);
+                *unanswered += usize::from(message.receipt.is_some());
                 add_message(batch, session, origin, &message);
                 Step::Message
             }
@@ -245,9 +290,52 @@ impl Connection {
         if let Some(batch) = self.input.take_batch(&self.shared.hub.spares) {
             let has_exactly_once = self.journal.is_some() && batch.has_exactly_once();
             let behind = self.batch_before_delivery(has_exactly_once);
+            self.input.awaits |= batch.ends_with_receipt() || batch.bytes.len() < FEW;
+            self.input.last_cost = batch.cost();
             self.outlet.send(batch, behind);
             // Those that run here do so while their messages are in the cache, and give the memory back for the next.
             self.outlet.run_callbacks();
+        }
+    }
+
+    /// How many messages are acknowledged before others that have come with them are handled. A server that has half of its
+    /// window back goes on while the other half is handled, and neither has to sleep. Callbacks that run here are too quick
+    /// for that: the server would see both halves at once.
+    fn answers_at(&self) -> usize {
+        let runs_here = self.outlet.listener().runs_here();
+        match self.options.protocol.receive_maximum {
+            _ if runs_here => usize::MAX,
+            0 => MOST_ANSWERS,
+            window => usize::from(window / 2).clamp(LEAST_ANSWERS, MOST_ANSWERS),
+        }
+    }
+
+    /// Sends what has been acknowledged so far, before there is more.
+    fn answer(&mut self) {
+        self.input.unanswered = 0;
+        self.let_callbacks_run();
+        // With a journal it leaves when the turn has been committed.
+        if self.journal.is_none() && self.take_acknowledgements() {
+            self.write();
+        }
+    }
+
+    /// Takes acknowledgements alone; whether there were some.
+    fn take_acknowledgements(&mut self) -> bool {
+        let mut acknowledgements = std::mem::take(&mut self.acknowledgements);
+        self.shared.take_acknowledgements(&mut acknowledgements);
+        let some = !acknowledgements.is_empty();
+        for acknowledgement in acknowledgements.drain(..) {
+            self.acknowledge(acknowledgement);
+        }
+        self.acknowledgements = acknowledgements;
+        some
+    }
+
+    /// Callbacks that wait for this very processor have it now: what they ask for goes out with what this turn writes.
+    fn let_callbacks_run(&mut self) {
+        if std::mem::take(&mut self.input.awaits) {
+            self.outlet.listener().let_run();
         }
     }
 

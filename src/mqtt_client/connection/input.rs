@@ -1,7 +1,11 @@
+use std::time::Instant;
+
 use crate::codec::FixedHeader;
 use crate::mqtt_client::batch::{BUFFER, Batch, Spares};
 use crate::types::ProtocolVersion;
 
+/// What is read into until more than that has come at once.
+const FIRST: usize = BUFFER / 4;
 /// A buffer longer than this is not kept for the input of others.
 const KEPT: usize = 2 * 1024 * 1024;
 /// Up to this size the bytes of a batch are copied out of the input; above, the input itself travels.
@@ -10,10 +14,12 @@ const COPY: usize = 16 * 1024;
 const COPY_PART: usize = 8;
 
 /// What has been read and not been understood yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Input {
     /// Memory that can be read into in its whole length; none between the turns where little is left.
     pub(super) buffer: Vec<u8>,
+    /// How long a buffer is read into, as long as packets are shorter.
+    size: usize,
     /// Where the next packet begins.
     pub(super) start: usize,
     /// Where the bytes end.
@@ -23,10 +29,38 @@ pub(super) struct Input {
     /// Where the first message of the batch in the making begins.
     pub(super) batch_start: usize,
     pub(super) batch: Batch,
+    /// Messages that are to be acknowledged, since there was time for that.
+    pub(super) unanswered: usize,
+    /// What the last batch costs.
+    pub(super) last_cost: usize,
+    /// Until when reading waits for callbacks to catch up.
+    pub(super) held_until: Option<Instant>,
+    /// Callbacks have been sent messages that they will answer soon.
+    pub(super) awaits: bool,
     /// Whole packets lie there that could not be taken.
     pub(super) stalled: bool,
     /// Reading is paused until callbacks have caught up.
     pub(super) paused: bool,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self {
+            buffer: Vec::new(),
+            size: FIRST,
+            start: 0,
+            end: 0,
+            rest: Vec::new(),
+            batch_start: 0,
+            batch: Batch::default(),
+            unanswered: 0,
+            last_cost: 0,
+            held_until: None,
+            awaits: false,
+            stalled: false,
+            paused: false,
+        }
+    }
 }
 
 impl Input {
@@ -52,6 +86,9 @@ impl Input {
     /// So many bytes have been read into the room.
     pub(super) const fn has_read(&mut self, len: usize) {
         self.end += len;
+        if self.end == self.buffer.len() {
+            self.size = BUFFER;
+        }
     }
 
     /// A batch begins where the next packet does.
@@ -64,16 +101,17 @@ impl Input {
         if !self.buffer.is_empty() {
             return;
         }
-        if buffer.len() >= BUFFER {
-            self.fill(std::mem::take(buffer));
+        let kept = std::mem::take(buffer);
+        if kept.len() >= self.size {
+            self.fill(kept);
         } else {
-            self.fill_from(spares, BUFFER);
+            self.fill_from(spares, self.size);
         }
     }
 
     /// Gives the buffer back. The beginning of a packet stays, in memory that fits.
     pub(super) fn give_back(&mut self, buffer: &mut Vec<u8>, spares: &Spares) {
-        if self.end - self.start >= BUFFER / 4 {
+        if self.end - self.start >= FIRST {
             return;
         }
         let mut rest = std::mem::take(&mut self.rest);
@@ -97,7 +135,7 @@ impl Input {
         let header = FixedHeader::decode(self.bytes(), version).ok().flatten();
         let packet = header.map_or(0, |header| header.packet_len());
         // The end of a long packet is read alone, so that nothing behind it has to move.
-        let wanted = if packet < BUFFER { BUFFER / 2 } else { (BUFFER / 2).min(packet.saturating_sub(rest)) };
+        let wanted = if packet < BUFFER { self.size / 2 } else { (BUFFER / 2).min(packet.saturating_sub(rest)) };
         if self.buffer.len().saturating_sub(self.end) < wanted {
             if rest + wanted <= self.buffer.len() {
                 self.buffer.copy_within(self.start..self.end, 0);

@@ -224,10 +224,7 @@ impl Connection {
         if self.link.is_up() {
             self.drive_authentication();
             self.again |= self.read(means);
-            // What callbacks ask for meanwhile goes out with this turn's write. Those of another thread hear behind it, so that
-            // they do not take the processor first.
-            self.outlet.run_callbacks();
-            self.take_commands();
+            self.hear_callbacks();
             self.check_session_timeout();
             self.send_requests();
             self.again |= self.send_publishes_up_to(means.budget);
@@ -422,8 +419,9 @@ impl Connection {
         });
         // A drain that is over waits for its connection to end, which has a time of its own.
         let drain = self.drain_until().filter(|until| *until > self.now);
-        let spares = self.spares_until.filter(|until| *until > self.now);
-        [session, drain, self.link.next_timeout(), self.next_expiry(), self.authenticating.deadline(), spares]
+        let [spares, held] =
+            [self.spares_until, self.input.held_until].map(|until| until.filter(|until| *until > self.now));
+        [session, drain, self.link.next_timeout(), self.next_expiry(), self.authenticating.deadline(), spares, held]
             .into_iter()
             .flatten()
             .min()
