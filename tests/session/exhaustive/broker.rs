@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU16;
 
 use flowsdk::codec::Property;
-use flowsdk::packet::{AckKind, Packet, Publish};
+use flowsdk::packet::{AckKind, Connect, Packet, Publish};
 use flowsdk::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
 
 use super::ledger::{Ledger, Verdict, payload, require};
@@ -17,6 +17,8 @@ pub(super) struct Broker {
     receive_maximum: Option<NonZeroU16>,
     /// A CONNECT has come over this link.
     is_up: bool,
+    /// How many messages the client takes at a time, by that CONNECT.
+    client_maximum: usize,
     pub(super) has_session: bool,
     /// The packets on their way to the client.
     pub(super) down: VecDeque<Vec<u8>>,
@@ -46,6 +48,8 @@ struct Outgoing {
     released: bool,
     /// It was sent before.
     begun: bool,
+    /// It was sent on this connection: it takes a place in the Receive Maximum of the client.
+    counts: bool,
 }
 
 impl Broker {
@@ -54,6 +58,7 @@ impl Broker {
             version: case.version,
             receive_maximum: NonZeroU16::new(case.receive_maximum),
             is_up: false,
+            client_maximum: 0,
             has_session: false,
             down: VecDeque::new(),
             received: Ledger::new(&case.published),
@@ -69,6 +74,8 @@ impl Broker {
 
     pub(super) fn cut(&mut self) {
         self.is_up = false;
+        self.client_maximum = 0;
+        self.outgoing.iter_mut().for_each(|it| it.counts = false);
         self.down.clear();
         self.owed.clear();
         self.last = [None; 3];
@@ -92,7 +99,7 @@ impl Broker {
     /// Has its next message for the client.
     pub(super) fn offer(&mut self) {
         let id = (1..).find(|id| self.outgoing.iter().all(|it| it.id != *id)).expect("an identifier");
-        self.outgoing.push(Outgoing { id, index: self.offered, released: false, begun: false });
+        self.outgoing.push(Outgoing { id, index: self.offered, released: false, begun: false, counts: false });
         self.offered += 1;
         if self.is_up {
             self.send(self.outgoing.len() - 1);
@@ -113,7 +120,7 @@ impl Broker {
         require(len == bytes.len(), || "more than a packet".to_owned())?;
         require(self.is_up != matches!(packet, Packet::Connect(_)), || format!("{packet:?} at the wrong time"))?;
         match packet {
-            Packet::Connect(_) => self.resume(),
+            Packet::Connect(connect) => self.resume(&connect),
             Packet::Publish(publish) => self.take_publish(&publish)?,
             Packet::Ack(ack) => self.take_ack(ack.kind, ack.packet_id.value(), ack.reason_code)?,
             Packet::Pingreq => self.say(&Packet::Pingresp),
@@ -127,22 +134,35 @@ impl Broker {
     }
 
     /// All that is not complete is sent again, in its order.
-    fn resume(&mut self) {
+    fn resume(&mut self, connect: &Connect<'_>) {
         self.is_up = true;
+        // It holds for this connection alone (section 3.1.2.11.3).
+        let announced = connect.properties.iter().find_map(|property| match property {
+            Property::ReceiveMaximum(maximum) => Some(maximum.get()),
+            _ => None,
+        });
+        self.client_maximum = usize::from(announced.unwrap_or(u16::MAX));
         let maximum = self.receive_maximum.map(Property::ReceiveMaximum);
         self.say(&connack(self.has_session, maximum.as_slice()));
         self.has_session = true;
         (0..self.outgoing.len()).for_each(|nth| self.send(nth));
     }
 
+    /// Sends PUBREL, or PUBLISH where the client takes another one. No other packet waits for that.
     fn send(&mut self, nth: usize) {
+        let unanswered = self.outgoing.iter().filter(|it| it.counts).count();
         let it = &mut self.outgoing[nth];
-        let (id, qos, text, begun) = (it.id, self.messages[it.index], payload(it.index), it.begun);
-        it.begun = true;
         if it.released {
+            let id = it.id;
             self.owed.push((AckKind::Pubcomp, id));
             return self.say(&pubrel(id));
         }
+        // [MQTT-3.3.4-9]
+        if unanswered >= self.client_maximum {
+            return;
+        }
+        let (id, qos, text, begun) = (it.id, self.messages[it.index], payload(it.index), it.begun);
+        (it.begun, it.counts) = (true, true);
         self.owed.push((if qos == AtLeastOnce { AckKind::Puback } else { AckKind::Pubrec }, id));
         self.say(&if begun { repeated(qos, id, &text) } else { incoming(qos, id, &text) });
     }
@@ -190,6 +210,9 @@ impl Broker {
             self.send(nth);
         } else {
             self.outgoing.retain(|it| it.id != id);
+            let waits = |nth: &usize| !self.outgoing[*nth].released && !self.outgoing[*nth].counts;
+            let next = (0..self.outgoing.len()).find(waits);
+            next.into_iter().for_each(|nth| self.send(nth));
         }
         Ok(())
     }

@@ -283,7 +283,7 @@ where
             }
         }
         let (count, most) = (link.unanswered.len(), usize::from(self.case.receive_maximum));
-        // [MQTT-3.3.4-9]
+        // [MQTT-3.3.4-7]
         require(most == 0 || count <= most, || format!("{count} messages where {most} may be unanswered"))
     }
 
