@@ -41,6 +41,8 @@ pub struct MqttClientOptions {
     /// | `wss://host:port/path` | WebSocket over TLS | 443 | `tls` and `websocket` |
     /// | `unix:/path` | Unix socket | | |
     ///
+    /// `tcp://` is another name for `mqtt://`, `ssl://` and `tls://` are for `mqtts://`.
+    ///
     /// A URL may hold user name and password, `mqtt://user:password@host`, in which the characters `% @ : / ? #` are written
     /// as `%25 %40 %3A %2F %3F %23`. They are those of [`username`](Self::username) and [`password`](Self::password), which
     /// then may not say anything else.

@@ -10,6 +10,9 @@ use super::connecting::Credentials;
 use super::error::ClientError;
 use super::options::Secret;
 
+/// What the application can name.
+const SCHEMES: &str = "it is mqtt, mqtts, ws, wss or unix";
+
 /// The way to a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
@@ -34,9 +37,11 @@ pub(super) struct Peer {
 
 impl Scheme {
     fn named(name: &str) -> Option<Self> {
-        let schemes = [("tcp", Self::Mqtt), ("mqtt", Self::Mqtt), ("mqtts", Self::Mqtts), ("ws", Self::Ws)];
-        let more = [("wss", Self::Wss), ("unix", Self::Unix)];
-        let mut all = schemes.into_iter().chain(more);
+        // "tcp", "ssl" and "tls" are what other clients call these ways.
+        let over_tcp = [("mqtt", Self::Mqtt), ("tcp", Self::Mqtt)];
+        let over_tls = [("mqtts", Self::Mqtts), ("ssl", Self::Mqtts), ("tls", Self::Mqtts)];
+        let others = [("ws", Self::Ws), ("wss", Self::Wss), ("unix", Self::Unix)];
+        let mut all = over_tcp.into_iter().chain(over_tls).chain(others);
         all.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, scheme)| scheme)
     }
 
@@ -121,7 +126,7 @@ impl Peer {
         let (scheme, rest) = match text.split_once("://") {
             Some((name, rest)) => {
                 let unknown = match name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-                    true => Cow::Owned(format!("the scheme {name}:// is not supported")),
+                    true => Cow::Owned(format!("the scheme {name}:// is not supported: {SCHEMES}")),
                     false => "the scheme is not supported".into(),
                 };
                 (Scheme::named(name).ok_or(unknown)?, rest)
@@ -307,6 +312,8 @@ mod tests {
             ("mqtt://a", Mqtt, "a", 1883, ""),
             ("tcp://a:2/", Mqtt, "a", 2, ""),
             ("MQTTS://a", Mqtts, "a", 8883, ""),
+            ("ssl://a", Mqtts, "a", 8883, ""),
+            ("tls://a:1", Mqtts, "a", 1, ""),
             ("mqtts://[::1]:3", Mqtts, "::1", 3, ""),
             ("ws://a", Ws, "a", 80, ""),
             ("wss://a/mqtt?x=1&y", Wss, "a", 443, "/mqtt?x=1&y"),
@@ -349,7 +356,7 @@ mod tests {
             ("[::1", "bracket"),
             ("[1.2.3.4]", "no IPv6"),
             ("[::1]1", "colon"),
-            ("http://u:secret@a", "http:// is not supported"),
+            ("http://u:secret@a", "http:// is not supported: it is mqtt, mqtts, ws, wss or unix"),
             ("u:secret@a", "needs a scheme"),
             ("u:secret@x://a", "not supported"),
             ("mqtt://u:secret@a/path", "only ws"),

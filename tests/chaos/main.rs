@@ -32,7 +32,7 @@ use self::run::{Run, Size};
 use self::support::mosquitto::trial;
 
 /// Messages for each QoS and direction, and what happens meanwhile.
-const SHORT: Size = Size { messages: 2000, cuts: 40, restarts: 3 };
+const SHORT: Size = Size { messages: 5000, cuts: 100, restarts: 4 };
 const LONG: Size = Size { messages: 20_000, cuts: 300, restarts: 6 };
 
 /// Sessions outlive the broker. mosquitto 2.0.11 keeps no order among messages that wait for a place in flight, so there are

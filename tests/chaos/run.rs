@@ -63,6 +63,8 @@ struct Scene {
     taken_over: Arc<AtomicUsize>,
     tokens: Vec<Token>,
     forced_cuts: usize,
+    /// The number of the connection that was cut so.
+    last_cut: usize,
     restarts: usize,
     memory: [usize; 2],
 }
@@ -147,6 +149,7 @@ impl Scene {
             taken_over,
             tokens: Vec::with_capacity(2 * run.size.messages),
             forced_cuts: 0,
+            last_cut: 0,
             restarts: 0,
             memory: [0; 2],
         }
@@ -163,9 +166,11 @@ impl Scene {
             } else if last.1.elapsed() > STANDSTILL {
                 return Err(format!("nothing more happens: {}\n{}", self.client.log.tail(), tail_of(&broker.log())));
             }
-            let due = self.size.cuts * progress / total;
+            let due = (self.size.cuts * progress).div_ceil(total);
             self.link.done().allowed_cuts.store(due + due / 2 + 5, Ordering::SeqCst);
-            if self.cuts() < due {
+            let connections = self.proxy.accepted();
+            if self.cuts() < due && connections > self.last_cut {
+                self.last_cut = connections;
                 self.forced_cuts += 1;
                 self.proxy.cut();
             }
@@ -185,8 +190,10 @@ impl Scene {
         Ok(())
     }
 
+    /// The last message waits for the last fault: however fast the others are, they meet all of them.
     fn publish(&mut self) {
-        while self.tokens.len() < 2 * self.size.messages
+        let has_failed_enough = self.cuts() >= self.size.cuts && self.restarts == self.size.restarts;
+        while self.tokens.len() < 2 * self.size.messages - usize::from(!has_failed_enough)
             && self.tokens.len() - self.ended.load(Ordering::SeqCst) < OUTSTANDING
         {
             let (number, qos) = (self.tokens.len() / 2, self.tokens.len() as u8 % 2 + 1);
