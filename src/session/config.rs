@@ -17,8 +17,8 @@ pub struct Config {
     pub oversize: Oversize,
     /// Whether messages are sent with topic aliases, as far as the server and the storage allow (v5.0).
     pub outbound_topic_aliases: bool,
-    /// How many unacknowledged messages of QoS 1 and 2 the server may send at a time (v5.0 Receive Maximum). Never
-    /// more than the storage has places for. 0 means as many as those.
+    /// How many unacknowledged messages of QoS 1 and 2 the server may send at a time (v5.0 Receive Maximum). No
+    /// more than the storage has places free, but for the 1 that is announced where none is. 0 means as many as those.
     pub receive_maximum: u16,
     /// The highest alias the server may use (v5.0 Topic Alias Maximum). Never more than the storage has places for.
     pub topic_alias_maximum: u16,
