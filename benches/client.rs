@@ -1,7 +1,7 @@
 //! What the client does in a second, and what a message costs.
 //!
-//! `cargo bench --bench client` starts mosquitto on a free loopback port if it is on the PATH; `-- --broker HOST:PORT` uses
-//! yours. Allocations are counted in the whole process, against a peer that makes none.
+//! `cargo bench --bench client` starts mosquitto on a free loopback port if it is on the PATH; `-- --broker HOST:PORT`
+//! uses yours. Allocations are counted in the whole process, against a peer that makes none.
 
 #[path = "../tests/support/mod.rs"]
 mod support;

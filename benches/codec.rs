@@ -1,7 +1,8 @@
 //! What decoding and encoding a packet costs: nanoseconds, bytes a second, allocations.
 //!
-//! `cargo bench --bench codec`. Every kind of packet stands as its longest line in the golden tables; PUBLISH packets with a
-//! payload of 64 bytes stand beside a floor: code written by hand for nothing but this packet, with the same checks.
+//! `cargo bench --bench codec`. Every kind of packet stands as its longest line in the golden tables; PUBLISH packets
+//! with a payload of 64 bytes stand beside a floor: code written by hand for nothing but this packet, with the same
+//! checks.
 
 #[allow(dead_code, reason = "the codec tests use the rest")]
 #[path = "../tests/codec/golden.rs"]

@@ -1,8 +1,8 @@
 //! What many clients on one runtime cost, what handlers by topic cost, and what spinning is worth.
 //!
 //! `cargo bench --bench scale`. The broker is a sink of our own in another process, so that memory and threads are the
-//! client's alone. Memory, CPU time and wake-ups come from `/proc`, and are left out where there is none. A thousand clients
-//! need as many file descriptors: `ulimit -n 4096`.
+//! client's alone. Memory, CPU time and wake-ups come from `/proc`, and are left out where there is none. A thousand
+//! clients need as many file descriptors: `ulimit -n 4096`.
 
 #[path = "scale/sink.rs"]
 mod sink;

@@ -1,8 +1,8 @@
 //! What two sessions do in a second: one publishes, the other receives, and the bytes of each are the other's input.
 //!
-//! `cargo bench --bench session`. Nothing but sessions and memory: no socket, no thread, no clock. A session is a client, and
-//! what a client sends of a message is what a server sends of it, so neither sees that there is no server between them.
-//! Every message is counted at both ends.
+//! `cargo bench --bench session`. Nothing but sessions and memory: no socket, no thread, no clock. A session is a
+//! client, and what a client sends of a message is what a server sends of it, so neither sees that there is no server
+//! between them. Every message is counted at both ends.
 
 use std::alloc::System;
 use std::error::Error;

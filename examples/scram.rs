@@ -1,5 +1,5 @@
-//! Enhanced authentication by SCRAM-SHA-256 (RFC 7677): client and server prove to each other that they know the password,
-//! which is never sent.
+//! Enhanced authentication by SCRAM-SHA-256 (RFC 7677): client and server prove to each other that they know the
+//! password, which is never sent.
 //!
 //! It starts a broker inside this process that knows the user `ada`, connects, authenticates once more on the live
 //! connection, and shows what becomes of a wrong password.

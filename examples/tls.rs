@@ -1,7 +1,8 @@
-//! TLS with a CA of one's own, in both directions: the client knows the broker by its certificate, the broker the client.
+//! TLS with a CA of one's own, in both directions: the client knows the broker by its certificate, the broker the
+//! client.
 //!
-//! `cargo run --example tls` brings everything it needs: a CA, its certificates, and a broker in the same process. With a
-//! broker of your own: `cargo run --example tls -- mqtts://localhost:8883 ca.pem client.pem client.key`
+//! `cargo run --example tls` brings everything it needs: a CA, its certificates, and a broker in the same process. With
+//! a broker of your own: `cargo run --example tls -- mqtts://localhost:8883 ca.pem client.pem client.key`
 
 #[path = "../tests/support/embedded_broker.rs"]
 mod embedded_broker;

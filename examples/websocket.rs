@@ -1,6 +1,7 @@
 //! Connects by a WebSocket, subscribes, and receives what it publishes itself.
 //!
-//! `cargo run --example websocket --features websocket -- ws://localhost:8080/mqtt [--mqtt-version 3.1.1|5] [HEADER VALUE]...`
+//! `cargo run --example websocket --features websocket -- ws://localhost:8080/mqtt [--mqtt-version 3.1.1|5] [HEADER
+//! VALUE]...`
 //!
 //! A broker for it: `mosquitto` with the two lines `listener 8080` and `protocol websockets` in its configuration, and
 //! `allow_anonymous true`. With a URL of `wss://` it needs the feature `tls`, too.

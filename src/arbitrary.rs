@@ -1,8 +1,8 @@
 //! Valid values by chance, for fuzzing: implementations of [`Arbitrary`] for what `types`, `codec` and `packet` define.
 //!
 //! Every packet can be encoded: in v5.0, and where both sides may send it, as a client. [`SentPacket`] is a packet of
-//! either version and either side. Values borrow the bytes that they are made of; a list or a block of properties is the
-//! longest valid beginning of some of them, so that bytes of a captured packet are a good start.
+//! either version and either side. Values borrow the bytes that they are made of; a list or a block of properties is
+//! the longest valid beginning of some of them, so that bytes of a captured packet are a good start.
 //!
 //! ```
 //! use flowsdk::arbitrary::SentPacket;

@@ -1,7 +1,7 @@
 //! What every layer needs and none owns: how types show themselves, and lines of the log.
 
-/// Implements `Debug`, and `defmt::Format` alike, or one of them, for a struct by what is shown for each field. What nobody
-/// should find in a log stands there as [`Bytes`] or [`Hidden`].
+/// Implements `Debug`, and `defmt::Format` alike, or one of them, for a struct by what is shown for each field. What
+/// nobody should find in a log stands there as [`Bytes`] or [`Hidden`].
 macro_rules! shows {
     (impl[$($generics:tt)*] $name:ident for $type:ty $(where $bound:ident)?, |$this:ident| $fields:tt) => {
         $crate::macros::shows! { Debug: impl[$($generics)*] $name for $type $(where $bound)?, |$this| $fields }

@@ -103,8 +103,8 @@ impl FixedHeader {
     /// Decodes the start of `input`; `Ok(None)` while the header is not whole.
     ///
     /// # Errors
-    /// [`DecodeError::PacketType`], [`DecodeError::HeaderFlags`], [`DecodeError::VariableByteInteger`]. A CONNECT says its
-    /// version only behind this header, so the form of its length is checked with its body.
+    /// [`DecodeError::PacketType`], [`DecodeError::HeaderFlags`], [`DecodeError::VariableByteInteger`]. A CONNECT says
+    /// its version only behind this header, so the form of its length is checked with its body.
     #[cfg_attr(feature = "std", inline)]
     pub fn decode(input: &[u8], version: ProtocolVersion) -> Result<Option<Self>, DecodeError> {
         let Some((&first, rest)) = input.split_first() else { return Ok(None) };

@@ -192,8 +192,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Goes through the numbers that are not 0, and the properties behind them: whether they may stand together in that place.
-/// Writes them where there is a writer.
+/// Goes through the numbers that are not 0, and the properties behind them: whether they may stand together in that
+/// place. Writes them where there is a writer.
 #[cfg_attr(feature = "std", inline)]
 fn walk<'a>(
     numbers: &[(PropertyId, u32)],

@@ -4,8 +4,8 @@ use crate::types::has_any;
 
 /// A cursor over bytes of the peer.
 ///
-/// A read that fails notes why and ends the input; what it and all later reads give is zero or empty. So a packet is read
-/// field by field, and [`Reader::finish`] tells once whether all of it was well-formed.
+/// A read that fails notes why and ends the input; what it and all later reads give is zero or empty. So a packet is
+/// read field by field, and [`Reader::finish`] tells once whether all of it was well-formed.
 ///
 /// ```
 /// use flowsdk::codec::{DecodeError, Reader};

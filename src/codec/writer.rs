@@ -214,8 +214,8 @@ impl<'b> Writer<'b> {
     }
 }
 
-/// How many bytes the length of a body takes at least that goes on for `more` bytes. On a microcontroller moving a short
-/// body is cheaper than to know.
+/// How many bytes the length of a body takes at least that goes on for `more` bytes. On a microcontroller moving a
+/// short body is cheaper than to know.
 fn shortest_prefix(more: usize) -> usize {
     if cfg!(feature = "std") { VarInt::len_of(u32::try_from(more).unwrap_or(u32::MAX)) } else { 1 }
 }
@@ -224,8 +224,8 @@ shows! {
     impl[] Writer for Writer<'_>, |this| { written: this.written, error: this.error }
 }
 
-/// Moves what is behind the first `by` bytes to the front, and zeros behind it, as what has gone may have been a password. A
-/// loop of cells: `copy_within` links memmove, 1.5 KB of flash.
+/// Moves what is behind the first `by` bytes to the front, and zeros behind it, as what has gone may have been a
+/// password. A loop of cells: `copy_within` links memmove, 1.5 KB of flash.
 pub(crate) fn shift_down(bytes: &mut [u8], by: usize) {
     let cells = Cell::from_mut(bytes).as_slice_of_cells();
     for (place, to) in cells.iter().enumerate() {

@@ -18,8 +18,8 @@ use crate::types::{PacketId, ReasonCode};
 /// A session together with a transport and a receive buffer.
 ///
 /// Commands only enqueue; [`Client::poll`] does the work. It belongs into the main loop, where it is called again at
-/// once while it gives events, and otherwise when the transport has something to read, when a command was given, or when
-/// [`Client::poll_timeout`] has come.
+/// once while it gives events, and otherwise when the transport has something to read, when a command was given, or
+/// when [`Client::poll_timeout`] has come.
 ///
 /// Of the receive buffer's length depends what can be received whole: the session's
 /// [`Config::receive_limit`](crate::session::Config::receive_limit) is cut to it. What becomes of a longer message
@@ -108,8 +108,8 @@ impl<'b, T: Read + Write, S: Storage> Client<'b, T, S> {
     }
 
     /// Sends what is due, takes what has come, and returns the first event, which borrows the receive buffer. `None`
-    /// means that nothing is left to do for now. What an event leads to, an acknowledgement for one, is sent by the next
-    /// call.
+    /// means that nothing is left to do for now. What an event leads to, an acknowledgement for one, is sent by the
+    /// next call.
     ///
     /// Each packet is one write to the transport, which may wait until the transport takes it.
     ///
@@ -147,8 +147,8 @@ impl<'b, T: Read + Write, S: Storage> Client<'b, T, S> {
         }
     }
 
-    /// Polls until an event comes, or until `deadline`, when it returns `None`. It asks `clock` for the time before each
-    /// poll: that is the place to sleep until an interrupt, to yield to other tasks, or to feed a watchdog.
+    /// Polls until an event comes, or until `deadline`, when it returns `None`. It asks `clock` for the time before
+    /// each poll: that is the place to sleep until an interrupt, to yield to other tasks, or to feed a watchdog.
     ///
     /// # Errors
     /// As [`Client::poll`].
@@ -165,8 +165,8 @@ impl<'b, T: Read + Write, S: Storage> Client<'b, T, S> {
     /// authentication, which is a dialogue: use [`Client::connect`] and [`Client::poll`] there.
     ///
     /// # Errors
-    /// [`Error::Misuse`] if `options` cannot be used; [`Error::Refused`]; [`PeerError::ConnackTimeout`] at `deadline`, or
-    /// when [`Config::connect_timeout_ms`](crate::session::Config::connect_timeout_ms) have passed;
+    /// [`Error::Misuse`] if `options` cannot be used; [`Error::Refused`]; [`PeerError::ConnackTimeout`] at `deadline`,
+    /// or when [`Config::connect_timeout_ms`](crate::session::Config::connect_timeout_ms) have passed;
     /// [`PeerError::UnexpectedPacket`] for an AUTH; and as [`Client::poll`].
     pub fn connect_and_wait(
         &mut self,

@@ -3,7 +3,8 @@
 macro_rules! commands {
     (|$this:ident $(, $now:ident: $instant:ty)?| $time:expr) => {
         /// Begins a connection over the transport, which has to be open (section 3.1). CONNECT leaves, and CONNACK is
-        /// awaited, by polling. The session goes on where its last connection has ended, unless `options` say otherwise.
+        /// awaited, by polling. The session goes on where its last connection has ended, unless `options` say
+        /// otherwise.
         ///
         /// # Errors
         /// As [`Session::connect`].
@@ -15,8 +16,8 @@ macro_rules! commands {
             Ok(())
         }
 
-        /// Publishes a message (section 3.3). At QoS 1 and 2 it is kept, and sent again after a resume, until the server
-        /// has it; its end comes as [`Event::Published`] with the identifier that this returns, or by
+        /// Publishes a message (section 3.3). At QoS 1 and 2 it is kept, and sent again after a resume, until the
+        /// server has it; its end comes as [`Event::Published`] with the identifier that this returns, or by
         /// [`Client::poll_dropped`].
         ///
         /// # Errors
@@ -92,7 +93,8 @@ macro_rules! commands {
             $this.driver.session.ping(now)
         }
 
-        /// Ends the connection by a DISCONNECT (section 3.14). Poll on until [`Error::Closed`], then close the transport.
+        /// Ends the connection by a DISCONNECT (section 3.14). Poll on until [`Error::Closed`], then close the
+        /// transport.
         ///
         /// # Errors
         /// As [`Session::disconnect`].

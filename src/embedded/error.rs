@@ -18,7 +18,8 @@ pub enum Error<E> {
     #[error(transparent)]
     Peer(#[from] PeerError),
     /// There is no connection: none was begun, or the server has closed it, or it ended in order, after `disconnect`,
-    /// [`Event::Refused`](crate::session::Event::Refused) or [`Event::Disconnected`](crate::session::Event::Disconnected).
+    /// [`Event::Refused`](crate::session::Event::Refused) or
+    /// [`Event::Disconnected`](crate::session::Event::Disconnected).
     #[error("the connection is closed")]
     Closed,
     /// The server has refused the connection that was waited for.

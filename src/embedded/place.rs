@@ -5,7 +5,8 @@ use crate::codec::Properties;
 use crate::packet::{Auth, Connack, Disconnect, Suback, Unsuback};
 use crate::session::{Event, Message, Published, Topic};
 
-/// An event apart from the bytes that it borrows, so that a loop can be left with it and the buffer borrowed afterwards.
+/// An event apart from the bytes that it borrows, so that a loop can be left with it and the buffer borrowed
+/// afterwards.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     /// The event with nothing in its borrowed parts.

@@ -13,14 +13,15 @@
 //!
 //! # Cloud brokers
 //!
-//! What follows is from the public documentation of the services, and of HiveMQ Cloud from what programs that use it say.
-//! **It was not tested against any of them**: names, versions and limits are theirs and change. All of them want TLS, which by
-//! default trusts what the platform trusts, and some of them the name of the server in the handshake (SNI), which is sent by default.
+//! What follows is from the public documentation of the services, and of HiveMQ Cloud from what programs that use it
+//! say. **It was not tested against any of them**: names, versions and limits are theirs and change. All of them want
+//! TLS, which by default trusts what the platform trusts, and some of them the name of the server in the handshake
+//! (SNI), which is sent by default.
 //!
 //! ## AWS IoT Core
 //!
-//! A device has a certificate. On port 8883 that is all; on port 443, which firewalls let through, the TLS handshake has to
-//! offer the protocol `x-amzn-mqtt-ca` (ALPN):
+//! A device has a certificate. On port 8883 that is all; on port 443, which firewalls let through, the TLS handshake
+//! has to offer the protocol `x-amzn-mqtt-ca` (ALPN):
 //!
 //! ```
 //! use flowsdk::mqtt_client::{MqttClientOptions, TlsIdentity, TlsOptions};
@@ -38,8 +39,9 @@
 //! # drop(options);
 //! ```
 //!
-//! A custom authorizer takes user name and password instead, by the protocol `mqtt` on port 443. Its name, and a token with
-//! its signature (`x-amz-customauthorizer-signature`) where the authorizer wants them, follow the user name as a query:
+//! A custom authorizer takes user name and password instead, by the protocol `mqtt` on port 443. Its name, and a token
+//! with its signature (`x-amz-customauthorizer-signature`) where the authorizer wants them, follow the user name as a
+//! query:
 //!
 //! ```
 //! use flowsdk::mqtt_client::{MqttClientOptions, Secret, TlsOptions};
@@ -55,8 +57,8 @@
 //! # drop(options);
 //! ```
 //!
-//! With AWS credentials (Signature Version 4) it is a WebSocket on port 443 whose URL is signed. A signature is good for
-//! minutes, and so it is asked for before each attempt:
+//! With AWS credentials (Signature Version 4) it is a WebSocket on port 443 whose URL is signed. A signature is good
+//! for minutes, and so it is asked for before each attempt:
 //!
 //! ```
 //! use flowsdk::mqtt_client::{
@@ -87,8 +89,9 @@
 //!
 //! ## Azure Event Grid
 //!
-//! A client is known by its certificate; the user name is its authentication name, unless the namespace takes that from the
-//! certificate. Both versions of MQTT are spoken, on port 8883 and by WebSockets on port 443, with packets of 512 KB at most:
+//! A client is known by its certificate; the user name is its authentication name, unless the namespace takes that from
+//! the certificate. Both versions of MQTT are spoken, on port 8883 and by WebSockets on port 443, with packets of 512
+//! KB at most:
 //!
 //! ```
 //! use flowsdk::mqtt_client::{MqttClientOptions, TlsIdentity, TlsOptions};
@@ -106,14 +109,15 @@
 //! # drop(options);
 //! ```
 //!
-//! With tokens the client authenticates by a method of MQTT 5.0 instead, which has the token as its data: `OAUTH2-JWT` with
-//! those of Microsoft Entra, `CUSTOM-JWT` with those of other issuers. That is what [`Connecting::authentication`] is for, and
-//! re-authentication renews the token on a live connection.
+//! With tokens the client authenticates by a method of MQTT 5.0 instead, which has the token as its data: `OAUTH2-JWT`
+//! with those of Microsoft Entra, `CUSTOM-JWT` with those of other issuers. That is what [`Connecting::authentication`]
+//! is for, and re-authentication renews the token on a live connection.
 //!
 //! ## Azure IoT Hub
 //!
-//! It speaks v3.1.1, and is no full broker: topics are those of its documentation. The client identifier is that of the device, the user name has the hub, the device and the version of the
-//! interface, and the password is a token with an expiry (SAS), so it is asked for before each attempt:
+//! It speaks v3.1.1, and is no full broker: topics are those of its documentation. The client identifier is that of the
+//! device, the user name has the hub, the device and the version of the interface, and the password is a token with an
+//! expiry (SAS), so it is asked for before each attempt:
 //!
 //! ```
 //! use flowsdk::mqtt_client::{
@@ -143,9 +147,10 @@
 //! ```
 //!
 //! A device with a certificate needs no password. Where port 8883 is closed, the hub is at
-//! `wss://my-hub.azure-devices.net/$iothub/websocket`, to which devices without a certificate add `?iothub-no-client-cert=true`.
-//! It closes the connection when a message of QoS 2 is published, grants QoS 1 to who subscribes with 2, retains nothing, takes a
-//! keep-alive of 1,177 seconds at most, and drops a connection of a device for the next one.
+//! `wss://my-hub.azure-devices.net/$iothub/websocket`, to which devices without a certificate add
+//! `?iothub-no-client-cert=true`. It closes the connection when a message of QoS 2 is published, grants QoS 1 to who
+//! subscribes with 2, retains nothing, takes a keep-alive of 1,177 seconds at most, and drops a connection of a device
+//! for the next one.
 //!
 //! ## HiveMQ Cloud
 //!
@@ -166,9 +171,9 @@
 //!
 //! ## EMQX Cloud
 //!
-//! User name and password over TLS. A serverless deployment has port 8883, and for WebSockets over TLS port 8084 with the path
-//! `/mqtt`; the others have ports of their own. Where the platform does not trust its CA, [`TlsRoots::file`] takes the one from
-//! the overview of the deployment:
+//! User name and password over TLS. A serverless deployment has port 8883, and for WebSockets over TLS port 8084 with
+//! the path `/mqtt`; the others have ports of their own. Where the platform does not trust its CA, [`TlsRoots::file`]
+//! takes the one from the overview of the deployment:
 //!
 //! ```
 //! use flowsdk::mqtt_client::{MqttClientOptions, Secret, TlsOptions, TlsRoots};
@@ -186,19 +191,21 @@
 //!
 //! # When it does not connect
 //!
-//! [`on_error`] names the server and what has failed on the way to it: the resolver, the TCP connection, the proxy, the TLS
-//! handshake or the WebSocket upgrade, each with its own words, and each within what [`Timeouts::connect`] leaves. A refusal
-//! of the broker itself is a [`ConnectionError::Refused`] with its reason code. See [the page about TLS](super::tls) for certificates.
+//! [`on_error`] names the server and what has failed on the way to it: the resolver, the TCP connection, the proxy, the
+//! TLS handshake or the WebSocket upgrade, each with its own words, and each within what [`Timeouts::connect`] leaves.
+//! A refusal of the broker itself is a [`ConnectionError::Refused`] with its reason code. See [the page about
+//! TLS](super::tls) for certificates.
 //!
 //! # Secrets in memory
 //!
-//! Passwords, tokens, keys and headers rest in [`Secret`]s, which are wiped when they are dropped, and the options of a client are
-//! wiped with it, user name and URL included. CONNECT and AUTH are wiped when they have gone, and so are the buffers of
-//! WebSockets, of proxies and of [`BlockingTransport`] behind them. TLS encrypts out of the session, without a copy in the clear.
+//! Passwords, tokens, keys and headers rest in [`Secret`]s, which are wiped when they are dropped, and the options of a
+//! client are wiped with it, user name and URL included. CONNECT and AUTH are wiped when they have gone, and so are the
+//! buffers of WebSockets, of proxies and of [`BlockingTransport`] behind them. TLS encrypts out of the session, without
+//! a copy in the clear.
 //!
-//! Not wiped is what is not this crate's: the text that a `Secret` was copied from, the memory in which `rustls` and its
-//! cryptography take apart a key and keep it, the system's buffers of sockets, swap space, a [`CustomTransport`], and the user name
-//! of a proxy. Nor can a program wipe what the compiler has left in registers and on the stack.
+//! Not wiped is what is not this crate's: the text that a `Secret` was copied from, the memory in which `rustls` and
+//! its cryptography take apart a key and keep it, the system's buffers of sockets, swap space, a [`CustomTransport`],
+//! and the user name of a proxy. Nor can a program wipe what the compiler has left in registers and on the stack.
 //!
 //! [`BlockingTransport`]: crate::mqtt_client::BlockingTransport
 //! [`CustomTransport`]: crate::mqtt_client::CustomTransport

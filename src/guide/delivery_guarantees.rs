@@ -2,8 +2,8 @@
 //!
 //! # Each call ends in one result
 //!
-//! A `publish` that returns a [`Token`](crate::mqtt_client::Token) has accepted the message; one that returns an error has
-//! not, and nothing of it is sent. An accepted message ends in exactly one
+//! A `publish` that returns a [`Token`](crate::mqtt_client::Token) has accepted the message; one that returns an error
+//! has not, and nothing of it is sent. An accepted message ends in exactly one
 //! [`Outcome`](crate::mqtt_client::Outcome), whatever happens to connections in between, and
 //! [`on_published`](crate::mqtt_client::MqttEventHandler::on_published) tells it with that token. The same holds for
 //! `subscribe` and `unsubscribe`, which are sent again until they are answered.
@@ -36,12 +36,12 @@
 //! | QoS 1 | `Acknowledged`: the server has it | It is sent again with DUP: the server may pass it on twice | It is published anew and may arrive twice, or ends as `Dropped(SessionLost)` and may have arrived |
 //! | QoS 2 | `Acknowledged`: the server has it, once (of v3.1.1, at least once where it has no QoS 2 and answers by PUBACK) | It is sent again as far as needed: the server has it exactly once | What the server had not yet confirmed goes the way of QoS 1. What it had confirmed (PUBREC) is not published again and ends as `Dropped(SessionLost)` |
 //!
-//! The session is lost when the server says so in CONNACK (`session_present` is false), because it was restarted, has let the session
-//! expire, or because the options ask for a new one on each connection. Which ones do is told by the
+//! The session is lost when the server says so in CONNACK (`session_present` is false), because it was restarted, has
+//! let the session expire, or because the options ask for a new one on each connection. Which ones do is told by the
 //! [table of sessions](crate::mqtt_client#sessions); the default is a session that ends with its connection.
 //! [`SessionLossPolicy`](crate::mqtt_client::SessionLossPolicy) chooses between the two ways of the last column, and
-//! [`on_session_lost`](crate::mqtt_client::MqttEventHandler::on_session_lost) lists the tokens of either, and of messages
-//! whose lifetime was over. So for QoS 2 without any doubt, use a session that outlives connections:
+//! [`on_session_lost`](crate::mqtt_client::MqttEventHandler::on_session_lost) lists the tokens of either, and of
+//! messages whose lifetime was over. So for QoS 2 without any doubt, use a session that outlives connections:
 //!
 //! ```
 //! use flowsdk::mqtt_client::{MqttClientOptions, ProtocolOptions, SessionLossPolicy};
@@ -57,16 +57,17 @@
 //! # drop(options);
 //! ```
 //!
-//! Other outcomes, at any QoS: `Rejected` with the server's reason code (v5.0; the server did not take it), `Expired` (its
-//! Message Expiry Interval was over before it could be sent), `Dropped(BufferFull)`, `Dropped(Superseded)` and
+//! Other outcomes, at any QoS: `Rejected` with the server's reason code (v5.0; the server did not take it), `Expired`
+//! (its Message Expiry Interval was over before it could be sent), `Dropped(BufferFull)`, `Dropped(Superseded)` and
 //! `Dropped(NotConnected)` (never sent, by the bounds of the [offline buffer](crate::mqtt_client::Offline)),
-//! `Dropped(Refused(_))` (never sent: it breaks a limit that the server has told), and `Cancelled`: the client ended before
-//! anything else was known. A cancelled message of QoS 1 or 2 may have arrived.
+//! `Dropped(Refused(_))` (never sent: it breaks a limit that the server has told), and `Cancelled`: the client ended
+//! before anything else was known. A cancelled message of QoS 1 or 2 may have arrived.
 //!
-//! **Order.** Messages of one QoS reach the server in the order of the calls, also over lost connections and lost sessions; a repeated
-//! one of QoS 1 may come behind its successors a second time. A message of QoS 0 may overtake others that wait for the
-//! server's window. A subscribe leaves ahead of the messages that wait for a connection, and behind those published before it
-//! on the same one; an unsubscribe leaves behind them in both cases. Both overtake messages that wait for the window.
+//! **Order.** Messages of one QoS reach the server in the order of the calls, also over lost connections and lost
+//! sessions; a repeated one of QoS 1 may come behind its successors a second time. A message of QoS 0 may overtake
+//! others that wait for the server's window. A subscribe leaves ahead of the messages that wait for a connection, and
+//! behind those published before it on the same one; an unsubscribe leaves behind them in both cases. Both overtake
+//! messages that wait for the window.
 //!
 //! # What you receive
 //!
@@ -76,39 +77,40 @@
 //! | QoS 1 | at least once | It is handed over again when its acknowledgement had not reached the server |
 //! | QoS 2 | exactly once for each time the server sends it as a new message | Identifiers are remembered over connections, so that a repeated one is not handed over again |
 //!
-//! A message is acknowledged when your callback has returned, or when you
-//! [say so](crate::mqtt_client::AsyncMqttClient::acknowledge) where `auto_ack` is false. When the session is lost, the
-//! server has forgotten what it still held for you; the client subscribes again, and what was published in between is not
-//! sent unless it was retained.
+//! A message is acknowledged when your callback has returned, or when you [say
+//! so](crate::mqtt_client::AsyncMqttClient::acknowledge) where `auto_ack` is false. When the session is lost, the
+//! server has forgotten what it still held for you; the client subscribes again, and what was published in between is
+//! not sent unless it was retained.
 //!
-//! One case no client can tell: the server has lost the session, its CONNACK that says so is lost with the connection, and the
-//! next one speaks of a session, the new one. Then a QoS 2 message that was in flight may arrive twice, or one that comes
-//! under an identifier of the lost session is taken for its repetition.
+//! One case no client can tell: the server has lost the session, its CONNACK that says so is lost with the connection,
+//! and the next one speaks of a session, the new one. Then a QoS 2 message that was in flight may arrive twice, or one
+//! that comes under an identifier of the lost session is taken for its repetition.
 //!
 //! # Your process ends
 //!
-//! Without [persistence](#with-persistence) the client keeps all of this in memory. With the process, accepted messages are gone that were not acknowledged, and so are
-//! the identifiers of received messages of QoS 2. A session that the server keeps goes on at the next start with the same
-//! `client_id` and `clean_start: false`: subscriptions hold, and messages that your process had not acknowledged come again, at
-//! QoS 2 too, as its callback may have been in the midst of one.
+//! Without [persistence](#with-persistence) the client keeps all of this in memory. With the process, accepted messages
+//! are gone that were not acknowledged, and so are the identifiers of received messages of QoS 2. A session that the
+//! server keeps goes on at the next start with the same `client_id` and `clean_start: false`: subscriptions hold, and
+//! messages that your process had not acknowledged come again, at QoS 2 too, as its callback may have been in the midst
+//! of one.
 //!
 //! An orderly end loses less: [`shutdown`](crate::mqtt_client::AsyncMqttClient::shutdown) and
 //! [`disconnect`](crate::mqtt_client::AsyncMqttClient::disconnect) first deliver what was accepted, for up to
-//! [`Timeouts::drain`](crate::mqtt_client::Timeouts::drain). What is left then is told as `Cancelled` by `shutdown`, and
-//! stays for the next `connect()` after a `disconnect`. A DISCONNECT with reason code 0x00 keeps the will from being published.
-//! After one with another code, and when a connection ends without one, it is published, after its delay if it has one and
-//! the client does not come back before.
+//! [`Timeouts::drain`](crate::mqtt_client::Timeouts::drain). What is left then is told as `Cancelled` by `shutdown`,
+//! and stays for the next `connect()` after a `disconnect`. A DISCONNECT with reason code 0x00 keeps the will from
+//! being published. After one with another code, and when a connection ends without one, it is published, after its
+//! delay if it has one and the client does not come back before.
 //!
 //! # With persistence
 //!
-//! With the feature `persistence`, `MqttClientOptions::persistence` names a file. In it are the publishes of QoS 1 and 2 that have no
-//! outcome yet, with how far they have come, outcomes that you have not heard, and the identifiers of received messages of QoS 2. The next client with the same file and
-//! `client_id` goes on with them: after `shutdown`, after a crash at any moment, and after a power cut, as far as the disk
-//! keeps what it has synced.
+//! With the feature `persistence`, `MqttClientOptions::persistence` names a file. In it are the publishes of QoS 1 and
+//! 2 that have no outcome yet, with how far they have come, outcomes that you have not heard, and the identifiers of
+//! received messages of QoS 2. The next client with the same file and `client_id` goes on with them: after `shutdown`,
+//! after a crash at any moment, and after a power cut, as far as the disk keeps what it has synced.
 //!
-//! **Accepted is not yet durable.** A call returns as soon as the message is in memory. `on_durable` tells the tokens that are in
-//! the file, and `Tracked::wait_durable` waits for one. All that comes up while the disk is busy goes into the file by one
-//! transaction. A crash loses what was not told as durable, or does not: both may be.
+//! **Accepted is not yet durable.** A call returns as soon as the message is in memory. `on_durable` tells the tokens
+//! that are in the file, and `Tracked::wait_durable` waits for one. All that comes up while the disk is busy goes into
+//! the file by one transaction. A crash loses what was not told as durable, or does not: both may be.
 //!
 //! | | After the end of the process |
 //! |---|---|
@@ -121,48 +123,50 @@
 //! | Lifetime | Message Expiry Intervals go on in wall-clock time; what is over ends as `Expired`, unless it may have been sent before |
 //! | Session lost meanwhile | as ever, by [`SessionLossPolicy`](crate::mqtt_client::SessionLossPolicy) |
 //!
-//! For this, packets wait for the disk: a PUBLISH of QoS 1 or 2 until the message and its identifier are in the file, a PUBREL until
-//! it is there that PUBREC has come, a PUBREC until the received identifier is, a PUBCOMP until the identifier is removed. PUBACK, pings,
-//! subscriptions, and messages of QoS 0 wait for nothing; so one of QoS 0 may overtake others. `shutdown`
-//! tells `Outcome::Kept` for what it leaves in the file;
-//! its outcome is told by the next client.
+//! For this, packets wait for the disk: a PUBLISH of QoS 1 or 2 until the message and its identifier are in the file, a
+//! PUBREL until it is there that PUBREC has come, a PUBREC until the received identifier is, a PUBCOMP until the
+//! identifier is removed. PUBACK, pings, subscriptions, and messages of QoS 0 wait for nothing; so one of QoS 0 may
+//! overtake others. `shutdown` tells `Outcome::Kept` for what it leaves in the file; its outcome is told by the next
+//! client.
 //!
-//! **Every outcome is told once, whenever the process ends,** except for those that you were hearing at that moment: they are told
-//! again. When a message of QoS 1 or 2 comes to its outcome, the outcome takes its place in the file, and you hear of it as
-//! soon as it is there, which takes one write of the disk (as all that comes up meanwhile goes by the next one, it costs time and no
-//! throughput). It leaves the file by the first write after its callback has returned, at most a millisecond later by a write of its
-//! own. So where the process dies between the beginning of a callback and that write, the next client tells the same outcome again:
-//! the same in every field, however the server would answer now. Whoever counts what must not be counted twice notes the token
-//! together with what it has led to.
+//! **Every outcome is told once, whenever the process ends,** except for those that you were hearing at that moment:
+//! they are told again. When a message of QoS 1 or 2 comes to its outcome, the outcome takes its place in the file, and
+//! you hear of it as soon as it is there, which takes one write of the disk (as all that comes up meanwhile goes by the
+//! next one, it costs time and no throughput). It leaves the file by the first write after its callback has returned,
+//! at most a millisecond later by a write of its own. So where the process dies between the beginning of a callback and
+//! that write, the next client tells the same outcome again: the same in every field, however the server would answer
+//! now. Whoever counts what must not be counted twice notes the token together with what it has led to.
 //!
 //! - A tracked call has been heard when its callback has returned and its result was taken or its `Tracked` dropped.
-//! - An event of a [receiver](crate::mqtt_client::AsyncMqttClient::with_receiver) has been heard when the next one is asked for. `shutdown` does not
-//!   wait for events that nobody takes: the file stays in use until all were, or the receiver is dropped, which gives them up.
+//! - An event of a [receiver](crate::mqtt_client::AsyncMqttClient::with_receiver) has been heard when the next one is
+//!   asked for. `shutdown` does not wait for events that nobody takes: the file stays in use until all were, or the
+//!   receiver is dropped, which gives them up.
 //! - Outcomes that wait for a callback that blocks, or for a disk that fails, count for
 //!   [`Limits::unreported_results`](crate::mqtt_client::Limits::unreported_results): beyond that calls are refused.
 //!
-//! **Received messages of QoS 2.** Without a crash each is handed over once. What a crash does is for `Persistence::inbound` to
-//! choose: with `AckAfter` an identifier is durable after the acknowledgement of the application and before PUBREC, so no message is lost,
-//! and those come again that the application had and whose acknowledgement was not durable. With `IdFirst` it is
-//! durable before the application sees the message, so none comes twice, and those are lost that were durable and not
-//! handled. Received messages of QoS 1 are not in the file: the server sends again what was not acknowledged.
+//! **Received messages of QoS 2.** Without a crash each is handed over once. What a crash does is for
+//! `Persistence::inbound` to choose: with `AckAfter` an identifier is durable after the acknowledgement of the
+//! application and before PUBREC, so no message is lost, and those come again that the application had and whose
+//! acknowledgement was not durable. With `IdFirst` it is durable before the application sees the message, so none comes
+//! twice, and those are lost that were durable and not handled. Received messages of QoS 1 are not in the file: the
+//! server sends again what was not acknowledged.
 //!
-//! **When the disk fails** while the client runs, `on_error` tells a `PersistenceError` once. What was accepted stays in
-//! memory, packets that wait for the disk go on waiting, the connection is kept alive, and the disk is tried again twice a
-//! second. At the bounds of memory calls are refused by `QueueFull`. When the disk works again all goes on, and nothing is lost. A
-//! `shutdown` meanwhile waits for the drain deadline: what is in the file is `Kept`, also where it has come to an outcome that is
-//! not, the rest `Cancelled`.
+//! **When the disk fails** while the client runs, `on_error` tells a `PersistenceError` once. What was accepted stays
+//! in memory, packets that wait for the disk go on waiting, the connection is kept alive, and the disk is tried again
+//! twice a second. At the bounds of memory calls are refused by `QueueFull`. When the disk works again all goes on, and
+//! nothing is lost. A `shutdown` meanwhile waits for the drain deadline: what is in the file is `Kept`, also where it
+//! has come to an outcome that is not, the rest `Cancelled`.
 //!
-//! A file that is damaged, not this crate's, in use by another client, another client's, or from a later version is an error of
-//! `AsyncMqttClient::new`, and stays as it is. One exception: where the last transaction before a crash was damaged later, it
-//! cannot be told from one that the crash has cut off, and the client goes on from the one before.
+//! A file that is damaged, not this crate's, in use by another client, another client's, or from a later version is an
+//! error of `AsyncMqttClient::new`, and stays as it is. One exception: where the last transaction before a crash was
+//! damaged later, it cannot be told from one that the crash has cut off, and the client goes on from the one before.
 //!
-//! **Not promised:** subscriptions are not in the file (a session that the server keeps has them). If the server loses the
-//! session and the process dies within the moment between the server's CONNACK and the file's knowing of it, the next client takes the server's
-//! new session for the old one: a message of QoS 2 whose PUBREC had come counts as acknowledged then, and one received in that
-//! moment under the identifier of an old one may be lost.
+//! **Not promised:** subscriptions are not in the file (a session that the server keeps has them). If the server loses
+//! the session and the process dies within the moment between the server's CONNACK and the file's knowing of it, the
+//! next client takes the server's new session for the old one: a message of QoS 2 whose PUBREC had come counts as
+//! acknowledged then, and one received in that moment under the identifier of an old one may be lost.
 //!
 //! # What no client can promise
 //!
-//! An acknowledgement is the server's: it says nothing about subscribers. A server may drop messages for a subscriber that is
-//! slow or away, deliver at a lower QoS than was published, or forget a session it has promised to keep.
+//! An acknowledgement is the server's: it says nothing about subscribers. A server may drop messages for a subscriber
+//! that is slow or away, deliver at a lower QoS than was published, or forget a session it has promised to keep.

@@ -2,36 +2,37 @@
 //!
 //! # What decides
 //!
-//! Not the codec. A write to the socket for each message costs a hundred times as much as one for many, a wake-up of another
-//! thread more than everything else that is done for a short message, and the second copy of a long one as much as the first.
-//! So the client gathers:
+//! Not the codec. A write to the socket for each message costs a hundred times as much as one for many, a wake-up of
+//! another thread more than everything else that is done for a short message, and the second copy of a long one as much
+//! as the first. So the client gathers:
 //!
-//! - Messages that follow each other at one QoS are encoded into one buffer of up to 16 KiB, a topic that stays the same once.
-//!   At QoS 0 it goes to the worker, to the socket and back to be filled again. At QoS 1 and 2, where it takes messages up to
-//!   1 KiB, as much of it as the server's window has room for is copied to where it is held until the last of these messages
-//!   is acknowledged. Results travel as one, too, and become a call of
+//! - Messages that follow each other at one QoS are encoded into one buffer of up to 16 KiB, a topic that stays the
+//!   same once. At QoS 0 it goes to the worker, to the socket and back to be filled again. At QoS 1 and 2, where it
+//!   takes messages up to 1 KiB, as much of it as the server's window has room for is copied to where it is held until
+//!   the last of these messages is acknowledged. Results travel as one, too, and become a call of
 //!   [`on_published`](crate::mqtt_client::MqttEventHandler::on_published) each.
-//! - A longer message of QoS 1 or 2 is one buffer from `publish` to its acknowledgement. What is sent again is never encoded
-//!   again.
-//! - A publish wakes the worker only if it sleeps. The worker takes all that has come, writes once, and asks again before it
-//!   sleeps.
+//! - A longer message of QoS 1 or 2 is one buffer from `publish` to its acknowledgement. What is sent again is never
+//!   encoded again.
+//! - A publish wakes the worker only if it sleeps. The worker takes all that has come, writes once, and asks again
+//!   before it sleeps.
 //! - Received messages reach the callbacks as pieces of what was read, without a copy or an allocation each, and their
-//!   acknowledgements go back together: half of the [window](crate::mqtt_client::ProtocolOptions::receive_maximum) before the
-//!   other half is handled, so that the server goes on meanwhile.
-//! - Callbacks that wait for the worker's processor get it before the worker looks for what they have asked for. It reads no
-//!   more than some 200 KiB ahead of them, or two long messages, unless a callback takes longer than 5 ms.
+//!   acknowledgements go back together: half of the [window](crate::mqtt_client::ProtocolOptions::receive_maximum)
+//!   before the other half is handled, so that the server goes on meanwhile.
+//! - Callbacks that wait for the worker's processor get it before the worker looks for what they have asked for. It
+//!   reads no more than some 200 KiB ahead of them, or two long messages, unless a callback takes longer than 5 ms.
 //! - An idle client wakes for its keep-alive alone.
 //!
 //! # How it is measured
 //!
-//! `benches/compare/run` builds the client and its peers and lets them do the same work, interleaved in rounds, each in a process
-//! of its own, against a sink that acknowledges, counts and verifies what it gets; a client that loses a message fails. *Plain
-//! TCP* is the limit: a program that moves the same bytes with the same window of 100 messages and does nothing else. Each client
-//! uses the fastest way that its documentation offers; flowsdk acknowledges by itself and calls its handler for every message and
-//! every result.
+//! `benches/compare/run` builds the client and its peers and lets them do the same work, interleaved in rounds, each in
+//! a process of its own, against a sink that acknowledges, counts and verifies what it gets; a client that loses a
+//! message fails. *Plain TCP* is the limit: a program that moves the same bytes with the same window of 100 messages
+//! and does nothing else. Each client uses the fastest way that its documentation offers; flowsdk acknowledges by
+//! itself and calls its handler for every message and every result.
 //!
-//! On a virtual machine with two cores of an AMD EPYC and Linux, over loopback, the client on one core and the sink on the other,
-//! medians of five rounds: messages a second, and microseconds of processor time that the client's process spends on each.
+//! On a virtual machine with two cores of an AMD EPYC and Linux, over loopback, the client on one core and the sink on
+//! the other, medians of five rounds: messages a second, and microseconds of processor time that the client's process
+//! spends on each.
 //!
 //! ```text
 //! benches/compare/run --rounds 5 --pin pinned --driver plain --driver flowsdk --driver rumqttc
@@ -53,36 +54,40 @@
 //! | receive QoS 0, 1 MiB | 3.3 k, 171 | 3.6 k, 143 | 4.2 k, 138 | 2.5 k, 349 | 1.7 k, 578 |
 //! | round trip, 64 B (µs) | 69, 27 | 81, 44 | 70, 35 | 72, 31 | 75, 32 |
 //!
-//! Compare within a row: on another machine the figures are others. At QoS 1 and 2 what counts at this window is how soon the client
-//! answers: all its threads share a core here, and where both sides wait for each other, each window of 100 messages costs a sleep
-//! and a wake-up or more, as it does plain TCP. The same command without `--pin` also runs unpinned and with everything on one
-//! core, and tells peak memory, context switches and system calls; with all peers (mqtt5, libmosquitto and Paho C, too) it takes
-//! half an hour.
+//! Compare within a row: on another machine the figures are others. At QoS 1 and 2 what counts at this window is how
+//! soon the client answers: all its threads share a core here, and where both sides wait for each other, each window of
+//! 100 messages costs a sleep and a wake-up or more, as it does plain TCP. The same command without `--pin` also runs
+//! unpinned and with everything on one core, and tells peak memory, context switches and system calls; with all peers
+//! (mqtt5, libmosquitto and Paho C, too) it takes half an hour.
 //!
-//! `cargo bench --bench codec`, `session`, `client` and `scale` measure the parts: nanoseconds a packet, two sessions in memory,
-//! allocations and system calls a message, a thousand clients on one [`Runtime`](crate::mqtt_client::Runtime).
+//! `cargo bench --bench codec`, `session`, `client` and `scale` measure the parts: nanoseconds a packet, two sessions
+//! in memory, allocations and system calls a message, a thousand clients on one
+//! [`Runtime`](crate::mqtt_client::Runtime).
 //!
 //! # How to tune
 //!
 //! Most programs need nothing of this. For many messages a second:
 //!
-//! - **Queue size.** [`command_queue_size`](crate::mqtt_client::AsyncClientConfig::command_queue_size) is how many calls may wait for
-//!   the worker, 100 by default. A producer that publishes in bursts needs room for one: 1,000 costs no memory before it is used.
-//! - **Back-pressure.** [`publish_wait`](crate::mqtt_client::AsyncMqttClient::publish_wait) holds a producer back where `publish` would
-//!   return `QueueFull`; to try again in a loop would keep the processor from the worker.
-//! - **Batches.** [`publish_batch`](crate::mqtt_client::AsyncMqttClient::publish_batch) hands over many messages under one lock.
+//! - **Queue size.** [`command_queue_size`](crate::mqtt_client::AsyncClientConfig::command_queue_size) is how many
+//!   calls may wait for the worker, 100 by default. A producer that publishes in bursts needs room for one: 1,000 costs
+//!   no memory before it is used.
+//! - **Back-pressure.** [`publish_wait`](crate::mqtt_client::AsyncMqttClient::publish_wait) holds a producer back where
+//!   `publish` would return `QueueFull`; to try again in a loop would keep the processor from the worker.
+//! - **Batches.** [`publish_batch`](crate::mqtt_client::AsyncMqttClient::publish_batch) hands over many messages under
+//!   one lock.
 //! - **Window.** What is published at QoS 1 or 2 in one round trip is at most
-//!   [`in_flight`](crate::mqtt_client::Limits::in_flight) messages, and what the server's Receive Maximum allows: on a link with 50 ms
-//!   there and back, 100 messages in flight are 2,000 a second, 1,000 are 20,000.
+//!   [`in_flight`](crate::mqtt_client::Limits::in_flight) messages, and what the server's Receive Maximum allows: on a
+//!   link with 50 ms there and back, 100 messages in flight are 2,000 a second, 1,000 are 20,000.
 //!   [`receive_maximum`](crate::mqtt_client::ProtocolOptions::receive_maximum) is the same for what the server sends.
 //! - **Callbacks.** A handler that takes long fills
-//!   [`undelivered_bytes`](crate::mqtt_client::Limits::undelivered_bytes), and then the client stops to read. Give slow work to a
-//!   thread of yours.
-//! - **Long messages** leave the queue at [`queue_bytes`](crate::mqtt_client::Limits::queue_bytes); the buffer of a message above 64 KiB
-//!   is kept for a second and filled again by the next one.
+//!   [`undelivered_bytes`](crate::mqtt_client::Limits::undelivered_bytes), and then the client stops to read. Give slow
+//!   work to a thread of yours.
+//! - **Long messages** leave the queue at [`queue_bytes`](crate::mqtt_client::Limits::queue_bytes); the buffer of a
+//!   message above 64 KiB is kept for a second and filled again by the next one.
 //!
-//! For the shortest answer: [`CallbackMode::Worker`](crate::mqtt_client::CallbackMode::Worker) saves the way to another thread, and the
-//! handler must not block then; [`spin`](crate::mqtt_client::Threads::spin) looks for an answer instead of sleeping.
+//! For the shortest answer: [`CallbackMode::Worker`](crate::mqtt_client::CallbackMode::Worker) saves the way to another
+//! thread, and the handler must not block then; [`spin`](crate::mqtt_client::Threads::spin) looks for an answer instead
+//! of sleeping.
 //!
 //! For many clients in one process: one [`Runtime`](crate::mqtt_client::Runtime) gives them two threads together.
 //!

@@ -12,13 +12,13 @@ use super::shared::Shared;
 
 /// The client's side of one exchange of enhanced authentication (v5.0 section 4.12).
 ///
-/// Its methods are called one after the other, each once the one before has returned, on threads that serve nothing else: they
-/// may take their time, which [`Timeouts::connect`](super::Timeouts::connect) bounds. An error or a panic ends the connection, and is told by
-/// [`on_error`](super::MqttEventHandler::on_error): put no secret into it. Data that is empty stands for none where it comes
-/// from the server.
+/// Its methods are called one after the other, each once the one before has returned, on threads that serve nothing
+/// else: they may take their time, which [`Timeouts::connect`](super::Timeouts::connect) bounds. An error or a panic
+/// ends the connection, and is told by [`on_error`](super::MqttEventHandler::on_error): put no secret into it. Data
+/// that is empty stands for none where it comes from the server.
 pub trait Authenticator: Send {
-    /// The data that CONNECT, or the AUTH that begins a re-authentication, has for the server; none if the server speaks
-    /// first.
+    /// The data that CONNECT, or the AUTH that begins a re-authentication, has for the server; none if the server
+    /// speaks first.
     ///
     /// # Errors
     /// Whatever keeps the client from authenticating.
@@ -30,9 +30,9 @@ pub trait Authenticator: Send {
     /// The server has said something that the method does not allow.
     fn answer(&mut self, challenge: &[u8]) -> io::Result<Option<Secret>>;
 
-    /// The server is content. `data` is what its CONNACK, or the last AUTH of a re-authentication, has for the client: for
-    /// instance the proof that the server, too, knows the password. Before this has returned, nothing is sent to a server that
-    /// the client was not connected to before, and nobody hears of the connection.
+    /// The server is content. `data` is what its CONNACK, or the last AUTH of a re-authentication, has for the client:
+    /// for instance the proof that the server, too, knows the password. Before this has returned, nothing is sent to a
+    /// server that the client was not connected to before, and nobody hears of the connection.
     ///
     /// # Errors
     /// The client is not content with the server.
@@ -81,8 +81,8 @@ struct Method {
 type Begin = dyn Fn() -> Box<dyn Authenticator> + Send + Sync;
 
 impl Authentication {
-    /// Authentication by the method of this name. `begin` is called for each exchange: on every connection, and for every
-    /// re-authentication.
+    /// Authentication by the method of this name. `begin` is called for each exchange: on every connection, and for
+    /// every re-authentication.
     pub fn new<A: Authenticator + 'static>(
         method: impl Into<String>,
         begin: impl Fn() -> A + Send + Sync + 'static,

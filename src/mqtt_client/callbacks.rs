@@ -45,7 +45,8 @@ impl TopicHandlers {
     /// Drops them all, and with them whatever they hold of the client.
     pub(super) fn clear(&self) {
         let handlers = std::mem::take(&mut *self.lock());
-        // Outside of the lock: what they hold may be the client itself. One by one, as a second panic in one drop aborts.
+        // Outside of the lock: what they hold may be the client itself. One by one, as a second panic in one drop
+        // aborts.
         handlers.into_values().into_iter().for_each(discard);
     }
 

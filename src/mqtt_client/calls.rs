@@ -5,8 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::callbacks::Seat;
 
-/// A queue of its own: the receiver of a channel yields its processor again and again before it sleeps, and where others
-/// want that processor, too, each time costs it a whole time slice.
+/// A queue of its own: the receiver of a channel yields its processor again and again before it sleeps, and where
+/// others want that processor, too, each time costs it a whole time slice.
 #[derive(Default)]
 struct Calls {
     queue: Mutex<Queue>,

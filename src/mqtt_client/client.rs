@@ -111,8 +111,8 @@ pub enum Outcome {
     /// The client was shut down before.
     Cancelled,
     /// The client was shut down before, and the message is in the file of its
-    /// [persistence](super::MqttClientOptions::persistence): the next client with that file goes on with it, and tells its
-    /// outcome by the same token.
+    /// [persistence](super::MqttClientOptions::persistence): the next client with that file goes on with it, and tells
+    /// its outcome by the same token.
     #[cfg(feature = "persistence")]
     Kept,
 }
@@ -242,9 +242,9 @@ pub struct PingResult {
 pub struct ReauthenticationResult {
     /// What the call has returned.
     pub token: Token,
-    /// [`Outcome::Acknowledged`] if both sides accept each other, [`Outcome::Rejected`] if the server has ended the connection
-    /// by a DISCONNECT meanwhile, [`Outcome::Dropped`] if there was no connection, or it was lost, or the authenticator has
-    /// failed, which ends it.
+    /// [`Outcome::Acknowledged`] if both sides accept each other, [`Outcome::Rejected`] if the server has ended the
+    /// connection by a DISCONNECT meanwhile, [`Outcome::Dropped`] if there was no connection, or it was lost, or the
+    /// authenticator has failed, which ends it.
     pub outcome: Outcome,
 }
 

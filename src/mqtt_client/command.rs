@@ -192,8 +192,8 @@ impl Run {
         Some(Last { start, topic: topic_at, behind_topic, payload: self.frames.len() - payload.len() })
     }
 
-    /// Adds a message to the topic of the last one, if that is all that has to be known; whether it could. The topic was
-    /// checked there.
+    /// Adds a message to the topic of the last one, if that is all that has to be known; whether it could. The topic
+    /// was checked there.
     pub(super) fn add_alike(&mut self, message: Plain<'_>) -> bool {
         let Plain { topic, payload, retain, has_properties } = message;
         let Some(last) = self.last.filter(|_| !has_properties) else { return false };

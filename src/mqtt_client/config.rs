@@ -5,8 +5,8 @@ pub struct AsyncClientConfig {
     /// Connect again after a connection is lost or an attempt fails (default: true). It needs
     /// [`MqttClientOptions::reconnect`](super::MqttClientOptions::reconnect), too.
     pub auto_reconnect: bool,
-    /// Bound of the delay before the first reconnection attempt, in milliseconds (default: 1000). The bound doubles with
-    /// each attempt, and the delay is a random part of it.
+    /// Bound of the delay before the first reconnection attempt, in milliseconds (default: 1000). The bound doubles
+    /// with each attempt, and the delay is a random part of it.
     pub reconnect_delay_ms: u64,
     /// Where that bound stops to grow, in milliseconds (default: 30000).
     pub max_reconnect_delay_ms: u64,

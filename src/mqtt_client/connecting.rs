@@ -15,10 +15,11 @@ use super::websocket::WebSocketOptions;
 /// How a client comes to a connection, and back to one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Connecting {
-    /// More servers, written as [`peer`](super::MqttClientOptions::peer) is (default: none). An attempt begins with the server that
-    /// was connected last, at first with `peer`, and goes on to the next ones while none of the addresses of one can be
-    /// reached, all within [`Timeouts::connect`](super::Timeouts::connect). A server that refuses the connection or ends it
-    /// is not the first one of the next attempt. All of them should serve the same sessions, or sessions get lost.
+    /// More servers, written as [`peer`](super::MqttClientOptions::peer) is (default: none). An attempt begins with the
+    /// server that was connected last, at first with `peer`, and goes on to the next ones while none of the addresses
+    /// of one can be reached, all within [`Timeouts::connect`](super::Timeouts::connect). A server that refuses the
+    /// connection or ends it is not the first one of the next attempt. All of them should serve the same sessions, or
+    /// sessions get lost.
     pub servers: Vec<String>,
     /// What is asked for the credentials of each attempt, in place of `username` and `password` (default: none).
     pub credentials: Option<CredentialsProvider>,
@@ -82,16 +83,17 @@ impl Default for Connecting {
     }
 }
 
-/// What is done when the server says to use another one: reason code 0x9C or 0x9D with a Server Reference (v5.0 section 4.11).
+/// What is done when the server says to use another one: reason code 0x9C or 0x9D with a Server Reference (v5.0 section
+/// 4.11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Redirects {
     /// Nothing: the client stops, and [`ConnectionError`](super::ConnectionError) names the other server.
     #[default]
     Refuse,
-    /// The next attempt goes there by the same way (`mqtts` stays `mqtts`), with the same credentials: only for servers that are
-    /// trusted to name others. 0x9D Server moved
-    /// replaces the servers of the options until the next [`connect`](super::AsyncMqttClient::connect); 0x9C Use another
-    /// server holds for one attempt, before the others. It counts as a reconnection attempt, and needs what those need.
+    /// The next attempt goes there by the same way (`mqtts` stays `mqtts`), with the same credentials: only for servers
+    /// that are trusted to name others. 0x9D Server moved replaces the servers of the options until the next
+    /// [`connect`](super::AsyncMqttClient::connect); 0x9C Use another server holds for one attempt, before the others.
+    /// It counts as a reconnection attempt, and needs what those need.
     Follow,
 }
 
@@ -104,9 +106,8 @@ pub enum RestoreSubscriptions {
     /// On every connection, for servers that say they have the session and forget its subscriptions. Retained messages
     /// may come again.
     Always,
-    /// Never: the application subscribes again.
-    /// [`subscription_topics`](super::MqttClientOptions::subscription_topics) are subscribed all the same when the server
-    /// has no session.
+    /// Never: the application subscribes again. [`subscription_topics`](super::MqttClientOptions::subscription_topics)
+    /// are subscribed all the same when the server has no session.
     Never,
 }
 
@@ -127,10 +128,10 @@ impl std::fmt::Debug for Credentials {
 
 /// Gives the credentials of each attempt to connect, for tokens that do not live as long as the client.
 ///
-/// It is called before each attempt on the thread that resolves and connects, so it may take its time, which counts towards
-/// [`Timeouts::connect`](super::Timeouts::connect). An error or a panic fails that attempt, and is told by
-/// [`on_error`](super::MqttEventHandler::on_error). A server that does not take the credentials (0x86, 0x87) is tried once
-/// more with those of another call, before the client stops.
+/// It is called before each attempt on the thread that resolves and connects, so it may take its time, which counts
+/// towards [`Timeouts::connect`](super::Timeouts::connect). An error or a panic fails that attempt, and is told by
+/// [`on_error`](super::MqttEventHandler::on_error). A server that does not take the credentials (0x86, 0x87) is tried
+/// once more with those of another call, before the client stops.
 ///
 /// ```
 /// use flowsdk::mqtt_client::{Connecting, Credentials, CredentialsProvider, MqttClientOptions, Secret};

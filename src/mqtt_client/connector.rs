@@ -89,8 +89,8 @@ pub(super) struct Opened {
     pub(super) exchange: Option<(Exchange, Option<Secret>)>,
 }
 
-/// The attempts of one client that it has given up, and whose threads have not come back: what a provider, a factory or the
-/// resolver does cannot be broken off.
+/// The attempts of one client that it has given up, and whose threads have not come back: what a provider, a factory or
+/// the resolver does cannot be broken off.
 #[derive(Debug, Default)]
 pub(super) struct Stuck(Vec<Weak<Attempt>>);
 
@@ -141,7 +141,8 @@ impl Connectors {
     /// Opens a transport. The client's worker is woken when it begins late and when it is done.
     ///
     /// # Errors
-    /// If there is no thread for it, or an earlier attempt of the client has not come back from code of the application.
+    /// If there is no thread for it, or an earlier attempt of the client has not come back from code of the
+    /// application.
     pub(super) fn open(&self, target: Target, timeout: Duration, shared: &Arc<Shared>) -> io::Result<Opening> {
         let stuck = Arc::clone(&target.stuck);
         lock(&stuck).check()?;

@@ -11,15 +11,15 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use super::contain::contain;
 
-/// A non-blocking byte stream of the application's own: a serial line, a tunnel, a socket of another family. For streams that
-/// block there is [`BlockingTransport`](super::BlockingTransport).
+/// A non-blocking byte stream of the application's own: a serial line, a tunnel, a socket of another family. For
+/// streams that block there is [`BlockingTransport`](super::BlockingTransport).
 ///
-/// `read` and `write` return [`WouldBlock`](io::ErrorKind::WouldBlock) where they would have to wait, and have the client
-/// told, by what [`watch`](Self::watch) is given, when it is worth to try again. `read` returns 0 at the end of the
-/// stream. `flush` returns `WouldBlock` while bytes that `write` has taken have not left.
+/// `read` and `write` return [`WouldBlock`](io::ErrorKind::WouldBlock) where they would have to wait, and have the
+/// client told, by what [`watch`](Self::watch) is given, when it is worth to try again. `read` returns 0 at the end of
+/// the stream. `flush` returns `WouldBlock` while bytes that `write` has taken have not left.
 ///
-/// All of it is called on the client's worker, which serves other clients of the same [`Runtime`](super::Runtime), too: it
-/// must never wait. The peer is spoken to by what the scheme of [`peer`](super::MqttClientOptions::peer) says: with
+/// All of it is called on the client's worker, which serves other clients of the same [`Runtime`](super::Runtime), too:
+/// it must never wait. The peer is spoken to by what the scheme of [`peer`](super::MqttClientOptions::peer) says: with
 /// `mqtts://` TLS goes over the transport, with `ws://` a WebSocket.
 ///
 /// ```
@@ -80,8 +80,8 @@ pub trait CustomTransport: Read + Write + Send {
     /// What keeps the stream from being watched; the attempt to connect fails by it.
     fn watch(&mut self, readiness: &Readiness<'_>) -> io::Result<()>;
 
-    /// Tells the peer that nothing comes behind what was written. The client does so behind DISCONNECT, and reads on until the
-    /// peer ends the stream, or for a second. The default does nothing, which suits streams that cannot tell.
+    /// Tells the peer that nothing comes behind what was written. The client does so behind DISCONNECT, and reads on
+    /// until the peer ends the stream, or for a second. The default does nothing, which suits streams that cannot tell.
     ///
     /// # Errors
     /// Those of the stream, which is then dropped at once.
@@ -128,7 +128,8 @@ impl std::fmt::Debug for Readiness<'_> {
     }
 }
 
-/// Opens a [`CustomTransport`] for each attempt to connect, with the host and the port that the server's address in the options has.
+/// Opens a [`CustomTransport`] for each attempt to connect, with the host and the port that the server's address in the
+/// options has.
 ///
 /// It is called on the thread that connects, so it may take its time, which counts towards
 /// [`Timeouts::connect`](super::Timeouts::connect). An error or a panic fails that attempt, and is told by

@@ -1,5 +1,5 @@
-//! Waiting for sockets on the thread that opens one connection: until something happens, the deadline, or nobody wants it
-//! any more.
+//! Waiting for sockets on the thread that opens one connection: until something happens, the deadline, or nobody wants
+//! it any more.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -227,7 +227,8 @@ impl<'a> Dial<'a> {
         Socket::tcp(self.race(interleaved(addresses))?)
     }
 
-    /// Tries the addresses in their order, a new one whenever one has failed or is slow; the first connection wins (RFC 8305).
+    /// Tries the addresses in their order, a new one whenever one has failed or is slow; the first connection wins (RFC
+    /// 8305).
     fn race(&mut self, mut untried: VecDeque<SocketAddr>) -> io::Result<TcpStream> {
         let count = u32::try_from(untried.len()).unwrap_or(u32::MAX).max(1);
         let delay = ATTEMPT_DELAY.min(self.deadline.saturating_duration_since(Instant::now()) / count);

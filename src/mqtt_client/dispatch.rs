@@ -1,8 +1,8 @@
 //! From the worker to the callbacks.
 //!
 //! Messages travel in batches: a chunk of input with the places of its messages, so that nothing is copied for each.
-//! Everything else travels apart, as notices, so that a pile of messages does not hold up the news of a publish. A notice
-//! about the connection keeps its place between the messages before and behind it.
+//! Everything else travels apart, as notices, so that a pile of messages does not hold up the news of a publish. A
+//! notice about the connection keeps its place between the messages before and behind it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -247,7 +247,8 @@ impl Outlet {
         }
     }
 
-    /// Nothing becomes durable any more: messages that have waited for it are not told, and what was told behind them is.
+    /// Nothing becomes durable any more: messages that have waited for it are not told, and what was told behind them
+    /// is.
     pub(super) fn drop_held(&mut self) {
         while let Some((_, mut batch)) = self.held.pop_front() {
             batch.places.clear();
@@ -321,8 +322,8 @@ impl Dispatcher {
         }
     }
 
-    /// Hands messages that are in hand to `take`, at least one and at most as many as are `left`, until something else has
-    /// to be told first. A message that `take` panics with is done with like any other.
+    /// Hands messages that are in hand to `take`, at least one and at most as many as are `left`, until something else
+    /// has to be told first. A message that `take` panics with is done with like any other.
     pub(super) fn hand_out(&mut self, left: &mut usize, mut take: impl FnMut(&MqttPublish<'_>)) {
         loop {
             if self.owes && self.due.is_over(Instant::now) {

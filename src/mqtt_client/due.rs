@@ -7,8 +7,8 @@ const QUICK: Duration = Duration::from_micros(100);
 /// Messages that pass without a look at most.
 const MOST_UNSEEN: u8 = 7;
 
-/// When acknowledgements that wait for others have to go. A look at the clock costs a good part of what a message does: while
-/// callbacks are quick, only some of them are followed by one.
+/// When acknowledgements that wait for others have to go. A look at the clock costs a good part of what a message does:
+/// while callbacks are quick, only some of them are followed by one.
 #[derive(Debug, Default)]
 pub(super) struct Due {
     at: Option<Instant>,

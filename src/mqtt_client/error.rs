@@ -38,9 +38,9 @@ pub enum ClientError {
     /// The packet cannot be written in this version of the protocol.
     #[error(transparent)]
     Encode(EncodeError),
-    /// As many calls as [`command_queue_size`](super::AsyncClientConfig::command_queue_size) are waiting, or as many bytes
-    /// as [`Limits::queue_bytes`](super::Limits::queue_bytes), or too many results have not been handled by callbacks. Try
-    /// again when some are done.
+    /// As many calls as [`command_queue_size`](super::AsyncClientConfig::command_queue_size) are waiting, or as many
+    /// bytes as [`Limits::queue_bytes`](super::Limits::queue_bytes), or too many results have not been handled by
+    /// callbacks. Try again when some are done.
     #[error("the command queue is full")]
     QueueFull,
     /// There is no connection, as many messages wait for one as the offline buffer takes, and
@@ -167,8 +167,8 @@ pub enum ConnectionError {
         /// Whether the code is one that may pass, so that the client connects again as its options say.
         tries_again: bool,
     },
-    /// Another client has taken the session over, or so it seems: two clients with one identifier end each other's connection for
-    /// ever. The next attempt waits at least half of
+    /// Another client has taken the session over, or so it seems: two clients with one identifier end each other's
+    /// connection for ever. The next attempt waits at least half of
     /// [`max_reconnect_delay_ms`](super::AsyncClientConfig::max_reconnect_delay_ms).
     #[error(
         "{} another client with the same client identifier {client_id:?}{}",
@@ -192,7 +192,8 @@ pub enum ConnectionError {
         /// Why.
         error: super::tls::TlsError,
     },
-    /// As many attempts have failed as [`max_reconnect_attempts`](super::AsyncClientConfig::max_reconnect_attempts) allows.
+    /// As many attempts have failed as [`max_reconnect_attempts`](super::AsyncClientConfig::max_reconnect_attempts)
+    /// allows.
     #[error("gave up after {attempts} reconnection attempts; call connect() to try again")]
     GaveUp {
         /// How many.

@@ -21,8 +21,8 @@ pub enum MqttEvent<'a> {
     Disconnected(Option<u8>),
     /// A publish has ended.
     Published(PublishResult),
-    /// Messages are in the file of [persistence](super::MqttClientOptions::persistence): from now on they outlive the process.
-    /// Those of one event have come to it together.
+    /// Messages are in the file of [persistence](super::MqttClientOptions::persistence): from now on they outlive the
+    /// process. Those of one event have come to it together.
     #[cfg(feature = "persistence")]
     Durable(Vec<Token>),
     /// A subscribe has ended.
@@ -143,9 +143,9 @@ impl<'a> MqttPublish<'a> {
     }
 }
 
-/// Acknowledges one message of QoS 1 or 2, once. It names the connection of its message: that of a QoS 1 message is stale
-/// when the connection is gone, as the server sends the message again; that of a QoS 2 message outlives a resume, as the
-/// message is not handed over again.
+/// Acknowledges one message of QoS 1 or 2, once. It names the connection of its message: that of a QoS 1 message is
+/// stale when the connection is gone, as the server sends the message again; that of a QoS 2 message outlives a resume,
+/// as the message is not handed over again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt {
     pub(super) inner: session::Receipt,

@@ -61,8 +61,8 @@ impl<T> FilterTree<T> {
         self.root.remove(&levels)
     }
 
-    /// Calls `found` with every value whose filter matches. Wildcards at the start do not match a topic that begins with
-    /// `$` `[MQTT-4.7.2-1]`.
+    /// Calls `found` with every value whose filter matches. Wildcards at the start do not match a topic that begins
+    /// with `$` `[MQTT-4.7.2-1]`.
     pub(super) fn matches(&self, topic: &str, found: &mut impl FnMut(&T)) {
         let mut levels = topic.split('/');
         if topic.starts_with('$') {

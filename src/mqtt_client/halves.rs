@@ -15,13 +15,14 @@ const BOUND: usize = 64 * 1024;
 /// How long a half rests that has nothing to do and says so instead of blocking.
 const REST: Duration = Duration::from_millis(1);
 
-/// A [`CustomTransport`] of a pair of blocking halves: a serial line, pipes, whatever implements [`Read`] and [`Write`].
+/// A [`CustomTransport`] of a pair of blocking halves: a serial line, pipes, whatever implements [`Read`] and
+/// [`Write`].
 ///
-/// Each half has a thread of its own, with at most 64 KiB of bytes between it and the client. A thread ends, and drops its half, when
-/// the half fails or comes to its end, and otherwise when the transport is dropped: that of the writer once it has written what
-/// was accepted, that of the reader when its `read` returns. Nothing can end a `read` that blocks for ever, so give the reader a
-/// time-out where it has one: errors of the kinds [`TimedOut`](io::ErrorKind::TimedOut) and
-/// [`WouldBlock`](io::ErrorKind::WouldBlock) mean that there is nothing yet.
+/// Each half has a thread of its own, with at most 64 KiB of bytes between it and the client. A thread ends, and drops
+/// its half, when the half fails or comes to its end, and otherwise when the transport is dropped: that of the writer
+/// once it has written what was accepted, that of the reader when its `read` returns. Nothing can end a `read` that
+/// blocks for ever, so give the reader a time-out where it has one: errors of the kinds
+/// [`TimedOut`](io::ErrorKind::TimedOut) and [`WouldBlock`](io::ErrorKind::WouldBlock) mean that there is nothing yet.
 ///
 /// ```
 /// // The device is opened at each attempt to connect, not before.

@@ -28,8 +28,8 @@ use crate::types::{QoS, ReasonCode, Role, TopicFilter};
 
 /// An MQTT client that works on a thread of its own, or on that of a [`Runtime`], and tells by callbacks.
 ///
-/// Every call may be made from any thread, callbacks included, and returns at once: it checks what it is given, hands it
-/// to the worker, and returns a [`Token`] that comes back in the result. Share a client by `Arc`.
+/// Every call may be made from any thread, callbacks included, and returns at once: it checks what it is given, hands
+/// it to the worker, and returns a [`Token`] that comes back in the result. Share a client by `Arc`.
 ///
 /// Dropping a client shuts it down as [`AsyncMqttClient::shutdown`] does.
 pub struct AsyncMqttClient {
@@ -46,8 +46,8 @@ impl AsyncMqttClient {
     /// [`AsyncMqttClient::connect`].
     ///
     /// # Errors
-    /// [`ClientError::InvalidOption`] and the like for options that cannot work; [`ClientError::Start`] if the system has
-    /// no thread or no poll for it.
+    /// [`ClientError::InvalidOption`] and the like for options that cannot work; [`ClientError::Start`] if the system
+    /// has no thread or no poll for it.
     pub fn new(
         options: MqttClientOptions,
         handler: Box<dyn MqttEventHandler>,
@@ -75,8 +75,9 @@ impl AsyncMqttClient {
         Self::new(options, handler, AsyncClientConfig::default())
     }
 
-    /// Makes a client whose events are taken from a queue instead of callbacks. Take them, or drop the receiver: results that
-    /// nobody takes hold up further calls at [`Limits::unreported_results`](super::Limits::unreported_results).
+    /// Makes a client whose events are taken from a queue instead of callbacks. Take them, or drop the receiver:
+    /// results that nobody takes hold up further calls at
+    /// [`Limits::unreported_results`](super::Limits::unreported_results).
     ///
     /// # Errors
     /// As [`AsyncMqttClient::new`].
@@ -147,9 +148,9 @@ impl AsyncMqttClient {
     }
 
     /// The tokens of messages that an earlier client has left in the file of
-    /// [`MqttClientOptions::persistence`](super::MqttClientOptions::persistence), in the order of their calls. Each comes to
-    /// its outcome as if this client had published it; those that had come to it and were not told are told before anything
-    /// else. Tokens of this client are all higher.
+    /// [`MqttClientOptions::persistence`](super::MqttClientOptions::persistence), in the order of their calls. Each
+    /// comes to its outcome as if this client had published it; those that had come to it and were not told are told
+    /// before anything else. Tokens of this client are all higher.
     #[cfg(feature = "persistence")]
     pub fn restored(&self) -> &[Token] {
         &self.restored
@@ -159,17 +160,18 @@ impl AsyncMqttClient {
     /// already.
     ///
     /// # Errors
-    /// [`ClientError::ShutDown`], here as in every other call; [`ClientError::QueueFull`], here and in the calls that disconnect
-    /// or turn reconnection on and off, where a thousand of them wait.
+    /// [`ClientError::ShutDown`], here as in every other call; [`ClientError::QueueFull`], here and in the calls that
+    /// disconnect or turn reconnection on and off, where a thousand of them wait.
     pub fn connect(&self) -> Result<(), ClientError> {
         self.shared.submit_control(Command::Connect)
     }
 
-    /// Subscribes to a topic filter (section 3.8). `qos` is 0, 1 or 2. A subscription made while there is no connection is
-    /// sent when there is one.
+    /// Subscribes to a topic filter (section 3.8). `qos` is 0, 1 or 2. A subscription made while there is no connection
+    /// is sent when there is one.
     ///
     /// # Errors
-    /// [`ClientError::InvalidTopic`], [`ClientError::InvalidQoS`], [`ClientError::QueueFull`], [`ClientError::ShutDown`].
+    /// [`ClientError::InvalidTopic`], [`ClientError::InvalidQoS`], [`ClientError::QueueFull`],
+    /// [`ClientError::ShutDown`].
     pub fn subscribe(&self, topic_filter: &str, qos: u8) -> Result<Token, ClientError> {
         self.subscribe_with(&[TopicSubscription::new(topic_filter, qos)], &SubscribeOptions::default())
     }
@@ -177,8 +179,8 @@ impl AsyncMqttClient {
     /// Subscribes to several topic filters by one packet.
     ///
     /// # Errors
-    /// As [`AsyncMqttClient::subscribe`], and [`ClientError::Encode`] for an empty list or options that the version does
-    /// not have.
+    /// As [`AsyncMqttClient::subscribe`], and [`ClientError::Encode`] for an empty list or options that the version
+    /// does not have.
     pub fn subscribe_with(
         &self,
         topics: &[TopicSubscription],
@@ -211,8 +213,8 @@ impl AsyncMqttClient {
         self.submit_request(RequestingKind::Subscribe(topics.to_vec(), tracked), options)
     }
 
-    /// Unsubscribes from topic filters (section 3.10), behind the messages that were published before, as far as the server's
-    /// window lets them go: those still come back to this client.
+    /// Unsubscribes from topic filters (section 3.10), behind the messages that were published before, as far as the
+    /// server's window lets them go: those still come back to this client.
     ///
     /// # Errors
     /// [`ClientError::InvalidTopic`], [`ClientError::Encode`] for an empty list, [`ClientError::QueueFull`],
@@ -253,8 +255,8 @@ impl AsyncMqttClient {
     ///
     /// # Errors
     /// [`ClientError::StaleReceipt`] if the connection of the message is gone; where that is noticed only later,
-    /// [`MqttEventHandler::on_error`] tells it. [`ClientError::QueueFull`] for one receipt used more than a hundred thousand
-    /// times at once.
+    /// [`MqttEventHandler::on_error`] tells it. [`ClientError::QueueFull`] for one receipt used more than a hundred
+    /// thousand times at once.
     pub fn acknowledge(&self, receipt: Receipt) -> Result<(), ClientError> {
         self.acknowledge_with(receipt, ReasonCode::SUCCESS.byte())
     }
@@ -278,8 +280,8 @@ impl AsyncMqttClient {
         Ok(())
     }
 
-    /// Sends a PINGREQ (section 3.12). The client does so by itself as often as the keep-alive asks. It takes a place in the
-    /// command queue until it is answered, or its connection has gone.
+    /// Sends a PINGREQ (section 3.12). The client does so by itself as often as the keep-alive asks. It takes a place
+    /// in the command queue until it is answered, or its connection has gone.
     ///
     /// # Errors
     /// [`ClientError::QueueFull`], [`ClientError::ShutDown`].
@@ -287,9 +289,10 @@ impl AsyncMqttClient {
         self.shared.submit(Command::Ping, 0)
     }
 
-    /// Authenticates again on the connection that is there, while messages go on (v5.0 section 4.12.1), by a new exchange of
-    /// [`Connecting::authentication`](super::Connecting::authentication). [`MqttEventHandler::on_reauthenticated`] tells how it has
-    /// ended. Where it fails, the connection ends `[MQTT-4.12.1-2]`.
+    /// Authenticates again on the connection that is there, while messages go on (v5.0 section 4.12.1), by a new
+    /// exchange of [`Connecting::authentication`](super::Connecting::authentication).
+    /// [`MqttEventHandler::on_reauthenticated`] tells how it has ended. Where it fails, the connection ends
+    /// `[MQTT-4.12.1-2]`.
     ///
     /// # Errors
     /// [`ClientError::NoAuthenticationMethod`], [`ClientError::QueueFull`], [`ClientError::ShutDown`].
@@ -354,8 +357,8 @@ impl AsyncMqttClient {
     }
 
     /// Has the messages that match a filter go to a handler of their own, instead of
-    /// [`MqttEventHandler::on_message_received`]. Where several filters match, each handler is called. This subscribes to
-    /// nothing by itself.
+    /// [`MqttEventHandler::on_message_received`]. Where several filters match, each handler is called. This subscribes
+    /// to nothing by itself.
     ///
     /// # Errors
     /// [`ClientError::InvalidTopic`].
@@ -376,12 +379,13 @@ impl AsyncMqttClient {
     }
 
     /// Ends the client: what was accepted before is delivered within [`Timeouts::drain`](super::Timeouts::drain), a
-    /// DISCONNECT is sent, what is left is told as cancelled, and the threads end unless others use them. It may be called from any thread, also
-    /// more than once; from a callback it starts the end and returns.
+    /// DISCONNECT is sent, what is left is told as cancelled, and the threads end unless others use them. It may be
+    /// called from any thread, also more than once; from a callback it starts the end and returns.
     ///
     /// # Errors
-    /// [`ClientError::StillRunning`] if a thread has not ended within [`Timeouts::shutdown`](super::Timeouts::shutdown). It
-    /// is let go: callbacks go on with what has been received before, and end then.
+    /// [`ClientError::StillRunning`] if a thread has not ended within
+    /// [`Timeouts::shutdown`](super::Timeouts::shutdown). It is let go: callbacks go on with what has been received
+    /// before, and end then.
     pub fn shutdown(&self) -> Result<(), ClientError> {
         let deadline = Instant::now() + self.options.timeouts.shutdown;
         // A client that is shut down already is waited for all the same.

@@ -10,9 +10,9 @@ use super::token::Token;
 
 /// Callbacks, all on one thread, one at a time. Each does nothing unless it is implemented.
 ///
-/// A callback may call everything on the client, best by a `Weak` reference (the crate's first page shows how); none of those calls waits, but for a wait that is asked for. A callback
-/// that takes long delays the ones behind it, never the connection (but see
-/// [`CallbackMode::Worker`](super::CallbackMode::Worker)). A panic in a callback is reported by
+/// A callback may call everything on the client, best by a `Weak` reference (the crate's first page shows how); none of
+/// those calls waits, but for a wait that is asked for. A callback that takes long delays the ones behind it, never the
+/// connection (but see [`CallbackMode::Worker`](super::CallbackMode::Worker)). A panic in a callback is reported by
 /// [`MqttEventHandler::on_error`], and the next callbacks are called as ever.
 pub trait MqttEventHandler: Send {
     /// The server has answered CONNECT: look at [`ConnectionResult::is_success`].
@@ -26,8 +26,8 @@ pub trait MqttEventHandler: Send {
     }
 
     /// A publish has ended, well or not: look at [`PublishResult::outcome`]. With
-    /// [persistence](super::MqttClientOptions::persistence) it is told again by the next client if the process ends before this
-    /// has returned, or at once behind.
+    /// [persistence](super::MqttClientOptions::persistence) it is told again by the next client if the process ends
+    /// before this has returned, or at once behind.
     fn on_published(&mut self, result: &PublishResult) {
         let _ = result;
     }
@@ -69,14 +69,14 @@ pub trait MqttEventHandler: Send {
         let _ = error;
     }
 
-    /// The certificate of a server of TLS, in DER. TLS has verified it; nothing was sent to the server yet, and nothing is
-    /// before this has returned: where callbacks take long, so does a connection over TLS.
+    /// The certificate of a server of TLS, in DER. TLS has verified it; nothing was sent to the server yet, and nothing
+    /// is before this has returned: where callbacks take long, so does a connection over TLS.
     fn on_peer_cert_received(&mut self, certificate: &[u8]) {
         let _ = certificate;
     }
 
-    /// Whether the server with this certificate, in DER, is the right one: the last word behind TLS itself, called right after
-    /// [`on_peer_cert_received`](Self::on_peer_cert_received). If not, or if it panics, or if
+    /// Whether the server with this certificate, in DER, is the right one: the last word behind TLS itself, called
+    /// right after [`on_peer_cert_received`](Self::on_peer_cert_received). If not, or if it panics, or if
     /// [`Timeouts::connect`](super::Timeouts::connect) is over before it has answered, the attempt has failed.
     fn accept_peer_cert(&mut self, certificate: &[u8]) -> bool {
         let _ = certificate;

@@ -159,7 +159,8 @@ impl Hub {
         self.worker_thread.get() == Some(&thread::current().id())
     }
 
-    /// Whether the calling thread runs callbacks of this runtime: there, what other callbacks have to do first never comes.
+    /// Whether the calling thread runs callbacks of this runtime: there, what other callbacks have to do first never
+    /// comes.
     pub(super) fn is_callback_thread(&self) -> bool {
         self.callback_thread.get() == Some(&thread::current().id())
     }

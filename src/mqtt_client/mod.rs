@@ -1,7 +1,7 @@
 //! The client of the desktop: a background thread does the work, callbacks tell what happens.
 //!
-//! [`AsyncMqttClient`] is the handle, [`MqttEventHandler`] the callbacks, [`MqttClientOptions`] and [`AsyncClientConfig`]
-//! what it is made with.
+//! [`AsyncMqttClient`] is the handle, [`MqttEventHandler`] the callbacks, [`MqttClientOptions`] and
+//! [`AsyncClientConfig`] what it is made with.
 //!
 //! # Sessions
 //!
@@ -18,20 +18,22 @@
 //!
 //! # Threads
 //!
-//! A client has two: the worker, which waits for its socket, its commands and for time, and the callback thread. Short-lived ones
-//! resolve names and connect. [`Threads`] changes that: many clients share two threads by a [`Runtime`], and callbacks may run
-//! on the worker.
+//! A client has two: the worker, which waits for its socket, its commands and for time, and the callback thread.
+//! Short-lived ones resolve names and connect. [`Threads`] changes that: many clients share two threads by a
+//! [`Runtime`], and callbacks may run on the worker.
 //!
 //! # When the network fails
 //!
 //! A lost connection is opened again after a random part of a delay that doubles from
 //! [`reconnect_delay_ms`](AsyncClientConfig::reconnect_delay_ms) to
-//! [`max_reconnect_delay_ms`](AsyncClientConfig::max_reconnect_delay_ms). Until then messages are kept, the oldest being
-//! dropped for new ones unless [`Offline`] says otherwise. On the new connection, in this order: subscriptions the server has
-//! forgotten, messages in flight, messages kept, and then [`on_connected`](MqttEventHandler::on_connected). Every publish, subscribe and unsubscribe ends
-//! in exactly one result, with the [`Token`] of its call.
+//! [`max_reconnect_delay_ms`](AsyncClientConfig::max_reconnect_delay_ms). Until then messages are kept, the oldest
+//! being dropped for new ones unless [`Offline`] says otherwise. On the new connection, in this order: subscriptions
+//! the server has forgotten, messages in flight, messages kept, and then
+//! [`on_connected`](MqttEventHandler::on_connected). Every publish, subscribe and unsubscribe ends in exactly one
+//! result, with the [`Token`] of its call.
 
-// Where to look. A call goes down this list, and its result comes up again; in brackets stands what the file before uses.
+// Where to look. A call goes down this list, and its result comes up again; in brackets stands what the file before
+// uses.
 //
 //   handle, publish, validate        what the calls check, and hand over
 //   shared, queue, command, token    what waits for the worker, its bounds, who wakes whom
@@ -45,7 +47,8 @@
 //   callbacks, receiver, calls       where the application hears of it (handler, filters, contain)
 //
 // Connecting: peer says where, connector opens on a thread of its own (dial, reach, blocking, tls/, transport/proxy,
-// transport/websocket), and transport/ is what the worker reads and writes then (custom, halves: those of the application).
+// transport/websocket), and transport/ is what the worker reads and writes then (custom, halves: those of the
+// application).
 //
 // Options and results: options, config, connecting, offline, proxy, websocket, authentication; client, event, error,
 // properties.

@@ -14,8 +14,8 @@ use crate::macros::{Bytes, Hidden};
 use crate::packet::RetainHandling;
 use crate::types::ProtocolVersion;
 
-/// Who the client is, where its broker is, and how they speak. `Debug` shows neither user name, which some brokers take a
-/// token as, nor password.
+/// Who the client is, where its broker is, and how they speak. `Debug` shows neither user name, which some brokers take
+/// a token as, nor password.
 ///
 /// ```
 /// use flowsdk::mqtt_client::MqttClientOptions;
@@ -30,8 +30,8 @@ use crate::types::ProtocolVersion;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct MqttClientOptions {
-    /// Where the broker is (default: `localhost:1883`): `host`, `host:port`, or a URL. IPv6 addresses stand in brackets. All
-    /// addresses of a name are tried beside each other, a new one each 250 ms until one answers.
+    /// Where the broker is (default: `localhost:1883`): `host`, `host:port`, or a URL. IPv6 addresses stand in
+    /// brackets. All addresses of a name are tried beside each other, a new one each 250 ms until one answers.
     ///
     /// | URL | the way | port, if none is given | feature |
     /// |---|---|---|---|
@@ -43,15 +43,15 @@ pub struct MqttClientOptions {
     ///
     /// `tcp://` is another name for `mqtt://`, `ssl://` and `tls://` are for `mqtts://`.
     ///
-    /// A URL may hold user name and password, `mqtt://user:password@host`, in which the characters `% @ : / ? #` are written
-    /// as `%25 %40 %3A %2F %3F %23`. They are those of [`username`](Self::username) and [`password`](Self::password), which
-    /// then may not say anything else.
+    /// A URL may hold user name and password, `mqtt://user:password@host`, in which the characters `% @ : / ? #` are
+    /// written as `%25 %40 %3A %2F %3F %23`. They are those of [`username`](Self::username) and
+    /// [`password`](Self::password), which then may not say anything else.
     pub peer: String,
     /// Names the session (default: empty, which lets the server choose). In v3.1.1 it is needed where `clean_start` is
     /// false.
     pub client_id: String,
-    /// Begin a new session on the first connection after [`connect`](super::AsyncMqttClient::connect) (default: true). See
-    /// the [table](super#sessions) for what it means for later ones.
+    /// Begin a new session on the first connection after [`connect`](super::AsyncMqttClient::connect) (default: true).
+    /// See the [table](super#sessions) for what it means for later ones.
     pub clean_start: bool,
     /// Seconds within which the server hears of the client; 0 turns that off (default: 60).
     pub keep_alive: u16,
@@ -206,8 +206,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// For the answer to a PINGREQ (default: 10 seconds).
     pub ping: Duration,
-    /// For [`disconnect`](super::AsyncMqttClient::disconnect) and [`shutdown`](super::AsyncMqttClient::shutdown) to have
-    /// everything delivered that was accepted before (default: 5 seconds).
+    /// For [`disconnect`](super::AsyncMqttClient::disconnect) and [`shutdown`](super::AsyncMqttClient::shutdown) to
+    /// have everything delivered that was accepted before (default: 5 seconds).
     pub drain: Duration,
     /// For `shutdown` to return, from its call (default: 10 seconds).
     pub shutdown: Duration,
@@ -240,15 +240,17 @@ pub struct Limits {
     /// Bytes of messages that wait for the worker (default: 16 MiB). One larger message is taken when no other waits.
     /// Calls that wait for room do so from 256 KiB on, or from here if this is less: more would fall out of the cache.
     pub queue_bytes: usize,
-    /// Bytes of messages kept without a connection (default: 64 MiB). For more, [`Offline::overflow`](super::Offline::overflow) says which goes.
+    /// Bytes of messages kept without a connection (default: 64 MiB). For more,
+    /// [`Offline::overflow`](super::Offline::overflow) says which goes.
     pub buffer_bytes: usize,
-    /// Messages of QoS 1 and 2 on their way to the server (default: 1024). Of v5.0 the server says how many it takes; of
-    /// v3.1.1 it cannot, so those of QoS 2 are at most 19 there: mosquitto by its defaults has 20 places, of which QoS 1 needs one.
+    /// Messages of QoS 1 and 2 on their way to the server (default: 1024). Of v5.0 the server says how many it takes;
+    /// of v3.1.1 it cannot, so those of QoS 2 are at most 19 there: mosquitto by its defaults has 20 places, of which
+    /// QoS 1 needs one.
     pub in_flight: u16,
     /// The longest packet taken from the server, in bytes (default: 64 MiB). v5.0 tells it the server.
     pub maximum_packet_size: u32,
-    /// Bytes of received messages that wait for their callbacks, beyond which the client stops to read until half of them
-    /// are handled (default: 4 MiB).
+    /// Bytes of received messages that wait for their callbacks, beyond which the client stops to read until half of
+    /// them are handled (default: 4 MiB).
     pub undelivered_bytes: usize,
     /// Results that wait for their callbacks, beyond which calls are refused (default: 65,536).
     pub unreported_results: usize,
@@ -274,16 +276,16 @@ pub struct Threads {
     pub runtime: Option<Runtime>,
     /// Where callbacks run. [`with_receiver`](super::AsyncMqttClient::with_receiver) makes no use of it.
     pub callbacks: CallbackMode,
-    /// How long the worker looks for an answer again and again before it sleeps (default: zero, which turns that off). It
-    /// saves the time to fall asleep and to wake, which pays where answers come within some ten microseconds and a core is
-    /// free: 50 µs suits a broker on the same machine or rack. It spins only when something was just sent or is not
-    /// acknowledged, and gives way to other threads.
+    /// How long the worker looks for an answer again and again before it sleeps (default: zero, which turns that off).
+    /// It saves the time to fall asleep and to wake, which pays where answers come within some ten microseconds and a
+    /// core is free: 50 µs suits a broker on the same machine or rack. It spins only when something was just sent or is
+    /// not acknowledged, and gives way to other threads.
     ///
-    /// Answers in time cost no more CPU time than sleeping: 15 µs a round trip over loopback instead of 16 with callbacks on
-    /// the worker, 20 instead of 22 on their thread, with a median 2 to 3 µs shorter, by `cargo bench --bench scale` on a busy
-    /// machine of two cores. Answers that come later cost up to `spin` each, but only for the first few: after four in vain
-    /// it tries once in 32 times, until that pays again. A spin in which others took the processor for longer than `spin`
-    /// counts as one in vain.
+    /// Answers in time cost no more CPU time than sleeping: 15 µs a round trip over loopback instead of 16 with
+    /// callbacks on the worker, 20 instead of 22 on their thread, with a median 2 to 3 µs shorter, by `cargo bench
+    /// --bench scale` on a busy machine of two cores. Answers that come later cost up to `spin` each, but only for the
+    /// first few: after four in vain it tries once in 32 times, until that pays again. A spin in which others took the
+    /// processor for longer than `spin` counts as one in vain.
     pub spin: Duration,
 }
 
@@ -294,9 +296,10 @@ pub enum CallbackMode {
     /// [`Runtime`], and never a connection.
     #[default]
     Thread,
-    /// On the thread that drives the connections, which saves the way to another thread: the least latency. A callback must not
-    /// block: meanwhile no client of the same [`Runtime`] reads, writes or keeps alive. A wait in it that would have to wait,
-    /// for whatever client, ends at once with [`WaitError::WouldDeadlock`](super::WaitError::WouldDeadlock).
+    /// On the thread that drives the connections, which saves the way to another thread: the least latency. A callback
+    /// must not block: meanwhile no client of the same [`Runtime`] reads, writes or keeps alive. A wait in it that
+    /// would have to wait, for whatever client, ends at once with
+    /// [`WaitError::WouldDeadlock`](super::WaitError::WouldDeadlock).
     Worker,
 }
 

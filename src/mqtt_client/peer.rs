@@ -101,8 +101,8 @@ impl Peer {
         Ok((peer, credentials))
     }
 
-    /// The broker that another one refers to (v5.0 section 4.11). It is reached by the same way: a server must not lead to a
-    /// weaker one, nor give credentials.
+    /// The broker that another one refers to (v5.0 section 4.11). It is reached by the same way: a server must not lead
+    /// to a weaker one, nor give credentials.
     pub(super) fn referred(&self, reference: &str) -> Option<Self> {
         if self.scheme == Scheme::Unix {
             return None;

@@ -4,8 +4,8 @@ use super::error::ClientError;
 use super::options::Secret;
 use crate::macros::Hidden;
 
-/// A proxy through which connections are opened (feature `proxy`). It resolves the names of servers, so that the client's own
-/// resolver is asked for the proxy's name alone. `Debug` shows neither user name nor password.
+/// A proxy through which connections are opened (feature `proxy`). It resolves the names of servers, so that the
+/// client's own resolver is asked for the proxy's name alone. `Debug` shows neither user name nor password.
 ///
 /// ```
 /// use flowsdk::mqtt_client::{Connecting, MqttClientOptions, Proxy, ProxyKind, Secret};

@@ -17,8 +17,8 @@ use crate::packet::{Delivery, Publish};
 use crate::types::{PacketId, QoS, Role, TopicError};
 
 impl AsyncMqttClient {
-    /// Publishes a message (section 3.3). `qos` is 0, 1 or 2. Messages of one QoS keep their order; one of QoS 0 may overtake
-    /// others that wait for the server's window.
+    /// Publishes a message (section 3.3). `qos` is 0, 1 or 2. Messages of one QoS keep their order; one of QoS 0 may
+    /// overtake others that wait for the server's window.
     ///
     /// # Errors
     /// [`ClientError::InvalidTopic`], [`ClientError::InvalidQoS`], [`ClientError::Encode`], [`ClientError::QueueFull`],
@@ -54,13 +54,13 @@ impl AsyncMqttClient {
         Ok(Tracked::new(token, completion, Arc::clone(&self.shared), cancelled))
     }
 
-    /// Publishes a message, and waits up to `timeout` for room where the queue is full: for producers that want to be held
-    /// back instead of [`ClientError::QueueFull`]. Waiting producers go on when the queue is half empty, so that they are
-    /// not woken for each place. It does not wait for the message to be sent or acknowledged.
+    /// Publishes a message, and waits up to `timeout` for room where the queue is full: for producers that want to be
+    /// held back instead of [`ClientError::QueueFull`]. Waiting producers go on when the queue is half empty, so that
+    /// they are not woken for each place. It does not wait for the message to be sent or acknowledged.
     ///
     /// # Errors
-    /// As [`AsyncMqttClient::publish`], [`ClientError::QueueFull`] when the time is over. Inside a callback it never waits:
-    /// [`ClientError::WouldDeadlock`] where it would.
+    /// As [`AsyncMqttClient::publish`], [`ClientError::QueueFull`] when the time is over. Inside a callback it never
+    /// waits: [`ClientError::WouldDeadlock`] where it would.
     pub fn publish_wait(
         &self,
         topic: &str,
@@ -71,8 +71,8 @@ impl AsyncMqttClient {
         self.submit_message(topic, payload, options, Patience::For(timeout))
     }
 
-    /// Publishes many messages at the cost of one call: the queue is locked once for as many as it has room for. They are
-    /// accepted in their order, up to the first one that is refused; that one and the rest are not accepted, and
+    /// Publishes many messages at the cost of one call: the queue is locked once for as many as it has room for. They
+    /// are accepted in their order, up to the first one that is refused; that one and the rest are not accepted, and
     /// [`BatchResult::error`] says why. With a `timeout` above zero it waits for room as
     /// [`AsyncMqttClient::publish_wait`] does.
     ///
@@ -302,7 +302,8 @@ impl BatchResult {
     }
 }
 
-/// The longest head of a PUBLISH without its topic and properties: five bytes of fixed header, two lengths, an identifier.
+/// The longest head of a PUBLISH without its topic and properties: five bytes of fixed header, two lengths, an
+/// identifier.
 const MOST_HEAD: usize = 13;
 
 /// Bytes of the properties of a message, which most have none of.

@@ -33,14 +33,15 @@ pub(super) struct Queue {
     spares: Vec<Vec<u8>>,
 }
 
-/// Calls that take no place in the queue and wait all the same. Only who alternates between them without a pause gets here.
+/// Calls that take no place in the queue and wait all the same. Only who alternates between them without a pause gets
+/// here.
 pub(super) const MAX_CONTROLS: usize = 1000;
 /// Acknowledgements by hand that wait: more than a server can have messages that are not acknowledged.
 const MAX_ACKNOWLEDGEMENTS: usize = 1 << 17;
 /// How many buffers are kept for runs.
 const MAX_SPARES: usize = 16;
-/// A message from this size on takes a buffer that another one has left: new memory of such a size comes from the system, page
-/// by page.
+/// A message from this size on takes a buffer that another one has left: new memory of such a size comes from the
+/// system, page by page.
 pub(super) const LONG: usize = 64 * 1024;
 
 impl Queue {
@@ -119,7 +120,8 @@ impl Queue {
         self.commands.push(Command::Run(run));
     }
 
-    /// Whether messages may be acknowledged by hand: not by who does so faster than the worker can say that it is in vain.
+    /// Whether messages may be acknowledged by hand: not by who does so faster than the worker can say that it is in
+    /// vain.
     pub(super) fn check_acknowledging(&self) -> Result<(), ClientError> {
         if self.shut {
             return Err(ClientError::ShutDown);

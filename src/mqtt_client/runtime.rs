@@ -13,9 +13,9 @@ use super::worker::{self, Worker};
 /// Threads that clients share: one that drives their connections, and one that runs their callbacks.
 ///
 /// A client made without a runtime has threads of its own, which is right for a few clients. Hundreds of clients in one
-/// process should share them. `cargo bench --bench scale` measures a thousand clients on one runtime; on a busy machine of two
-/// cores each took 10 KiB when connected, and as much more as its longest burst needed (200 KiB for 500 messages in flight), no
-/// thread woke up between keep-alives, and together they published 215,000 messages of QoS 1 a second.
+/// process should share them. `cargo bench --bench scale` measures a thousand clients on one runtime; on a busy machine
+/// of two cores each took 10 KiB when connected, and as much more as its longest burst needed (200 KiB for 500 messages
+/// in flight), no thread woke up between keep-alives, and together they published 215,000 messages of QoS 1 a second.
 ///
 /// ```
 /// use flowsdk::mqtt_client::{
@@ -47,16 +47,16 @@ use super::worker::{self, Worker};
 /// # What clients share, and what they do not
 ///
 /// Connections take turns: none waits for more than a bounded turn of each other one. Queues, limits, waits, panics in
-/// handlers and the [end](super::AsyncMqttClient::shutdown) of a client are its own. What one client's *callback* does is
-/// felt by others: while it blocks, no other callback of the runtime runs; connections go on, and a client whose messages
-/// pile up stops to read until then. Give clients whose callbacks block a runtime of their own. Connections are opened by up to eight
-/// short-lived threads at a time, at most four of them for one peer; further attempts wait for one, and their
-/// [`Timeouts::connect`](super::Timeouts::connect) counts from then on.
+/// handlers and the [end](super::AsyncMqttClient::shutdown) of a client are its own. What one client's *callback* does
+/// is felt by others: while it blocks, no other callback of the runtime runs; connections go on, and a client whose
+/// messages pile up stops to read until then. Give clients whose callbacks block a runtime of their own. Connections
+/// are opened by up to eight short-lived threads at a time, at most four of them for one peer; further attempts wait
+/// for one, and their [`Timeouts::connect`](super::Timeouts::connect) counts from then on.
 ///
 /// # When its threads end
 ///
-/// With the last client, when all clones of the runtime are dropped, or by [`Runtime::shutdown`]. Clients do not count as
-/// clones.
+/// With the last client, when all clones of the runtime are dropped, or by [`Runtime::shutdown`]. Clients do not count
+/// as clones.
 #[derive(Clone)]
 pub struct Runtime(Arc<Inner>);
 
@@ -98,8 +98,8 @@ impl Runtime {
         Ok(Self(Arc::new(Inner { hub, name: name.to_string(), callback_thread: Mutex::new(None) })))
     }
 
-    /// Ends all clients, each as by its own [`shutdown`](super::AsyncMqttClient::shutdown), and then the threads. New clients
-    /// are refused. From a callback it starts the end and returns.
+    /// Ends all clients, each as by its own [`shutdown`](super::AsyncMqttClient::shutdown), and then the threads. New
+    /// clients are refused. From a callback it starts the end and returns.
     ///
     /// # Errors
     /// [`ClientError::StillRunning`] if a thread has not ended within `timeout`; it goes on by itself.

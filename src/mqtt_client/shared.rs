@@ -146,7 +146,8 @@ impl Shared {
         Ok(token)
     }
 
-    /// Hands over messages for as long as there is room, and says why there is no more; what is left has not been taken.
+    /// Hands over messages for as long as there is room, and says why there is no more; what is left has not been
+    /// taken.
     pub(super) fn submit_messages(
         &self,
         messages: &mut std::vec::IntoIter<Messages>,

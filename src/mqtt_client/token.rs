@@ -62,8 +62,8 @@ impl<T: Clone> Tracked<T> {
     /// Waits for the result.
     ///
     /// # Errors
-    /// [`WaitError::TimedOut`]; inside a callback [`WaitError::WouldDeadlock`] as soon as the result could only come after
-    /// that callback has returned, at once where callbacks run on the worker
+    /// [`WaitError::TimedOut`]; inside a callback [`WaitError::WouldDeadlock`] as soon as the result could only come
+    /// after that callback has returned, at once where callbacks run on the worker
     /// ([`CallbackMode::Worker`](super::CallbackMode::Worker)). In all cases the call goes on.
     pub fn wait(&self, timeout: Duration) -> Result<T, WaitError>
     where
@@ -106,12 +106,13 @@ impl<T: Clone> Tracked<T> {
 
 #[cfg(feature = "persistence")]
 impl Tracked<PublishResult> {
-    /// Waits until the message is in the file of [`Persistence`](super::Persistence): from then on it outlives the process.
-    /// `false` if it has ended before, without persistence and at QoS 0 by its outcome.
+    /// Waits until the message is in the file of [`Persistence`](super::Persistence): from then on it outlives the
+    /// process. `false` if it has ended before, without persistence and at QoS 0 by its outcome.
     ///
     /// # Errors
     /// [`WaitError::TimedOut`]; [`WaitError::WouldDeadlock`] inside a callback that runs on the worker
-    /// ([`CallbackMode::Worker`](super::CallbackMode::Worker)), if the answer is not there. In all cases the call goes on.
+    /// ([`CallbackMode::Worker`](super::CallbackMode::Worker)), if the answer is not there. In all cases the call goes
+    /// on.
     pub fn wait_durable(&self, timeout: Duration) -> Result<bool, WaitError> {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.completion.lock();
@@ -146,8 +147,8 @@ impl<T> std::fmt::Debug for Tracked<T> {
     }
 }
 
-/// The worker's end of a completion. Where it is dropped without a result, because something has failed there, waiting ends
-/// all the same.
+/// The worker's end of a completion. Where it is dropped without a result, because something has failed there, waiting
+/// ends all the same.
 #[derive(Debug)]
 pub(super) struct Promise<T>(Arc<Completion<T>>);
 
@@ -238,8 +239,8 @@ impl<T> Completion<T> {
         }
     }
 
-    /// Has this waker woken by the end, unless that has come. To clone a waker and to drop one may be code of the application,
-    /// which runs without the lock.
+    /// Has this waker woken by the end, unless that has come. To clone a waker and to drop one may be code of the
+    /// application, which runs without the lock.
     fn wake_at_end(&self, waker: &Waker) {
         let is_needless =
             |state: &State<T>| state.ended || state.waker.as_ref().is_some_and(|known| known.will_wake(waker));

@@ -24,8 +24,8 @@ use super::options::Secret;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WebSocketOptions {
-    /// Names and values of more fields in the request (default: none). Those that the handshake itself needs are not among
-    /// them: `Host`, `Connection`, `Upgrade` and whatever begins with `Sec-WebSocket-`.
+    /// Names and values of more fields in the request (default: none). Those that the handshake itself needs are not
+    /// among them: `Host`, `Connection`, `Upgrade` and whatever begins with `Sec-WebSocket-`.
     pub headers: Vec<(String, Secret)>,
     /// What is asked for path and headers of each attempt (default: none).
     pub request: Option<WebSocketRequestProvider>,
@@ -40,13 +40,13 @@ pub struct WebSocketRequest {
     pub headers: Vec<(String, Secret)>,
 }
 
-/// Gives path and headers of each attempt to open a WebSocket, for signatures and tokens that do not live as long as the
-/// client.
+/// Gives path and headers of each attempt to open a WebSocket, for signatures and tokens that do not live as long as
+/// the client.
 ///
 /// It is called with the host, and the port if it is not that of the scheme, as the header `Host` has them, before each
-/// connection to a server is opened. It runs on the thread that resolves and connects, so it may take its time, which counts
-/// towards [`Timeouts::connect`](super::Timeouts::connect). An error or a panic fails the attempt with that server, and is told by
-/// [`on_error`](super::MqttEventHandler::on_error).
+/// connection to a server is opened. It runs on the thread that resolves and connects, so it may take its time, which
+/// counts towards [`Timeouts::connect`](super::Timeouts::connect). An error or a panic fails the attempt with that
+/// server, and is told by [`on_error`](super::MqttEventHandler::on_error).
 ///
 /// ```
 /// use flowsdk::mqtt_client::{

@@ -225,8 +225,9 @@ impl Worker {
 }
 
 impl Place {
-    /// As [`Shared::fall_asleep`](super::shared::Shared::fall_asleep). Who has just given it commands may be about to give it
-    /// more, and may need this very processor for that: going to sleep and being woken costs more than asking again.
+    /// As [`Shared::fall_asleep`](super::shared::Shared::fall_asleep). Who has just given it commands may be about to
+    /// give it more, and may need this very processor for that: going to sleep and being woken costs more than asking
+    /// again.
     fn falls_asleep(&self, place: usize) -> bool {
         if self.connection.was_fed() {
             thread::yield_now();

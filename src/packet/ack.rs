@@ -75,8 +75,8 @@ impl<'a> Ack<'a> {
         Self { kind, packet_id: body.packet_id, reason_code: body.reason_code, properties: body.properties }
     }
 
-    /// What a client sends without properties, in the shortest form, as [`Ack::encode`] would write it: its bytes and how
-    /// many of them count. The code is one that the kind allows.
+    /// What a client sends without properties, in the shortest form, as [`Ack::encode`] would write it: its bytes and
+    /// how many of them count. The code is one that the kind allows.
     pub(crate) const fn short(
         kind: AckKind,
         packet_id: PacketId,

@@ -25,8 +25,8 @@ impl<'a> Auth<'a> {
         })
     }
 
-    /// As [`Auth::encode`], without what may be left out where the receiver takes no packet as long as that: reason string
-    /// and user properties.
+    /// As [`Auth::encode`], without what may be left out where the receiver takes no packet as long as that: reason
+    /// string and user properties.
     pub(crate) fn encode_essence(
         &self,
         writer: &mut Writer<'_>,

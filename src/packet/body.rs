@@ -130,7 +130,8 @@ impl Shape {
     }
 }
 
-/// Whether this is the return code 1, and no properties: so a server without v5.0 answers its CONNECT (v3.1.1 [MQTT-3.1.2-2]).
+/// Whether this is the return code 1, and no properties: so a server without v5.0 answers its CONNECT (v3.1.1
+/// [MQTT-3.1.2-2]).
 fn is_of_earlier_version(reader: &Reader<'_>) -> bool {
     matches!(reader.clone().rest(), [1])
 }

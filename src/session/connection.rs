@@ -73,9 +73,9 @@ impl Machine {
         self.phase = Phase::Connecting { clean_start: options.clean_start };
     }
 
-    /// What is announced does not exceed the storage: messages that still await PUBREL take places of it, and the server
-    /// does not count those on a new connection (section 4.9). Where they take all, 1 is announced, since 0 must not be: a
-    /// server that then sends a new message before any PUBREL finds the table full.
+    /// What is announced does not exceed the storage: messages that still await PUBREL take places of it, and the
+    /// server does not count those on a new connection (section 4.9). Where they take all, 1 is announced, since 0 must
+    /// not be: a server that then sends a new message before any PUBREL finds the table full.
     fn receive_maximum<V: Store>(&self, store: &mut V, starts_anew: bool) -> u16 {
         let capacity = store.receive_capacity();
         let carried = if starts_anew { 0 } else { u16::try_from(store.carried_count()).unwrap_or(u16::MAX) };

@@ -137,8 +137,8 @@ pub enum PeerError {
     /// An AUTH although CONNECT had no Authentication Method `[MQTT-4.12.0-6]`.
     #[error("AUTH without an authentication method in CONNECT [MQTT-4.12.0-6]")]
     UnexpectedAuth,
-    /// An AUTH or CONNACK with another Authentication Method than CONNECT had `[MQTT-4.12.0-5]`, or one where CONNECT had
-    /// none `[MQTT-4.12.0-6]`, or a CONNACK of success without that of CONNECT.
+    /// An AUTH or CONNACK with another Authentication Method than CONNECT had `[MQTT-4.12.0-5]`, or one where CONNECT
+    /// had none `[MQTT-4.12.0-6]`, or a CONNACK of success without that of CONNECT.
     #[error("not the authentication method of CONNECT [MQTT-4.12.0-5]")]
     AuthenticationMethod,
     /// A packet of QoS 2 for a session that is built without it, see [`without`](super::storage::without).

@@ -68,8 +68,8 @@ fn behind_topic(frame: &[u8]) -> Option<usize> {
     Some(length + 4 + usize::from(u16::from_be_bytes(*len)))
 }
 
-/// How long the first PUBLISH of QoS 1 or 2 of a run is, and where its Packet Identifier stands. `None` for one that is longer
-/// than those of a run.
+/// How long the first PUBLISH of QoS 1 or 2 of a run is, and where its Packet Identifier stands. `None` for one that is
+/// longer than those of a run.
 #[cfg(feature = "std")]
 #[inline]
 pub(super) fn extent(frames: &[u8]) -> Option<(usize, usize)> {

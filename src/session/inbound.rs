@@ -184,8 +184,8 @@ impl Machine {
                 store.revive(packet_id);
                 Ok(false)
             }
-            // A server that gives the identifier to a message of QoS 1 has nothing to release any more: it has lost the session
-            // of the earlier connection, and the CONNACK that said so never came.
+            // A server that gives the identifier to a message of QoS 1 has nothing to release any more: it has lost the
+            // session of the earlier connection, and the CONNACK that said so never came.
             (QoS::AtLeastOnce, Some(Stage::Carried)) => {
                 store.release(packet_id);
                 self.note_received(store, packet_id, qos, code, taken)

@@ -64,7 +64,8 @@ pub(super) enum Phase {
     Connecting { clean_start: bool },
     /// CONNACK has accepted it.
     Connected,
-    /// DISCONNECT is the last packet: `farewell` has still to be put on the wire, if `orderly` behind what is ready for it.
+    /// DISCONNECT is the last packet: `farewell` has still to be put on the wire, if `orderly` behind what is ready for
+    /// it.
     Closing { orderly: bool, farewell: Option<ReasonCode> },
     /// Nothing is sent any more.
     Ended,
@@ -276,7 +277,8 @@ impl Machine {
                 return taken.fault(PeerError::AuthenticationMethod); // [MQTT-4.12.0-5] [MQTT-4.12.0-6]
             }
         }
-        // Without Request Problem Information only PUBLISH, CONNACK and DISCONNECT may explain themselves [MQTT-3.1.2-29].
+        // Without Request Problem Information only PUBLISH, CONNACK and DISCONNECT may explain themselves
+        // [MQTT-3.1.2-29].
         let explains = || properties.has(PropertyId::ReasonString) || properties.has(PropertyId::UserProperty);
         let may_explain = matches!(packet_type, PacketType::Connack | PacketType::Disconnect);
         if self.wants_problem_information || may_explain || !explains() {
@@ -326,7 +328,8 @@ impl Machine {
         while store.has_wire_room() && self.load_next(store, now) {}
     }
 
-    /// Puts the most urgent packet on the wire: PINGREQ, answers, acknowledgements, PUBRELs, then what was queued and held.
+    /// Puts the most urgent packet on the wire: PINGREQ, answers, acknowledgements, PUBRELs, then what was queued and
+    /// held.
     fn load_next<V: Store>(&mut self, store: &mut V, now: Instant) -> bool {
         match self.phase {
             Phase::Idle | Phase::Ended => false,

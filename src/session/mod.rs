@@ -148,8 +148,8 @@ impl<S: Storage> Session<S> {
         self.machine.connect(self.storage.store(), now, options)
     }
 
-    /// Publishes a message (section 3.3). At QoS 1 and 2 it is kept until the server has it, across connections, and may
-    /// be published before there is one; the identifier comes back in [`Event::Published`] or [`Dropped`]. A QoS 0
+    /// Publishes a message (section 3.3). At QoS 1 and 2 it is kept until the server has it, across connections, and
+    /// may be published before there is one; the identifier comes back in [`Event::Published`] or [`Dropped`]. A QoS 0
     /// message needs a connection.
     ///
     /// # Errors
@@ -171,8 +171,8 @@ impl<S: Storage> Session<S> {
         self.machine.publish_frame(self.storage.store(), since, frame, flags)
     }
 
-    /// As [`Session::publish_frame`], for a frame that [`Publish::encode`](crate::packet::Publish::encode) has written in
-    /// this session's version: what it sees to is not checked again.
+    /// As [`Session::publish_frame`], for a frame that [`Publish::encode`](crate::packet::Publish::encode) has written
+    /// in this session's version: what it sees to is not checked again.
     #[cfg(feature = "std")]
     pub(crate) fn publish_own_frame(
         &mut self,
@@ -225,9 +225,9 @@ impl<S: Storage> Session<S> {
         self.machine.acknowledge(self.storage.store(), receipt, code)
     }
 
-    /// Sends an AUTH (section 3.15) with the method of CONNECT: an answer to [`Event::Auth`], which has the code 0x18, or,
-    /// on a connection that was accepted, the begin of a re-authentication by 0x19. Where the server takes no packet as long
-    /// as that, reason string and user properties are left out.
+    /// Sends an AUTH (section 3.15) with the method of CONNECT: an answer to [`Event::Auth`], which has the code 0x18,
+    /// or, on a connection that was accepted, the begin of a re-authentication by 0x19. Where the server takes no
+    /// packet as long as that, reason string and user properties are left out.
     ///
     /// # Errors
     /// [`Misuse::NoAuthenticationMethod`] if CONNECT had none, [`Misuse::AuthenticationMethod`] for another one,
@@ -245,8 +245,8 @@ impl<S: Storage> Session<S> {
         self.machine.ping(now)
     }
 
-    /// Ends the connection by a DISCONNECT behind everything that is ready for the wire (section 3.14). Messages of QoS 1
-    /// and 2 without an answer stay for the next connection.
+    /// Ends the connection by a DISCONNECT behind everything that is ready for the wire (section 3.14). Messages of QoS
+    /// 1 and 2 without an answer stay for the next connection.
     ///
     /// # Errors
     /// [`Misuse::NotConnected`], [`Misuse::Encode`], [`Misuse::Full`] if its properties have no room.
@@ -320,7 +320,8 @@ impl<S: Storage> Session<S> {
         self.machine.poll_timeout()
     }
 
-    /// A message that has ended without an answer of the server. While there are some, no PUBLISH of QoS 1 or 2 is sent.
+    /// A message that has ended without an answer of the server. While there are some, no PUBLISH of QoS 1 or 2 is
+    /// sent.
     #[must_use]
     pub fn poll_dropped(&mut self) -> Option<Dropped<S::Frame>> {
         self.machine.poll_dropped(self.storage.store())

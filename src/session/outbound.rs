@@ -120,7 +120,8 @@ impl Machine {
         taken: &mut Taken<'i>,
     ) -> Result<(), Halted> {
         match store.held(ack.packet_id) {
-            // A server of v3.1.1 cannot say that it has no QoS 2, and some answer as for QoS 1: sent again, it would come twice.
+            // A server of v3.1.1 cannot say that it has no QoS 2, and some answer as for QoS 1: sent again, it would
+            // come twice.
             Some((qos, true)) if qos == QoS::AtLeastOnce || !self.version().is_v5() => {
                 self.complete(store, ack, qos, taken);
             }

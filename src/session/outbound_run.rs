@@ -9,8 +9,8 @@ use super::storage::{Heap, Held, Part};
 use crate::time::Instant;
 use crate::types::{PacketId, QoS};
 
-/// What is known of a run of messages that [`Publish::encode`](crate::packet::Publish::encode) has written in the session's
-/// version.
+/// What is known of a run of messages that [`Publish::encode`](crate::packet::Publish::encode) has written in the
+/// session's version.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outbound {
     pub(crate) qos: QoS,
@@ -38,8 +38,8 @@ impl Session<Heap> {
         self.storage.queue_run(frames, run.count).map_err(|(full, frames)| (RunRefusal::Full(full), frames))
     }
 
-    /// Publishes messages of QoS 1 or 2 without an expiry, as many of the first ones as there is room for. Their identifiers
-    /// go to `take` in their order.
+    /// Publishes messages of QoS 1 or 2 without an expiry, as many of the first ones as there is room for. Their
+    /// identifiers go to `take` in their order.
     pub(crate) fn hold_run(
         &mut self,
         since: Instant,

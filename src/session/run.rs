@@ -1,7 +1,7 @@
 //! Runs of packets, as a busy server sends them: checked like any others, at a part of the cost.
 //!
-//! What is taken here is what [`Session::handle_input`] would have taken, with the same outcome. Whatever needs more than
-//! a look (an alias, properties, QoS 2, a fault, a full table, the beginning of a packet) is left to that.
+//! What is taken here is what [`Session::handle_input`] would have taken, with the same outcome. Whatever needs more
+//! than a look (an alias, properties, QoS 2, a fault, a full table, the beginning of a packet) is left to that.
 
 use core::ops::Range;
 
@@ -51,8 +51,8 @@ struct Head<'i> {
 
 impl Session<Heap> {
     /// Takes whole PUBLISH packets of QoS 0 and 1 without properties at the start of the input, each of which `take`
-    /// hears of, up to the first that is anything else, or that would be one more to be acknowledged than `at_most`. Says how
-    /// many bytes are done with.
+    /// hears of, up to the first that is anything else, or that would be one more to be acknowledged than `at_most`.
+    /// Says how many bytes are done with.
     pub(crate) fn take_run<'i>(
         &mut self,
         now: Instant,
@@ -97,9 +97,9 @@ impl Session<Heap> {
         consumed
     }
 
-    /// Takes acknowledgements without a reason code at the start of the input, up to the first packet that is anything else:
-    /// PUBACKs and PUBRECs of messages that were sent on this connection, and PUBCOMPs. `take` hears of each message that
-    /// has come to its end. Says how many bytes are done with.
+    /// Takes acknowledgements without a reason code at the start of the input, up to the first packet that is anything
+    /// else: PUBACKs and PUBRECs of messages that were sent on this connection, and PUBCOMPs. `take` hears of each
+    /// message that has come to its end. Says how many bytes are done with.
     pub(crate) fn take_acks(&mut self, now: Instant, input: &[u8], mut take: impl FnMut(PacketId, QoS)) -> usize {
         let Self { machine, storage } = self;
         if !machine.may_run() || machine.longest() < SHORT_ACK {
@@ -343,7 +343,8 @@ mod tests {
         packet(first, &[&(topic.len() as u16).to_be_bytes(), topic, &id, &block, payload])
     }
 
-    /// A packet by the dice: mostly messages that make runs, sometimes something else, and at the end of it all a fault.
+    /// A packet by the dice: mostly messages that make runs, sometimes something else, and at the end of it all a
+    /// fault.
     fn any_packet(dice: &mut impl FnMut(u64) -> u64, version: ProtocolVersion, id: &mut u16) -> Vec<u8> {
         let none: Option<&[u8]> = version.is_v5().then_some(&[]);
         let topic: &[u8] =

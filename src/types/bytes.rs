@@ -4,7 +4,8 @@ pub(crate) fn has_any<const N: usize>(bytes: &[u8], wanted: [u8; N]) -> bool {
     bytes.iter().fold(false, |found, byte| wanted.iter().fold(found, |found, wanted| found | (byte == wanted)))
 }
 
-/// Whether one of the `wanted` bytes is there. Strings of a packet are mostly short: eight bytes at a time beat wider steps.
+/// Whether one of the `wanted` bytes is there. Strings of a packet are mostly short: eight bytes at a time beat wider
+/// steps.
 #[cfg(feature = "std")]
 #[inline]
 pub(crate) fn has_any<const N: usize>(bytes: &[u8], wanted: [u8; N]) -> bool {

@@ -220,8 +220,8 @@ impl ReasonCode {
         }
     }
 
-    /// The name the standard gives the code, in the words of the version in use: in v3.1.1 those of CONNACK for 0x00 and
-    /// its refusals, those of SUBACK for the others it has.
+    /// The name the standard gives the code, in the words of the version in use: in v3.1.1 those of CONNACK for 0x00
+    /// and its refusals, those of SUBACK for the others it has.
     pub const fn description(self, version: ProtocolVersion) -> &'static str {
         if version.is_v5() {
             return self.text();

@@ -1,7 +1,7 @@
 //! The client against mosquitto over a link that fails all the time, with a ledger on both ends.
 //!
-//! `FLOWSDK_CHAOS_SEED` repeats the plan of a run, and `FLOWSDK_CHAOS=long` makes it a long one. Without mosquitto these
-//! tests are ignored; where `FLOWSDK_REQUIRE_MOSQUITTO` is set they fail.
+//! `FLOWSDK_CHAOS_SEED` repeats the plan of a run, and `FLOWSDK_CHAOS=long` makes it a long one. Without mosquitto
+//! these tests are ignored; where `FLOWSDK_REQUIRE_MOSQUITTO` is set they fail.
 
 #[cfg(feature = "persistence")]
 mod child;
@@ -35,8 +35,8 @@ use self::support::mosquitto::trial;
 const SHORT: Size = Size { messages: 5000, cuts: 100, restarts: 4 };
 const LONG: Size = Size { messages: 20_000, cuts: 300, restarts: 6 };
 
-/// Sessions outlive the broker. mosquitto 2.0.11 keeps no order among messages that wait for a place in flight, so there are
-/// places enough.
+/// Sessions outlive the broker. mosquitto 2.0.11 keeps no order among messages that wait for a place in flight, so
+/// there are places enough.
 const CONFIG: &str = "persistence true\nmax_inflight_messages 0";
 
 fn main() {

@@ -65,7 +65,8 @@ impl Peer {
         Self { address, is_v5, referee, received, arrived, messages, is_over, state: State::default() }
     }
 
-    /// Connects, and subscribes to what the client publishes; then sends until all is sent, and receives until it is over.
+    /// Connects, and subscribes to what the client publishes; then sends until all is sent, and receives until it is
+    /// over.
     pub(crate) fn run(mut self, is_subscribed: &AtomicBool) -> io::Result<()> {
         while !self.is_over.load(Ordering::SeqCst) {
             match self.connect_and_exchange(is_subscribed) {

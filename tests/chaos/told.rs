@@ -23,8 +23,8 @@ pub(crate) struct Told {
     pub(crate) done: bool,
 }
 
-/// What happens in one life before what. Callbacks come one after the other: where one writes a note, those before it have
-/// returned. A message whose call comes after that is not in the file before their outcomes have left it.
+/// What happens in one life before what. Callbacks come one after the other: where one writes a note, those before it
+/// have returned. A message whose call comes after that is not in the file before their outcomes have left it.
 #[derive(Default)]
 struct Life {
     /// The outcome that the last callback has told: it may still be at it.

@@ -41,7 +41,8 @@ impl Client {
         Self { client: Arc::new(client), log }
     }
 
-    /// A client that has not been told to connect, whose callbacks run `act`; what `act` says true of is told to the log.
+    /// A client that has not been told to connect, whose callbacks run `act`; what `act` says true of is told to the
+    /// log.
     #[track_caller]
     pub fn acting(
         options: MqttClientOptions,

@@ -1,4 +1,5 @@
-//! Outcomes are told by some process, whenever one ends, and told again only where that is between a callback and the disk.
+//! Outcomes are told by some process, whenever one ends, and told again only where that is between a callback and the
+//! disk.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -45,7 +46,8 @@ fn tracked(client: &AsyncMqttClient) -> Tracked<PublishResult> {
     client.publish_tracked("t", b"x", &PublishOptions { qos: 1, ..Default::default() }).unwrap()
 }
 
-/// The process ends while a message is in its callback with that outcome: the next one tells the same, and sends nothing of it.
+/// The process ends while a message is in its callback with that outcome: the next one tells the same, and sends
+/// nothing of it.
 #[track_caller]
 fn is_told_again(mut lives: Lives, first: &Log, token: Token) -> PublishResult {
     let version = lives.scene.version();

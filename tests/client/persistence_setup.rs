@@ -66,8 +66,8 @@ impl Lives {
         }
     }
 
-    /// The next client finds the file as it is now: so would one after a crash at this moment. What the client of this life
-    /// does from now on comes to nothing.
+    /// The next client finds the file as it is now: so would one after a crash at this moment. What the client of this
+    /// life does from now on comes to nothing.
     pub fn crash(&mut self) {
         let before = self.path();
         self.life += 1;

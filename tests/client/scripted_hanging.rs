@@ -29,8 +29,8 @@ impl Gate {
     }
 }
 
-/// A client whose attempts hang at the gate: they end by their time-out, which names what has taken it, and no further one
-/// goes there until it is open; then the next one connects.
+/// A client whose attempts hang at the gate: they end by their time-out, which names what has taken it, and no further
+/// one goes there until it is open; then the next one connects.
 fn hangs_once(name: &str, set: impl Fn(&mut MqttClientOptions, Gate), connects: bool) {
     let (gate, open) = Gate::new();
     let mut scene = Scene::new(V5);

@@ -204,8 +204,8 @@ fn with_options(version: ProtocolVersion, packet_id: u16) -> Vec<u8> {
     }
 }
 
-/// The subscriptions of [`subscribed`] come again; returns packet ids with the numbers of filters. One packet holds those
-/// that have the same options.
+/// The subscriptions of [`subscribed`] come again; returns packet ids with the numbers of filters. One packet holds
+/// those that have the same options.
 #[track_caller]
 fn expect_restored(version: ProtocolVersion, peer: &mut Peer) -> Vec<(u16, usize)> {
     let first = peer.expect_type(8);

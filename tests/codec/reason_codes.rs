@@ -99,7 +99,8 @@ fn unsuback_has_7_reason_codes_in_v5() {
     refuses(V5, Server, &wire("B0 05 0001 00 00 01"), DecodeError::ReasonCode(1));
 }
 
-/// 0x8C is in the table of section 2.4 for DISCONNECT, though not in that of section 3.14.2.1: it is taken from a server.
+/// 0x8C is in the table of section 2.4 for DISCONNECT, though not in that of section 3.14.2.1: it is taken from a
+/// server.
 ///
 /// `[MQTT-3.14.2-1]`
 #[test]

@@ -1,5 +1,5 @@
-//! The client against mosquitto, and against the TLS of OpenSSL. Without a `mosquitto`, or an `openssl`, on the PATH these tests are
-//! ignored; where `FLOWSDK_REQUIRE_MOSQUITTO` or `FLOWSDK_REQUIRE_OPENSSL` is set they fail.
+//! The client against mosquitto, and against the TLS of OpenSSL. Without a `mosquitto`, or an `openssl`, on the PATH
+//! these tests are ignored; where `FLOWSDK_REQUIRE_MOSQUITTO` or `FLOWSDK_REQUIRE_OPENSSL` is set they fail.
 
 #[path = "../client/broker_fixture.rs"]
 mod fixture;

@@ -1,5 +1,5 @@
-//! A `Fixed` that is full: the error names what is, and nothing has changed. Shown by two sessions that live through the
-//! same, one of them with refused calls in between, and send and report the same ever after.
+//! A `Fixed` that is full: the error names what is, and nothing has changed. Shown by two sessions that live through
+//! the same, one of them with refused calls in between, and send and report the same ever after.
 
 use flowsdk::session::{Config, Fixed, Full, Misuse, PeerError, Session};
 use flowsdk::types::ProtocolVersion;
@@ -15,7 +15,8 @@ fn connected(version: ProtocolVersion) -> Rig {
     rig
 }
 
-/// All that can be seen of a session from here on: what it sends, on this connection and the next, and what it takes then.
+/// All that can be seen of a session from here on: what it sends, on this connection and the next, and what it takes
+/// then.
 fn rest_of_life(rig: &mut Rig) -> Vec<String> {
     let mut seen = vec![format!("{} {:?}", rig.session.send_quota(), rig.session.poll_timeout())];
     seen.extend(rig.sent());

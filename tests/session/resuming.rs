@@ -251,7 +251,8 @@ fn publish_expiring(rig: &mut Rig, qos: flowsdk::types::QoS, seconds: u32) {
     rig.session.publish(rig.now, &message).expect("room");
 }
 
-/// A server that has lost the session, and whose CONNACK that said so got lost, too: the next one says that there is a session.
+/// A server that has lost the session, and whose CONNACK that said so got lost, too: the next one says that there is a
+/// session.
 #[test]
 fn an_identifier_that_waits_for_its_release_since_an_earlier_connection_is_free_for_a_message_of_qos_1() {
     everywhere(|rig| {

@@ -1,7 +1,7 @@
 //! A password is nowhere in the memory of the process but where it is kept, once it has been sent.
 //!
-//! The memory is searched through the file that the system has for it. Neither the search nor the server may hold the password
-//! itself: the one knows how to compute its bytes, the other leaves what it is sent in the kernel.
+//! The memory is searched through the file that the system has for it. Neither the search nor the server may hold the
+//! password itself: the one knows how to compute its bytes, the other leaves what it is sent in the kernel.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,4 +1,5 @@
-//! What the tests talk to: a broker that plays exact bytes, a real broker in the process, `mosquitto`, and `openssl s_server`.
+//! What the tests talk to: a broker that plays exact bytes, a real broker in the process, `mosquitto`, and `openssl
+//! s_server`.
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this")]
 
 pub mod embedded_broker;

@@ -1,4 +1,5 @@
-//! `openssl s_server`: TLS by another library, with every option of it. What is within TLS a test says and reads itself.
+//! `openssl s_server`: TLS by another library, with every option of it. What is within TLS a test says and reads
+//! itself.
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -76,8 +77,8 @@ impl SServer {
         assert!(holds_within(PATIENCE, || condition(&self.said())), "{}", self.said());
     }
 
-    /// Sends these bytes to its client, or does what they stand for: `q` closes the connection, `k` and `K` change keys, and `r`
-    /// renegotiates. To be called again only when there is a sign that it was done.
+    /// Sends these bytes to its client, or does what they stand for: `q` closes the connection, `k` and `K` change
+    /// keys, and `r` renegotiates. To be called again only when there is a sign that it was done.
     #[track_caller]
     pub fn send(&mut self, bytes: &[u8]) {
         self.input.write_all(bytes).expect("a server that runs");
@@ -112,8 +113,8 @@ fn is_installed() -> bool {
     std::env::split_paths(&path).any(|directory| directory.join("openssl").is_file())
 }
 
-/// A test of a binary with libtest-mimic. Without OpenSSL it is listed as ignored, or fails where `FLOWSDK_REQUIRE_OPENSSL` is
-/// set.
+/// A test of a binary with libtest-mimic. Without OpenSSL it is listed as ignored, or fails where
+/// `FLOWSDK_REQUIRE_OPENSSL` is set.
 pub fn trial(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
     let required = std::env::var_os("FLOWSDK_REQUIRE_OPENSSL").is_some();
     let run = move || {

@@ -1,4 +1,5 @@
-//! The server's end of a WebSocket, made here by hand so that it is a second opinion, and can be as wrong as a test wants.
+//! The server's end of a WebSocket, made here by hand so that it is a second opinion, and can be as wrong as a test
+//! wants.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -14,8 +14,8 @@ use crate::server::{
 };
 use crate::support::{PATIENCE, wait_until};
 
-/// A server that is bad, and then good: what the client says of the first, before it reaches the second. It says the same on
-/// its way to a WebSocket.
+/// A server that is bad, and then good: what the client says of the first, before it reaches the second. It says the
+/// same on its way to a WebSocket.
 #[track_caller]
 fn error_before_success(first: impl Fn(&Ca, &Leaf) -> Script) -> (ErrorKind, String, TlsError) {
     #[cfg(feature = "websocket")]

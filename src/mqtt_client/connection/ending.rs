@@ -187,8 +187,8 @@ impl Connection {
         }
     }
 
-    /// Ends the client on the spot, because the worker has failed in it: what the application is owed is told, and nothing else
-    /// of it can be trusted.
+    /// Ends the client on the spot, because the worker has failed in it: what the application is owed is told, and
+    /// nothing else of it can be trusted.
     pub(in crate::mqtt_client) fn abort(&mut self, text: &str) {
         let unseen = self.shared.shut();
         let error = io::Error::other(format!("the client ends, because it has failed: {text}"));

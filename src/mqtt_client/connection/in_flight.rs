@@ -6,8 +6,8 @@ use crate::mqtt_client::token::{Promise, Token};
 use crate::session::Fifo;
 use crate::types::{PacketId, ProtocolVersion, QoS};
 
-/// Messages of QoS 2 at once to a server that cannot say how many it takes. mosquitto takes 20: for one more it closes the
-/// connection, and with all 20 places taken it acknowledges a message of QoS 1 and drops it.
+/// Messages of QoS 2 at once to a server that cannot say how many it takes. mosquitto takes 20: for one more it closes
+/// the connection, and with all 20 places taken it acknowledges a message of QoS 1 and drops it.
 const UNTOLD_EXACTLY_ONCE: usize = 19;
 
 /// Messages that the session has, by their packet id.

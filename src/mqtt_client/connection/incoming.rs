@@ -22,8 +22,8 @@ use crate::types::{PacketId, ReasonCode};
 /// Who sends so few bytes at once may wait for an answer.
 const FEW: usize = 4 * 1024;
 
-/// Bounds of how many messages are answered together: a write for fewer costs more than it saves, and with more the callbacks
-/// begin later than they could.
+/// Bounds of how many messages are answered together: a write for fewer costs more than it saves, and with more the
+/// callbacks begin later than they could.
 const LEAST_ANSWERS: usize = 16;
 const MOST_ANSWERS: usize = 256;
 /// Reading waits where so much has not been handled, or two batches: what circulates stays in the cache, and is little.
@@ -59,8 +59,8 @@ impl Connection {
         goes_on
     }
 
-    /// Takes what callbacks ask for meanwhile, so that it goes out with this turn's write. Those of another thread hear of
-    /// results behind it, so that they do not take the processor first.
+    /// Takes what callbacks ask for meanwhile, so that it goes out with this turn's write. Those of another thread hear
+    /// of results behind it, so that they do not take the processor first.
     pub(super) fn hear_callbacks(&mut self) {
         self.outlet.run_callbacks();
         let was_fed = self.was_fed;
@@ -113,7 +113,8 @@ impl Connection {
         }
     }
 
-    /// Whether reading leaves callbacks time to catch up. For a moment only: one that takes long may wait for what comes next.
+    /// Whether reading leaves callbacks time to catch up. For a moment only: one that takes long may wait for what
+    /// comes next.
     fn is_held(&mut self) -> bool {
         if !self.shared.is_ahead(AHEAD.max(2 * self.input.last_cost)) {
             self.input.held_until = None;
@@ -298,9 +299,9 @@ impl Connection {
         }
     }
 
-    /// How many messages are acknowledged before others that have come with them are handled. A server that has half of its
-    /// window back goes on while the other half is handled, and neither has to sleep. Callbacks that run here are too quick
-    /// for that: the server would see both halves at once.
+    /// How many messages are acknowledged before others that have come with them are handled. A server that has half of
+    /// its window back goes on while the other half is handled, and neither has to sleep. Callbacks that run here are
+    /// too quick for that: the server would see both halves at once.
     fn answers_at(&self) -> usize {
         let runs_here = self.outlet.listener().runs_here();
         match self.options.protocol.receive_maximum {

@@ -241,8 +241,8 @@ impl Connection {
         self.tell_when_stored(Ended { result, tracked: publishing.tracked });
     }
 
-    /// Messages the session has given up: refused by the limits of the server, or sent in a session that is gone. Whether
-    /// there were some.
+    /// Messages the session has given up: refused by the limits of the server, or sent in a session that is gone.
+    /// Whether there were some.
     pub(super) fn collect_dropped(&mut self) -> bool {
         let mut report = SessionLossReport::default();
         let mut requeued = Vec::new();
@@ -282,7 +282,8 @@ impl Connection {
         some
     }
 
-    /// Messages go back to the front of the queue, and behind them those that have waited in the session for their turn.
+    /// Messages go back to the front of the queue, and behind them those that have waited in the session for their
+    /// turn.
     fn requeue(&mut self, mut messages: Vec<Publishing>) {
         while let Some((packet_id, frame)) = self.session.storage_mut().take_unsent() {
             let Some(mut publishing) = self.in_flight.remove(packet_id) else { continue };
@@ -302,7 +303,8 @@ impl Connection {
         loop {
             let all = self.write_ready();
             self.collect_sent();
-            // Whether the session is lost for good is known when there is a new one. What is given up had held up others.
+            // Whether the session is lost for good is known when there is a new one. What is given up had held up
+            // others.
             if !self.session.is_connected() || !self.collect_dropped() {
                 return all;
             }

@@ -66,7 +66,8 @@ impl Connection {
         }
     }
 
-    /// Messages that were published before a call leave before what that asks for, as far as the server's window lets them.
+    /// Messages that were published before a call leave before what that asks for, as far as the server's window lets
+    /// them.
     pub(super) fn send_publishes_first(&mut self, call: Option<Token>) {
         self.send_publishes_before(call, usize::MAX);
         let now = self.session_now();
@@ -74,7 +75,8 @@ impl Connection {
         let _ = self.session.poll_transmit(now);
     }
 
-    /// A request that the server would not take. Subscriptions that are restored together may be too many for one packet.
+    /// A request that the server would not take. Subscriptions that are restored together may be too many for one
+    /// packet.
     fn give_up_request(&mut self, requesting: Requesting, misuse: Misuse) {
         match requesting.kind {
             RequestingKind::Subscribe(mut topics, None) if requesting.token.is_none() && topics.len() > 1 => {

@@ -143,7 +143,8 @@ impl Connection {
 
 #[cfg(feature = "persistence")]
 impl Connection {
-    /// At the end of the client: tells what waits for the disk no longer. Of what the file has, the next client will tell.
+    /// At the end of the client: tells what waits for the disk no longer. Of what the file has, the next client will
+    /// tell.
     pub(super) fn tell_unsettled(&mut self) {
         let Some(journal) = &mut self.journal else { return };
         for mut ended in journal.take_unsettled() {

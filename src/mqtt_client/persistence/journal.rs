@@ -45,8 +45,8 @@ struct Batch {
 }
 
 impl Journal {
-    /// Keeps changes in a file, by a thread of its own. Where outcomes are `heard_later`, the end of the client does not wait
-    /// for that.
+    /// Keeps changes in a file, by a thread of its own. Where outcomes are `heard_later`, the end of the client does
+    /// not wait for that.
     pub(in crate::mqtt_client) fn start(
         file: StoreFile,
         restored: &Restored,

@@ -1,15 +1,15 @@
 //! Messages that survive the process: what is kept on a disk, and what waits for it.
 //!
 //! The worker notes what changes in a [`Journal`]; at the end of its turn it hands the changes as one batch to a thread
-//! that puts all that has come meanwhile into the file by one transaction. Packets that must not outrun their change wait
-//! for it in the session's storage; reading, keep-alive and messages of QoS 0 do not.
+//! that puts all that has come meanwhile into the file by one transaction. Packets that must not outrun their change
+//! wait for it in the session's storage; reading, keep-alive and messages of QoS 0 do not.
 //!
 //! What the file holds: each accepted message of QoS 1 and 2 with its token, its expiry and its place in the order; for
 //! those in flight the packet identifier, and whether PUBREC has come; the identifiers of received messages of QoS 2.
 //!
 //! A message that comes to its outcome is replaced by that. The application hears of it once it is in the file, and it
-//! leaves the file once the application has heard: so whenever the process ends, none goes untold, and what is told again is
-//! the same.
+//! leaves the file once the application has heard: so whenever the process ends, none goes untold, and what is told
+//! again is the same.
 
 #[cfg(feature = "persistence")]
 mod draft;

@@ -25,7 +25,8 @@ pub(in crate::mqtt_client) fn open(options: &MqttClientOptions) -> Result<Option
     Ok(Some(Stored { file, restored, inbound: persistence.inbound }))
 }
 
-/// Lets a new client go on with what a file holds; the tokens of that. `heard_later`: outcomes are taken when somebody likes.
+/// Lets a new client go on with what a file holds; the tokens of that. `heard_later`: outcomes are taken when somebody
+/// likes.
 pub(in crate::mqtt_client) fn resume(
     stored: Stored,
     connection: &mut Connection,

@@ -5,9 +5,9 @@ use thiserror::Error;
 
 /// Where messages are kept that have to survive the process.
 ///
-/// Publishes of QoS 1 and 2 that are queued or in flight, and the identifiers of received messages of QoS 2, are kept in a file.
-/// A client that is made with the same file and the same client identifier goes on where the one before has ended, be it
-/// by a crash: see [`guide::delivery_guarantees`](crate::guide::delivery_guarantees#with-persistence).
+/// Publishes of QoS 1 and 2 that are queued or in flight, and the identifiers of received messages of QoS 2, are kept
+/// in a file. A client that is made with the same file and the same client identifier goes on where the one before has
+/// ended, be it by a crash: see [`guide::delivery_guarantees`](crate::guide::delivery_guarantees#with-persistence).
 ///
 /// It needs a session that outlives its connections: a client identifier, `clean_start: false`, `sessionless: false`,
 /// `buffer_messages: true`, and in v5.0 a session expiry interval above 0.
@@ -26,7 +26,8 @@ use thiserror::Error;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Persistence {
-    /// The file. It is made where there is none, in a directory that has to exist; one client at a time can have it open.
+    /// The file. It is made where there is none, in a directory that has to exist; one client at a time can have it
+    /// open.
     pub path: PathBuf,
     /// When a received message of QoS 2 counts as received.
     pub inbound: InboundStorage,
@@ -39,17 +40,17 @@ impl Persistence {
     }
 }
 
-/// When a received message of QoS 2 counts as received, which decides what a crash in between does to it. Without a crash
-/// each is handed over once in both cases.
+/// When a received message of QoS 2 counts as received, which decides what a crash in between does to it. Without a
+/// crash each is handed over once in both cases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InboundStorage {
-    /// When the application has acknowledged it, by returning from its handler or by hand. Messages that it had and that
-    /// were not stored as acknowledged when the process ended come again: none is lost (at least once).
+    /// When the application has acknowledged it, by returning from its handler or by hand. Messages that it had and
+    /// that were not stored as acknowledged when the process ended come again: none is lost (at least once).
     #[default]
     AckAfter,
-    /// Before the application sees it, which waits for the disk. Messages that were stored and not handled when the process
-    /// ended do not come again: none comes twice (at most once).
+    /// Before the application sees it, which waits for the disk. Messages that were stored and not handled when the
+    /// process ended do not come again: none comes twice (at most once).
     IdFirst,
 }
 
@@ -97,8 +98,8 @@ pub enum PersistenceError {
         /// The last one that is known.
         known: u32,
     },
-    /// The file cannot be opened, read or written. Also told by [`on_error`](super::super::MqttEventHandler::on_error) while a
-    /// client runs: what was accepted stays in memory and waits, and the disk is tried again and again.
+    /// The file cannot be opened, read or written. Also told by [`on_error`](super::super::MqttEventHandler::on_error)
+    /// while a client runs: what was accepted stays in memory and waits, and the disk is tried again and again.
     #[error("{}: {reason}", path.display())]
     Io {
         /// The file.

@@ -127,7 +127,8 @@ fn kind(outcome: Outcome) -> (u8, u32) {
         Outcome::Dropped(DropCause::Refused(Misuse::QoSNotSupported(qos))) => (10, u32::from(qos.bits())),
         Outcome::Dropped(DropCause::Refused(Misuse::RetainNotSupported)) => (11, 0),
         Outcome::Dropped(DropCause::Refused(Misuse::PacketTooLarge { limit })) => (12, limit),
-        // No server refuses a message that was checked when it was accepted for anything else, and no other one is kept.
+        // No server refuses a message that was checked when it was accepted for anything else, and no other one is
+        // kept.
         Outcome::Dropped(DropCause::Refused(_)) | Outcome::Sent | Outcome::Kept => (13, 0),
     }
 }

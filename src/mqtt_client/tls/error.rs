@@ -17,7 +17,8 @@ pub enum TlsError {
     /// The server's certificate is too new, or the clock of this machine is wrong.
     #[error("the certificate of the server is not valid yet")]
     NotValidYet,
-    /// Nobody among [`TlsOptions::roots`](super::TlsOptions::roots) has signed the server's certificate, nor any between.
+    /// Nobody among [`TlsOptions::roots`](super::TlsOptions::roots) has signed the server's certificate, nor any
+    /// between.
     #[error("the certificate of the server is of an unknown issuer: nobody that is trusted has signed it")]
     UnknownIssuer,
     /// The server's certificate is for others.

@@ -59,8 +59,8 @@ impl TlsRoots {
         }
     }
 
-    /// **Dangerous.** Anyone: whoever is between the client and the server reads and changes everything, password included. Only
-    /// [`pinned_keys`](super::TlsOptions::pinned_keys) still hold. Each client made so logs a warning.
+    /// **Dangerous.** Anyone: whoever is between the client and the server reads and changes everything, password
+    /// included. Only [`pinned_keys`](super::TlsOptions::pinned_keys) still hold. Each client made so logs a warning.
     #[cfg(feature = "danger-no-verification")]
     #[cfg_attr(docsrs, doc(cfg(feature = "danger-no-verification")))]
     pub const fn dangerously_trust_anyone() -> Self {
@@ -80,9 +80,9 @@ pub struct TlsIdentity {
 }
 
 impl TlsIdentity {
-    /// From two files. The first one holds the certificate of the client in DER, or in PEM followed by those that lead from it to
-    /// a root of the server; the second one the key as PKCS#8, SEC1 or PKCS#1, in DER or PEM, not encrypted. They may be one
-    /// file in PEM.
+    /// From two files. The first one holds the certificate of the client in DER, or in PEM followed by those that lead
+    /// from it to a root of the server; the second one the key as PKCS#8, SEC1 or PKCS#1, in DER or PEM, not encrypted.
+    /// They may be one file in PEM.
     pub fn files(certificates: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self { certificates: Source::File(certificates.into()), key: Source::File(key.into()) }
     }

@@ -16,8 +16,9 @@ pub use self::material::{TlsIdentity, TlsRoots};
 
 /// How the servers of `mqtts://` and `wss://` prove who they are, and how the client does.
 ///
-/// By the defaults a server needs a certificate for the host of [`peer`](super::MqttClientOptions::peer) that the platform trusts,
-/// and the client has none. Files are read when the client is made, and sessions are resumed over all its connections.
+/// By the defaults a server needs a certificate for the host of [`peer`](super::MqttClientOptions::peer) that the
+/// platform trusts, and the client has none. Files are read when the client is made, and sessions are resumed over all
+/// its connections.
 ///
 /// ```
 /// use flowsdk::mqtt_client::{MqttClientOptions, TlsIdentity, TlsOptions, TlsRoots};
@@ -36,21 +37,22 @@ pub use self::material::{TlsIdentity, TlsRoots};
 ///
 /// # Cryptography
 ///
-/// It comes from the provider that the process has installed as its default by `rustls`, or else from the feature `aws-lc-rs`, or
-/// else from `ring`, which is on by default.
+/// It comes from the provider that the process has installed as its default by `rustls`, or else from the feature
+/// `aws-lc-rs`, or else from `ring`, which is on by default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsOptions {
     /// Who may have signed the certificate of a server (default: whoever the platform trusts).
     pub roots: TlsRoots,
     /// What the client shows to a server that asks for a certificate (default: nothing).
     pub identity: Option<TlsIdentity>,
-    /// The name or address that the certificate is to be for, and that the server is asked for, in place of the host of every
-    /// server (default: none).
+    /// The name or address that the certificate is to be for, and that the server is asked for, in place of the host of
+    /// every server (default: none).
     pub server_name: Option<String>,
-    /// Tell the server, in the clear, which name it is asked for (default: true): one that has several needs it (SNI). An
-    /// address is never told.
+    /// Tell the server, in the clear, which name it is asked for (default: true): one that has several needs it (SNI).
+    /// An address is never told.
     pub send_server_name: bool,
-    /// Protocols to offer, the best one first (ALPN, default: none). A server that knows none of them may refuse the connection.
+    /// Protocols to offer, the best one first (ALPN, default: none). A server that knows none of them may refuse the
+    /// connection.
     pub alpn: Vec<String>,
     /// The lowest version (default: 1.2).
     pub min_version: TlsVersion,
@@ -58,12 +60,12 @@ pub struct TlsOptions {
     pub max_version: TlsVersion,
     /// Resume the session of an earlier connection, which saves most of a handshake (default: true).
     pub resumption: bool,
-    /// Write the secrets of each connection to the file that the environment variable `SSLKEYLOGFILE` names, for a program that
-    /// looks into recorded traffic (default: false). Whoever reads the file reads everything.
+    /// Write the secrets of each connection to the file that the environment variable `SSLKEYLOGFILE` names, for a
+    /// program that looks into recorded traffic (default: false). Whoever reads the file reads everything.
     pub log_keys: bool,
-    /// The SHA-256 hashes of the keys that a server may have, if there are some (default: none): of the `SubjectPublicKeyInfo` in
-    /// its certificate, which is verified all the same. `openssl x509 -in server.pem -pubkey -noout | openssl pkey -pubin -outform
-    /// DER | sha256sum` prints one.
+    /// The SHA-256 hashes of the keys that a server may have, if there are some (default: none): of the
+    /// `SubjectPublicKeyInfo` in its certificate, which is verified all the same. `openssl x509 -in server.pem -pubkey
+    /// -noout | openssl pkey -pubin -outform DER | sha256sum` prints one.
     pub pinned_keys: Vec<[u8; 32]>,
     /// In place of everything above but `server_name`: a whole configuration (default: none).
     pub config: Option<TlsConfig>,

@@ -89,7 +89,8 @@ impl Transport {
         }
     }
 
-    /// Whether there may be more to read behind a read of `len` bytes into a buffer of `room`. If not, the poll will tell.
+    /// Whether there may be more to read behind a read of `len` bytes into a buffer of `room`. If not, the poll will
+    /// tell.
     pub(super) const fn may_have_more(&self, len: usize, room: usize) -> bool {
         match self {
             Self::Plain(socket) => len == room || !socket.is_emptied_by_short_reads(),

@@ -15,13 +15,14 @@ use table::{Table, remove, take};
 /// A storage of fixed size, without a heap: `TX` bytes for packets to send and messages to keep, and `WINDOW` messages
 /// in flight in each direction. `WITHOUT` says what the program does without, to save flash: see [`without`].
 ///
-/// Packets that have gone are overwritten, CONNECT with its password among them. A message takes 9 bytes beside its packet. The longest CONNECT sent so far keeps its room, so that a store full of
+/// Packets that have gone are overwritten, CONNECT with its password among them; those that are dropped before are not.
+/// A message takes 9 bytes beside its packet. The longest CONNECT sent so far keeps its room, so that a store full of
 /// messages can always connect again; messages stored before the first CONNECT may leave none for it.
 ///
 /// # RAM
 ///
-/// Bytes of a whole `Session<Fixed<TX, WINDOW>>` on a 32-bit microcontroller (thumbv7em), by `TX` and `WINDOW`. The receive
-/// buffer, and what a driver keeps beside its session, come on top.
+/// Bytes of a whole `Session<Fixed<TX, WINDOW>>` on a 32-bit microcontroller (thumbv7em), by `TX` and `WINDOW`. The
+/// receive buffer, and what a driver keeps beside its session, come on top.
 ///
 /// | Buffer | window 1 | window 4 | window 8 | window 16 |
 /// |---|---|---|---|---|

@@ -87,8 +87,8 @@ impl<S: Storage> Storage for &mut S {
 
 /// The operations of a session on its memory.
 ///
-/// Two ways lead to the wire. What needs no place in the window is *queued* and leaves in that order. A PUBLISH of QoS 1
-/// or 2 is *held* until the server has acknowledged it, and leaves when the session lets it, in the order of holding.
+/// Two ways lead to the wire. What needs no place in the window is *queued* and leaves in that order. A PUBLISH of QoS
+/// 1 or 2 is *held* until the server has acknowledged it, and leaves when the session lets it, in the order of holding.
 /// Small packets are *loaded* directly.
 pub trait Store {
     /// A PUBLISH that is handed over already encoded.
@@ -108,11 +108,11 @@ pub trait Store {
     fn waiting(&self) -> usize;
     /// Puts a packet of at most five bytes on the wire, which has room.
     fn load(&mut self, packet: &[u8]);
-    /// Puts the next queued packet on the wire, or, if `publishes`, the next held one that was not sent on this connection.
-    /// `admit` may change bytes of a held one; where it says `false` the message is removed.
+    /// Puts the next queued packet on the wire, or, if `publishes`, the next held one that was not sent on this
+    /// connection. `admit` may change bytes of a held one; where it says `false` the message is removed.
     fn load_next(&mut self, publishes: bool, admit: impl FnMut(&mut [u8], &mut Held) -> bool) -> Loaded;
-    /// Puts held PUBLISH packets on the wire in one go, each of which [`Store::load_next`] would put there next as it is, if
-    /// the storage can; how many.
+    /// Puts held PUBLISH packets on the wire in one go, each of which [`Store::load_next`] would put there next as it
+    /// is, if the storage can; how many.
     fn load_run(&mut self, at_most: usize) -> usize {
         let _ = at_most;
         0
@@ -122,8 +122,8 @@ pub trait Store {
 
     /// Where the next packet is encoded. It is kept by [`Store::queue`] or [`Store::hold`], or else forgotten.
     fn writer(&mut self) -> Writer<'_>;
-    /// The next packet has a secret and so many bytes: a storage that grows makes room for it at once, as growing would leave
-    /// copies of it behind.
+    /// The next packet has a secret and so many bytes: a storage that grows makes room for it at once, as growing would
+    /// leave copies of it behind.
     #[cfg(feature = "std")]
     fn expect_secret(&mut self, len: usize) {
         let _ = len;
@@ -204,7 +204,8 @@ pub trait Store {
     /// The oldest message at that stage of its QoS, if its answer is known. It is answered then: one of QoS 1 is
     /// complete, one of QoS 2 is if its code is an error, and else awaits PUBREL.
     fn pop_acknowledged(&mut self, stage: Stage) -> Option<(PacketId, ReasonCode)>;
-    /// Puts on the wire in one go what [`Store::pop_acknowledged`] would give for QoS 1 with success, if the storage can.
+    /// Puts on the wire in one go what [`Store::pop_acknowledged`] would give for QoS 1 with success, if the storage
+    /// can.
     fn load_pubacks(&mut self) -> bool {
         false
     }
@@ -228,8 +229,8 @@ pub trait Store {
 
 /// Features that a program can leave out of its sessions: the third parameter of [`Fixed`], the sum of some of these.
 ///
-/// What a program never calls is not linked anyhow. These are the features that a server may ask for, or a value that is
-/// known only at run time, so that only the program itself can say that it does without them.
+/// What a program never calls is not linked anyhow. These are the features that a server may ask for, or a value that
+/// is known only at run time, so that only the program itself can say that it does without them.
 ///
 /// ```
 /// use flowsdk::session::{Config, Fixed, Session};
@@ -241,15 +242,15 @@ pub trait Store {
 /// ```
 pub mod without {
     /// No QoS 2, about 1,250 bytes of flash: a publish or a subscription that asks for it is refused as
-    /// [`Misuse::LeftOut`](crate::session::Misuse::LeftOut). A server that sends a packet of it all the same, which it may
-    /// only by a subscription of an earlier program in the same session, ends the connection by
+    /// [`Misuse::LeftOut`](crate::session::Misuse::LeftOut). A server that sends a packet of it all the same, which it
+    /// may only by a subscription of an earlier program in the same session, ends the connection by
     /// [`PeerError::LeftOut`](crate::session::PeerError::LeftOut): connect with `clean_start`.
     pub const QOS_2: u32 = 1 << 0;
     /// No messages longer than the receive limit, about 550 bytes of flash:
     /// [`Config::oversize`](crate::session::Config::oversize) is taken for `Refuse`.
     pub const OVERSIZE: u32 = 1 << 1;
-    /// No expiry of messages in this storage, about 300 bytes of flash: a Message Expiry Interval is sent as it was given,
-    /// however long the message has waited here, and only the server counts it.
+    /// No expiry of messages in this storage, about 300 bytes of flash: a Message Expiry Interval is sent as it was
+    /// given, however long the message has waited here, and only the server counts it.
     pub const EXPIRY: u32 = 1 << 2;
 }
 

@@ -81,8 +81,8 @@ impl Broker {
         self.last = [None; 3];
     }
 
-    /// Loses the session. The messages in it have to reach the client all the same: they are sent anew. A client does not
-    /// hear of the loss if that CONNACK is cut off, so what is between PUBLISH and PUBREL may come twice.
+    /// Loses the session. The messages in it have to reach the client all the same: they are sent anew. A client does
+    /// not hear of the loss if that CONNACK is cut off, so what is between PUBLISH and PUBREL may come twice.
     pub(super) fn forget(&mut self, seen: &mut Ledger) {
         self.has_session = false;
         std::mem::take(&mut self.known).into_values().for_each(|index| self.received.allow_again(index));

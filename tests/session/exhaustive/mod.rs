@@ -1,14 +1,14 @@
 //! Every way that a few exchanges can go, over the very session.
 //!
 //! A state is a [`World`]: the session, a small [broker](broker), the link between them and the application. From each
-//! state every [`Action`] that is possible there leads to another one, breadth first, until none is new. A session cannot
-//! be copied, so a state is kept as the history that leads to it and reached by going through that again. After each
-//! action nothing may have gone wrong, and each new state has to come to its end in a bounded number of steps with every
-//! message delivered, at QoS 2 once, in its order and with one outcome.
+//! state every [`Action`] that is possible there leads to another one, breadth first, until none is new. A session
+//! cannot be copied, so a state is kept as the history that leads to it and reached by going through that again. After
+//! each action nothing may have gone wrong, and each new state has to come to its end in a bounded number of steps with
+//! every message delivered, at QoS 2 once, in its order and with one outcome.
 //!
-//! A cut takes what lies on the link in both directions, behind whatever was delivered before, and may come in the middle
-//! of a packet; a time-out is a link that swallows all until the session gives it up. Both count as a cut. The bounds, for
-//! all mixtures of QoS 1 and 2 in both directions:
+//! A cut takes what lies on the link in both directions, behind whatever was delivered before, and may come in the
+//! middle of a packet; a time-out is a link that swallows all until the session gives it up. Both count as a cut. The
+//! bounds, for all mixtures of QoS 1 and 2 in both directions:
 //!
 //! | messages | searched always | with `FLOWSDK_SEARCH=full` |
 //! | --- | --- | --- |
@@ -55,8 +55,8 @@ struct Search {
     endings: HashMap<u64, u64>,
     transitions: usize,
     compared: usize,
-    /// The storage shows all that it knows of its messages. Of one that does not, states that look alike are told apart by what
-    /// the session does from there to the end.
+    /// The storage shows all that it knows of its messages. Of one that does not, states that look alike are told apart
+    /// by what the session does from there to the end.
     shows_all: bool,
 }
 

@@ -137,8 +137,8 @@ where
         }
     }
 
-    /// Two states that agree in this agree in all that can happen to them. Storage and machine show all but the bytes of
-    /// their packets: those of the wire are in the link, and those of a held message follow from its length.
+    /// Two states that agree in this agree in all that can happen to them. Storage and machine show all but the bytes
+    /// of their packets: those of the wire are in the link, and those of a held message follow from its length.
     pub(super) fn fingerprint(&self) -> u64 {
         let mut text = Hashed(DefaultHasher::new());
         let Self { now, session, broker, app, link, cuts, losses, .. } = self;

@@ -1,9 +1,9 @@
 //! The session against a model of MQTT delivery, step by step.
 //!
 //! The model is written from the standard and knows nothing of the session: [`sender`] is what a client owes for the
-//! messages it publishes, [`receiver`] for those it receives, and [`server`] a server that is late, loses what is on its
-//! way, and forgets its session, but breaks no rule. After each step the packets that left, what the application was
-//! told, and the send quota have to be those of the model.
+//! messages it publishes, [`receiver`] for those it receives, and [`server`] a server that is late, loses what is on
+//! its way, and forgets its session, but breaks no rule. After each step the packets that left, what the application
+//! was told, and the send quota have to be those of the model.
 
 mod receiver;
 mod sender;

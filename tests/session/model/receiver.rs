@@ -1,7 +1,7 @@
 //! What a client owes a server for the messages it receives (sections 4.3, 4.4 and 4.6 of the standard).
 //!
-//! A PUBLISH of QoS 1 is handed over each time it comes, one of QoS 2 only if its identifier is not known. The identifier
-//! is known from then until PUBREL, or until the message was refused by its PUBREC.
+//! A PUBLISH of QoS 1 is handed over each time it comes, one of QoS 2 only if its identifier is not known. The
+//! identifier is known from then until PUBREL, or until the message was refused by its PUBREC.
 
 use std::collections::VecDeque;
 

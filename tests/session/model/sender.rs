@@ -1,8 +1,8 @@
 //! What a client owes a server for the messages it publishes (sections 4.3, 4.4, 4.6 and 4.9 of the standard).
 //!
-//! A message of QoS 1 is a PUBLISH until its PUBACK. One of QoS 2 is a PUBLISH until its PUBREC, then a PUBREL until its
-//! PUBCOMP. A PUBREC with a code of failure ends it too. Nothing is sent twice on one connection; on the next one all that
-//! has not ended is sent again.
+//! A message of QoS 1 is a PUBLISH until its PUBACK. One of QoS 2 is a PUBLISH until its PUBREC, then a PUBREL until
+//! its PUBCOMP. A PUBREC with a code of failure ends it too. Nothing is sent twice on one connection; on the next one
+//! all that has not ended is sent again.
 
 use std::collections::VecDeque;
 

@@ -1,6 +1,6 @@
-//! flowsdk with automatic acknowledgement: one message a call and callbacks on the callback thread, as by default, or as
-//! COMPARE_MODE says: `batch` (many messages a call), `worker` (callbacks there), `spin` (there, and looking again for
-//! answers before it sleeps).
+//! flowsdk with automatic acknowledgement: one message a call and callbacks on the callback thread, as by default, or
+//! as COMPARE_MODE says: `batch` (many messages a call), `worker` (callbacks there), `spin` (there, and looking again
+//! for answers before it sleeps).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};

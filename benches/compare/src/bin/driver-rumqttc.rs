@@ -1,4 +1,5 @@
-//! rumqttc 0.25, MQTT 3.1.1: its asynchronous client, payloads as `Bytes`, events counted as the event loop yields them.
+//! rumqttc 0.25, MQTT 3.1.1: its asynchronous client, payloads as `Bytes`, events counted as the event loop yields
+//! them.
 
 use bytes::Bytes;
 use compare_support::Error;

@@ -1,5 +1,5 @@
-//! A device on a serial line to its broker. It subscribes, publishes at QoS 1 and 2, and gets its own messages back; when
-//! the line falls silent it connects again, and the session goes on where it was.
+//! A device on a serial line to its broker. It subscribes, publishes at QoS 1 and 2, and gets its own messages back;
+//! when the line falls silent it connects again, and the session goes on where it was.
 //!
 //! With a broker on this machine, such as `mosquitto`, this runs it on an emulated board:
 //!
@@ -36,7 +36,8 @@ const CONFIG: Config = Config {
 
 const OPTIONS: ConnectOptions<'_> = ConnectOptions {
     client_id: "demo",
-    // Both ends keep the session over a lost connection: in v5.0 the broker for a minute, in v3.1.1 as long as it likes.
+    // Both ends keep the session over a lost connection: in v5.0 the broker for a minute, in v3.1.1 as long as it
+    // likes.
     clean_start: false,
     session_expiry_interval: if CONFIG.version.is_v5() { 60 } else { 0 },
     keep_alive: 2,

@@ -1,5 +1,5 @@
-//! The smallest useful client, which `.ci/size` measures: it connects, subscribes at QoS 1, publishes at QoS 1, receives
-//! what it has published, and keeps the connection alive.
+//! The smallest useful client, which `.ci/size` measures: it connects, subscribes at QoS 1, publishes at QoS 1,
+//! receives what it has published, and keeps the connection alive.
 
 #![no_std]
 #![no_main]

@@ -113,7 +113,8 @@ impl<const N: usize> Arena<N> {
         Writer::new(self.bytes.get_mut(usize::from(self.position.used) + HEADER..end).unwrap_or_default())
     }
 
-    /// Keeps a packet that was written to be sent in its turn. That of a CONNECT keeps its room for the next connection.
+    /// Keeps a packet that was written to be sent in its turn. That of a CONNECT keeps its room for the next
+    /// connection.
     pub(super) fn queue(&mut self, kind: Queued, len: usize) -> Result<(), Full> {
         let flags = if kind == Queued::Farewell { FAREWELL } else { 0 };
         self.push(len, 0, flags, 0)?;

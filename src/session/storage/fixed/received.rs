@@ -13,7 +13,8 @@ pub(super) fn interrupt<const N: usize>(table: &mut Table<Received, N>) {
     }
 }
 
-/// Only the answer to a QoS 1 message makes room: one of QoS 2 keeps its place until PUBREL. The oldest is answered first.
+/// Only the answer to a QoS 1 message makes room: one of QoS 2 keeps its place until PUBREL. The oldest is answered
+/// first.
 pub(super) fn stall<const N: usize>(table: &Table<Received, N>) -> Option<Stall> {
     let oldest = table.iter().find(|received| received.stage == Stage::AtLeastOnce)?;
     Some(if oldest.code.is_some() { Stall::TransmitFirst } else { Stall::AcknowledgeFirst })

@@ -5,9 +5,9 @@ use crate::types::PacketId;
 
 /// Values in the order they came, each found by its packet identifier in constant time.
 ///
-/// Identifiers mostly come one after the other, so the place of a value follows from its identifier; those out of line are
-/// looked up. A removed value leaves a gap. The gaps are closed when they outweigh the rest, so that a value nobody ever
-/// removes does not keep them all.
+/// Identifiers mostly come one after the other, so the place of a value follows from its identifier; those out of line
+/// are looked up. A removed value leaves a gap. The gaps are closed when they outweigh the rest, so that a value nobody
+/// ever removes does not keep them all.
 #[derive(Debug)]
 pub(crate) struct Fifo<T> {
     items: VecDeque<Option<(PacketId, T)>>,
@@ -311,8 +311,8 @@ const fn shift(id: PacketId, index: u64) -> u64 {
     (index + CIRCLE - id.value() as u64) % CIRCLE
 }
 
-/// Identifiers are ours or bounded to 65,535, so nobody can make many collide. They come one after the other: so the low
-/// bits, which choose the place, stay as they are, and neighbours share cache lines.
+/// Identifiers are ours or bounded to 65,535, so nobody can make many collide. They come one after the other: so the
+/// low bits, which choose the place, stay as they are, and neighbours share cache lines.
 #[derive(Default)]
 pub(super) struct IdHasher(u64);
 

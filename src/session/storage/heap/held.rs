@@ -168,8 +168,8 @@ impl Heap {
         if self.held_bytes > 0 && self.held_bytes + len > self.limits.held_bytes { Err(Full::Bytes) } else { Ok(()) }
     }
 
-    /// Holds packets of QoS 1 or 2 at the start of a run that the server takes, as many of `at_most` as there is room for.
-    /// Each gets an identifier of `next_id`.
+    /// Holds packets of QoS 1 or 2 at the start of a run that the server takes, as many of `at_most` as there is room
+    /// for. Each gets an identifier of `next_id`.
     pub(crate) fn hold_part(
         &mut self,
         frames: &mut [u8],

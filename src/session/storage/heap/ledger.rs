@@ -1,8 +1,8 @@
 //! What happens in a storage, for those who keep it on a disk, and what has to be there before a packet leaves.
 //!
-//! Changes come in batches, numbered from 1. A packet that must not outrun the change it goes with names the batch of that
-//! change and stays until that batch is durable: PUBLISH (its identifier), PUBREL (that PUBREC has come), PUBREC (that the
-//! message is known) and PUBCOMP (that its identifier is free). PUBACK, PINGREQ and all else never wait.
+//! Changes come in batches, numbered from 1. A packet that must not outrun the change it goes with names the batch of
+//! that change and stays until that batch is durable: PUBLISH (its identifier), PUBREL (that PUBREC has come), PUBREC
+//! (that the message is known) and PUBCOMP (that its identifier is free). PUBACK, PINGREQ and all else never wait.
 
 use std::vec::Vec;
 

@@ -76,7 +76,8 @@ impl ReceivedTable {
         if others > 0 { 0 } else { window.saturating_sub(self.at_least_once.len()) }
     }
 
-    /// Notes a message of QoS 1, where there is room for it, if its identifier follows the last one's; whether it is noted.
+    /// Notes a message of QoS 1, where there is room for it, if its identifier follows the last one's; whether it is
+    /// noted.
     pub(super) fn push_in_line(&mut self, id: PacketId, serial: u16, code: Option<ReasonCode>) -> bool {
         self.at_least_once.push_in_line(id, Unanswered { serial, code, batch: 0 })
     }

@@ -6,7 +6,8 @@ use crate::codec::PacketType;
 use crate::types::{PacketId, QoS, ReasonCode};
 
 impl Heap {
-    /// How many messages of QoS 1 can be noted in a row by [`Heap::push_in_line`], where `limit` is what the server may send.
+    /// How many messages of QoS 1 can be noted in a row by [`Heap::push_in_line`], where `limit` is what the server may
+    /// send.
     pub(crate) fn room_for_run(&self, limit: usize) -> usize {
         self.received.room_for_run(limit.min(usize::from(self.limits.receive_window)))
     }
