@@ -32,27 +32,27 @@
 //!
 //! On a virtual machine with two cores of an AMD EPYC and Linux, over loopback, the client on one core and the sink on
 //! the other, medians of five rounds: messages a second, and microseconds of processor time that the client's process
-//! spends on each.
+//! spends on each. *Spinning* is [`spin`](crate::mqtt_client::Threads::spin) of 50 µs, where an answer is awaited.
 //!
 //! ```text
 //! benches/compare/run --rounds 5 --pin pinned --driver plain --driver flowsdk --driver rumqttc
 //! ```
 //!
-//! | messages a second, CPU µs each | plain TCP | flowsdk | flowsdk, callbacks on the worker | rumqttc 0.25 | rumqttc-v5-next |
-//! |---|---|---|---|---|---|
-//! | publish QoS 0, 64 B | 33.96 M, 0.028 | 6.27 M, 0.16 | 6.68 M, 0.15 | 176 k, 5.7 | 1.01 M, 0.99 |
-//! | publish QoS 1, 64 B | 1.25 M, 0.32 | 676 k, 1 | 606 k, 1 | 133 k, 7.2 | 509 k, 1.9 |
-//! | publish QoS 2, 64 B | 668 k, 0.62 | 425 k, 1.4 | 432 k, 1.4 | 105 k, 8.9 | 339 k, 2.8 |
-//! | receive QoS 0, 64 B | 27.63 M, 0.018 | 21.44 M, 0.046 | 25.68 M, 0.035 | 3.01 M, 0.33 | 1.95 M, 0.51 |
-//! | receive QoS 1, 64 B | 1.20 M, 0.31 | 899 k, 0.58 | 967 k, 0.49 | 780 k, 1.2 | 862 k, 1 |
-//! | publish QoS 0, 4 KiB | 1.18 M, 0.81 | 557 k, 1.8 | 554 k, 1.8 | 132 k, 7.6 | 220 k, 4.5 |
-//! | publish QoS 1, 4 KiB | 892 k, 0.98 | 530 k, 1.9 | 510 k, 1.9 | 112 k, 8.8 | 181 k, 5.2 |
-//! | publish QoS 2, 4 KiB | 434 k, 1.6 | 358 k, 2.7 | 387 k, 2.5 | 92 k, 10 | 132 k, 7 |
-//! | receive QoS 0, 4 KiB | 806 k, 0.9 | 959 k, 0.95 | 888 k, 0.66 | 310 k, 2.6 | 322 k, 2.9 |
-//! | receive QoS 1, 4 KiB | 899 k, 0.58 | 464 k, 1.5 | 559 k, 1.1 | 277 k, 3.6 | 317 k, 2.9 |
-//! | publish QoS 0, 1 MiB | 3.0 k, 241 | 2.7 k, 334 | 2.1 k, 442 | 2.5 k, 350 | 2.9 k, 320 |
-//! | receive QoS 0, 1 MiB | 3.3 k, 171 | 3.6 k, 143 | 4.2 k, 138 | 2.5 k, 349 | 1.7 k, 578 |
-//! | round trip, 64 B (µs) | 69, 27 | 81, 44 | 70, 35 | 72, 31 | 75, 32 |
+//! | messages a second, CPU µs each | plain TCP | flowsdk | callbacks on the worker | and spinning | rumqttc 0.25 | rumqttc-v5-next |
+//! |---|---|---|---|---|---|---|
+//! | publish QoS 0, 64 B | 42.17 M, 0.02 | 9.64 M, 0.1 | 10.07 M, 0.099 |  | 184 k, 5.4 | 1.10 M, 0.91 |
+//! | publish QoS 1, 64 B | 1.24 M, 0.34 | 1.19 M, 0.51 | 1.07 M, 0.53 | 1.84 M, 0.52 | 155 k, 6.4 | 533 k, 1.8 |
+//! | publish QoS 2, 64 B | 693 k, 0.57 | 621 k, 0.84 | 584 k, 0.88 | 1.22 M, 0.79 | 119 k, 8.2 | 380 k, 2.5 |
+//! | receive QoS 0, 64 B | 38.50 M, 0.015 | 20.44 M, 0.049 | 29.52 M, 0.033 |  | 3.11 M, 0.32 | 2.10 M, 0.47 |
+//! | receive QoS 1, 64 B | 1.20 M, 0.32 | 1.36 M, 0.47 | 1.24 M, 0.37 | 2.57 M, 0.37 | 900 k, 1.1 | 981 k, 0.97 |
+//! | publish QoS 0, 4 KiB | 1.20 M, 0.8 | 585 k, 1.6 | 497 k, 2 |  | 136 k, 7.3 | 218 k, 4.6 |
+//! | publish QoS 1, 4 KiB | 1.01 M, 0.95 | 524 k, 1.8 | 548 k, 1.8 | 569 k, 1.7 | 110 k, 8.8 | 178 k, 5.5 |
+//! | publish QoS 2, 4 KiB | 517 k, 1.4 | 465 k, 2.1 | 471 k, 2 | 511 k, 1.9 | 98 k, 10 | 132 k, 7.4 |
+//! | receive QoS 0, 4 KiB | 855 k, 0.81 | 1.23 M, 0.78 | 1.19 M, 0.56 |  | 385 k, 2.5 | 309 k, 2.8 |
+//! | receive QoS 1, 4 KiB | 1.16 M, 0.5 | 964 k, 0.92 | 1.08 M, 0.67 | 1.07 M, 0.78 | 317 k, 3.1 | 361 k, 2.7 |
+//! | publish QoS 0, 1 MiB | 2.9 k, 293 | 2.5 k, 356 | 2.6 k, 367 |  | 3.0 k, 312 | 2.4 k, 386 |
+//! | receive QoS 0, 1 MiB | 3.2 k, 197 | 3.5 k, 159 | 3.7 k, 144 |  | 2.5 k, 358 | 1.4 k, 674 |
+//! | round trip, 64 B (µs) | 79, 31 | 85, 53 | 80, 43 | 26, 28 | 95, 47 | 90, 48 |
 //!
 //! Compare within a row: on another machine the figures are others. At QoS 1 and 2 what counts at this window is how
 //! soon the client answers: all its threads share a core here, and where both sides wait for each other, each window of
