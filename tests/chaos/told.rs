@@ -9,8 +9,9 @@ use crate::child::Note;
 pub(crate) struct Told {
     pub(crate) accepted: HashMap<u64, (u8, usize)>,
     durable: HashSet<u64>,
-    /// How often each token has ended since it was restored last.
-    ended: HashMap<u64, u32>,
+    /// The life in which each token has ended last.
+    ended: HashMap<u64, usize>,
+    lives: usize,
     restored: usize,
     /// Tokens that have ended, and were restored after that: in each life.
     told_again: Vec<usize>,
@@ -27,6 +28,11 @@ pub(crate) struct Told {
 /// have returned. A message whose call comes after that is not in the file before their outcomes have left it.
 #[derive(Default)]
 struct Life {
+    /// What an earlier life has left. It may end before that is noted.
+    restored: HashSet<u64>,
+    has_told_restored: bool,
+    /// Tokens that have ended in this life and before.
+    ended_again: Vec<u64>,
     /// The outcome that the last callback has told: it may still be at it.
     telling: Option<u64>,
     /// Outcomes whose callbacks have returned, in their order.
@@ -58,10 +64,15 @@ impl Told {
             Note::Restored(token) => self.take_restored(token),
             Note::Ended(token, well) => {
                 self.life.callback(Some(token));
-                let since_restored = self.ended.entry(token).or_default();
-                *since_restored += 1;
-                if *since_restored > 1 {
-                    self.wrong.push(format!("token {token} has ended twice in one life"));
+                match self.ended.insert(token, self.lives) {
+                    Some(life) if life == self.lives => {
+                        self.wrong.push(format!("token {token} has ended twice in one life"));
+                    }
+                    Some(_) if self.life.has_told_restored && !self.life.restored.contains(&token) => {
+                        self.wrong.push(format!("token {token} has ended again without being restored"));
+                    }
+                    Some(_) => self.life.ended_again.push(token),
+                    None => {}
                 }
                 if !well {
                     self.wrong.push(format!("token {token} was not acknowledged"));
@@ -70,9 +81,17 @@ impl Told {
             Note::Received(..) => self.life.callback(None),
             Note::Intends(..) => self.life.before_next = self.life.returned.len(),
             Note::Done => self.done = true,
-            Note::Subscribed => self.subscribed = true,
+            Note::Subscribed => {
+                self.subscribed = true;
+                self.life.has_told_restored = true;
+                let Life { restored, ended_again, .. } = &self.life;
+                for token in ended_again.iter().filter(|token| !restored.contains(token)) {
+                    self.wrong.push(format!("token {token} has ended again without being restored"));
+                }
+            }
             Note::Life => {
                 self.done = false;
+                self.lives += 1;
                 self.life = Life::default();
                 self.told_again.push(0);
             }
@@ -83,11 +102,11 @@ impl Told {
         self.restored += 1;
         // It is in the file, whether or not that was told.
         self.durable.insert(token);
-        if let Some(since_restored) = self.ended.get_mut(&token) {
-            *since_restored = 0;
-            if let Some(told_again) = self.told_again.last_mut() {
-                *told_again += 1;
-            }
+        self.life.restored.insert(token);
+        let ended = self.ended.get(&token);
+        let has_ended_before = ended.is_some_and(|life| *life < self.lives) || self.life.ended_again.contains(&token);
+        if let Some(told_again) = self.told_again.last_mut().filter(|_| has_ended_before) {
+            *told_again += 1;
         }
         if self.forgotten.contains(&token) {
             self.wrong.push(format!("token {token} is told again, though its outcome has left the file"));

@@ -3,7 +3,7 @@
 #![allow(unreachable_pub, reason = "the items of a module of tests")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use flowsdk::mqtt_client::{AsyncMqttClient, InboundStorage, MqttEvent, Outcome, Persistence, Token};
@@ -72,10 +72,23 @@ impl Lives {
         let before = self.path();
         self.life += 1;
         let after = self.path();
-        fs::copy(before, &after).expect("a copy of the file");
+        fs::write(&after, snapshot(&before)).expect("a copy of the file");
         if let Some(persistence) = &mut self.scene.options.persistence {
             persistence.path = after;
         }
+    }
+}
+
+/// The file as it is at one moment: a copy that is made while it is written could have parts of two.
+fn snapshot(path: &Path) -> Vec<u8> {
+    let read = || fs::read(path).expect("the file");
+    let mut last = read();
+    loop {
+        let again = read();
+        if again == last {
+            return last;
+        }
+        last = again;
     }
 }
 
