@@ -150,7 +150,7 @@ impl AsyncMqttClient {
     /// The tokens of messages that an earlier client has left in the file of
     /// [`MqttClientOptions::persistence`](super::MqttClientOptions::persistence), in the order of their calls. Each
     /// comes to its outcome as if this client had published it; those that had come to it and were not told are told
-    /// before anything else. Tokens of this client are all higher.
+    /// before anything else, perhaps even before [`new`](Self::new) returns. Tokens of this client are all higher.
     #[cfg(feature = "persistence")]
     pub fn restored(&self) -> &[Token] {
         &self.restored

@@ -117,8 +117,9 @@ struct Acting {
 }
 
 impl Acting {
+    /// Outcomes that an earlier client has left may be told before the client is there.
     fn tell(&mut self, event: MqttEvent<'_>) {
-        if let Some(client) = self.client.get().and_then(Weak::upgrade)
+        if let Some(client) = self.client.wait().upgrade()
             && (self.act)(&client, &event)
         {
             self.log.add(event.into_owned());

@@ -12,6 +12,7 @@ use flowsdk::types::ProtocolVersion;
 use crate::persistence_setup::{Lives, durable, heard};
 use crate::recorder::{Log, Recorder};
 use crate::scripted_setup::{Live, V5, both, publish};
+use crate::support::scripted_broker::Peer;
 use crate::support::{PATIENCE, wire};
 
 const QOS1: u8 = 0x02;
@@ -223,6 +224,17 @@ fn a_result_of_a_tracked_call_that_nobody_has_taken_does_not_hold_up_the_end() {
     assert_eq!(tracked.try_result().unwrap().outcome, Outcome::Acknowledged);
 }
 
+/// A client whose first message of QoS 1 has been acknowledged, which it has not heard yet.
+fn with_an_unheard_outcome(lives: &Lives) -> (AsyncMqttClient, EventReceiver, Token, Peer) {
+    let (client, events) = receiving(lives);
+    client.connect().unwrap();
+    let mut peer = lives.scene.accept(false);
+    let token = client.publish("t", b"x", 1, false).unwrap();
+    peer.expect(&publish(V5, QOS1, "t", Some(1), b"x"));
+    peer.send(&wire::ack(wire::PUBACK, 1));
+    (client, events, token, peer)
+}
+
 fn until_published(events: &mut EventReceiver, token: Token) {
     while !matches!(events.recv_timeout(PATIENCE), Some(MqttEvent::Published(result)) if result.token == token) {}
 }
@@ -230,12 +242,7 @@ fn until_published(events: &mut EventReceiver, token: Token) {
 #[test]
 fn an_event_that_was_taken_has_told_its_outcome_when_the_next_one_is_asked_for() {
     let mut lives = Lives::new(V5, AckAfter);
-    let (client, mut events) = receiving(&lives);
-    client.connect().unwrap();
-    let mut peer = lives.scene.accept(false);
-    let token = client.publish("t", b"x", 1, false).unwrap();
-    peer.expect(&publish(V5, QOS1, "t", Some(1), b"x"));
-    peer.send(&wire::ack(wire::PUBACK, 1));
+    let (client, mut events, token, mut peer) = with_an_unheard_outcome(&lives);
     until_published(&mut events, token);
     let later = client.publish("t", b"later", 2, false).unwrap();
     peer.expect(&publish(V5, QOS2, "t", Some(2), b"later"));
@@ -245,7 +252,7 @@ fn an_event_that_was_taken_has_told_its_outcome_when_the_next_one_is_asked_for()
     assert_eq!(log.published(token).outcome, Outcome::Acknowledged);
     drop(second);
     lives.go_on();
-    assert_eq!(events.try_recv().map(|event| matches!(event, MqttEvent::Durable(_))), Some(true));
+    assert!(matches!(events.recv_timeout(PATIENCE), Some(MqttEvent::Durable(_))));
     let last = client.publish("t", b"last", 2, false).unwrap();
     peer.expect(&publish(V5, QOS2, "t", Some(3), b"last"));
     lives.crash();
@@ -256,12 +263,7 @@ fn an_event_that_was_taken_has_told_its_outcome_when_the_next_one_is_asked_for()
 fn a_receiver_has_the_file_until_its_outcomes_were_taken_or_given_up_and_the_end_does_not_wait_for_that() {
     for is_taken in [false, true] {
         let lives = Lives::new(V5, AckAfter);
-        let (client, mut events) = receiving(&lives);
-        client.connect().unwrap();
-        let mut peer = lives.scene.accept(false);
-        let token = client.publish("t", b"x", 1, false).unwrap();
-        peer.expect(&publish(V5, QOS1, "t", Some(1), b"x"));
-        peer.send(&wire::ack(wire::PUBACK, 1));
+        let (client, mut events, token, mut peer) = with_an_unheard_outcome(&lives);
         let shutdown = std::thread::spawn(move || client.shutdown().map(|()| client));
         assert_eq!(peer.read_packet()[0], 0xE0);
         drop(peer);

@@ -87,21 +87,26 @@ fn the_search_finds_what_is_there() {
 fn a_session_on_the_heap_wipes_connect_and_auth_when_they_have_gone_or_are_dropped() {
     for is_sent in [true, false] {
         let seed = if is_sent { 2 } else { 3 };
-        let now = Instant::from_millis(0);
         let kept = Secret::from(secret(seed));
         let password = secret(seed);
         let before = found(seed);
         let mut session = Session::new(Config::DEFAULT, Heap::new(HeapLimits::default()));
-        let data = [Property::AuthenticationMethod("m"), Property::AuthenticationData(&password)];
-        let options = ConnectOptions { password: Some(&password), properties: &data, ..ConnectOptions::DEFAULT };
-        session.connect(now, &options).expect("connect");
-        let auth = Auth { reason_code: ReasonCode::CONTINUE_AUTHENTICATION, properties: Properties::new(&data) };
-        session.authenticate(now, &auth).expect("authenticate");
+        identify(&mut session, &password);
         assert_eq!(found(seed), before + 3, "twice in CONNECT, once in AUTH, and no copy more");
         leave(&mut session, is_sent);
         assert_eq!(found(seed), before);
         drop((kept, password));
     }
+}
+
+/// Sends a secret in CONNECT and in AUTH.
+fn identify(session: &mut Session<impl Storage>, secret: &[u8]) {
+    let now = Instant::from_millis(0);
+    let data = [Property::AuthenticationMethod("m"), Property::AuthenticationData(secret)];
+    let options = ConnectOptions { password: Some(secret), properties: &data, ..ConnectOptions::DEFAULT };
+    session.connect(now, &options).expect("connect");
+    let auth = Auth { reason_code: ReasonCode::CONTINUE_AUTHENTICATION, properties: Properties::new(&data) };
+    session.authenticate(now, &auth).expect("authenticate");
 }
 
 /// What the session has to send goes, or its connection does.
@@ -120,17 +125,12 @@ fn leave(session: &mut Session<impl Storage>, is_sent: bool) {
 fn a_session_without_a_heap_wipes_connect_and_auth_when_they_have_gone() {
     for is_sent in [true, false] {
         let seed = if is_sent { 5 } else { 6 };
-        let now = Instant::from_millis(0);
         let password = secret(seed);
         let before = found(seed);
         // It is not moved about with what it holds.
         let mut storage = Box::new(Fixed::<1024, 4>::new());
         let mut session = Session::new(Config::DEFAULT, &mut *storage);
-        let data = [Property::AuthenticationMethod("m"), Property::AuthenticationData(&password)];
-        let options = ConnectOptions { password: Some(&password), properties: &data, ..ConnectOptions::DEFAULT };
-        session.connect(now, &options).expect("connect");
-        let auth = Auth { reason_code: ReasonCode::CONTINUE_AUTHENTICATION, properties: Properties::new(&data) };
-        session.authenticate(now, &auth).expect("authenticate");
+        identify(&mut session, &password);
         assert_eq!(found(seed), before + 3, "twice in CONNECT, once in AUTH, and no copy more");
         leave(&mut session, is_sent);
         assert_eq!(found(seed), before);
