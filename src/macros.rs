@@ -77,6 +77,41 @@ macro_rules! client_event {
 #[cfg(feature = "std")]
 pub(crate) use client_event;
 
+/// Makes handles equal that are clones of one, for a tuple struct of an `Arc`.
+#[cfg(feature = "std")]
+macro_rules! equal_if_clones {
+    ($type:ident) => {
+        impl PartialEq for $type {
+            /// Whether both are clones of one.
+            fn eq(&self, other: &Self) -> bool {
+                std::sync::Arc::ptr_eq(&self.0, &other.0)
+            }
+        }
+
+        impl Eq for $type {}
+    };
+}
+
+#[cfg(feature = "std")]
+pub(crate) use equal_if_clones;
+
+/// As `equal_if_clones`, for what `Debug` shows by its name alone.
+#[cfg(feature = "std")]
+macro_rules! opaque {
+    ($type:ident) => {
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($type))
+            }
+        }
+
+        $crate::macros::equal_if_clones! { $type }
+    };
+}
+
+#[cfg(feature = "std")]
+pub(crate) use opaque;
+
 /// Stands for bytes of the application's, by their number.
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

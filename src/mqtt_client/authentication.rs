@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use super::contain::{contain, discard};
 use super::options::Secret;
 use super::shared::Shared;
+use crate::macros::equal_if_clones;
 
 /// The client's side of one exchange of enhanced authentication (v5.0 section 4.12).
 ///
@@ -102,14 +103,7 @@ impl std::fmt::Debug for Authentication {
     }
 }
 
-impl PartialEq for Authentication {
-    /// Whether both are clones of one.
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for Authentication {}
+equal_if_clones! { Authentication }
 
 /// An exchange that has begun. The authenticator is never called on the thread that holds this.
 pub(super) struct Exchange(State);

@@ -11,6 +11,7 @@ use super::options::Secret;
 use super::peer::without_secrets;
 use super::proxy::Proxy;
 use super::websocket::WebSocketOptions;
+use crate::macros::opaque;
 
 /// How a client comes to a connection, and back to one.
 #[derive(Clone, PartialEq, Eq)]
@@ -167,17 +168,4 @@ impl CredentialsProvider {
     }
 }
 
-impl std::fmt::Debug for CredentialsProvider {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CredentialsProvider")
-    }
-}
-
-impl PartialEq for CredentialsProvider {
-    /// Whether both are clones of one.
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for CredentialsProvider {}
+opaque! { CredentialsProvider }

@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use super::contain::contain;
+use crate::macros::opaque;
 
 /// A non-blocking byte stream of the application's own: a serial line, a tunnel, a socket of another family. For
 /// streams that block there is [`BlockingTransport`](super::BlockingTransport).
@@ -151,17 +152,4 @@ impl TransportFactory {
     }
 }
 
-impl std::fmt::Debug for TransportFactory {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TransportFactory")
-    }
-}
-
-impl PartialEq for TransportFactory {
-    /// Whether both are clones of one.
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for TransportFactory {}
+opaque! { TransportFactory }

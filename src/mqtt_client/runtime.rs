@@ -9,6 +9,7 @@ use super::calls::{self, Caller};
 use super::error::ClientError;
 use super::hub::{Hub, NoteEnd};
 use super::worker::{self, Worker};
+use crate::macros::equal_if_clones;
 
 /// Threads that clients share: one that drives their connections, and one that runs their callbacks.
 ///
@@ -148,14 +149,7 @@ impl Drop for Inner {
     }
 }
 
-/// Clones of one runtime are equal.
-impl PartialEq for Runtime {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for Runtime {}
+equal_if_clones! { Runtime }
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

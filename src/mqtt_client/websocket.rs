@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::contain::contain;
 use super::error::ClientError;
 use super::options::Secret;
+use crate::macros::opaque;
 
 /// How a WebSocket is opened, for servers of `ws://` and `wss://` (feature `websocket`; v5.0 section 6).
 ///
@@ -112,20 +113,7 @@ impl WebSocketRequestProvider {
     }
 }
 
-impl std::fmt::Debug for WebSocketRequestProvider {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("WebSocketRequestProvider")
-    }
-}
-
-impl PartialEq for WebSocketRequestProvider {
-    /// Whether both are clones of one.
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for WebSocketRequestProvider {}
+opaque! { WebSocketRequestProvider }
 
 fn check_headers(headers: &[(String, Secret)]) -> Result<(), String> {
     for (name, value) in headers {

@@ -13,6 +13,7 @@ pub use self::error::TlsError;
 pub(super) use self::error::{Shown, explain};
 pub(super) use self::handshake::handshake;
 pub use self::material::{TlsIdentity, TlsRoots};
+use crate::macros::opaque;
 
 /// How the servers of `mqtts://` and `wss://` prove who they are, and how the client does.
 ///
@@ -117,16 +118,4 @@ impl From<Arc<rustls::ClientConfig>> for TlsConfig {
     }
 }
 
-impl std::fmt::Debug for TlsConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TlsConfig")
-    }
-}
-
-impl PartialEq for TlsConfig {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for TlsConfig {}
+opaque! { TlsConfig }
