@@ -3,6 +3,7 @@ use core::slice::Iter;
 use super::property::{Fault, Seen, read, write};
 use super::value::{Value, low_half};
 use super::{DecodeError, EncodeError, Entries, EntryIter, Property, PropertyContext, PropertyId, Reader, Writer};
+use crate::types::Text;
 
 /// The properties of a packet: either a list of the caller's, or a block from the wire that was checked once and is
 /// read lazily. Equal when they hold the same properties in the same order.
@@ -102,7 +103,7 @@ impl<'a> Properties<'a> {
 
     /// The string that the property `wanted` has.
     #[inline(never)]
-    pub(crate) fn text(&self, wanted: PropertyId) -> Option<&'a str> {
+    pub(crate) fn text(&self, wanted: PropertyId) -> Option<Text<'a>> {
         let mut value = Value::default();
         self.locate(wanted, &mut value)?;
         Some(value.text)

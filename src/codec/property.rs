@@ -5,7 +5,7 @@ use core::num::{NonZeroU16, NonZeroU32};
 use super::shown::Shown;
 use super::value::{Field, Form, Value};
 use super::{DecodeError, Entry, Reader, Writer};
-use crate::types::QoS;
+use crate::types::{QoS, Text};
 
 /// Where a property block stands. The direction counts: some properties only one side may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,11 +183,11 @@ macro_rules! property_table {
             defmt::write!($f, "{}({})", $this.id(), value.shown());
         }
     };
-    (@from $value:ident $name:ident Pair) => { Some(Self::$name($value.text, $value.second)) };
+    (@from $value:ident $name:ident Pair) => { Some(Self::$name($value.text.as_str(), $value.second.as_str())) };
     (@from $value:ident $name:ident $form:ident) => { Field::from_value($value).map(Self::$name) };
     (@put $this:ident $value:ident $name:ident Pair) => {
         if let Self::$name(text, second) = *$this {
-            ($value.text, $value.second) = (text, second);
+            ($value.text, $value.second) = (Text::new(text), Text::new(second));
         }
     };
     (@put $this:ident $value:ident $name:ident $form:ident) => {

@@ -1,6 +1,6 @@
 use super::{DecodeError, VarInt};
 use crate::macros::{Bytes, shows};
-use crate::types::has_any;
+use crate::types::{Text, has_any};
 
 /// A cursor over bytes of the peer.
 ///
@@ -125,13 +125,19 @@ impl<'a> Reader<'a> {
     /// [`DecodeError::Utf8`] or [`DecodeError::Nul`] for what a string must not contain.
     #[cfg_attr(feature = "std", inline)]
     pub fn string(&mut self) -> &'a str {
+        self.text().as_str()
+    }
+
+    /// As [`Reader::string`].
+    #[cfg_attr(feature = "std", inline)]
+    pub(crate) fn text(&mut self) -> Text<'a> {
         let bytes = self.binary();
-        match core::str::from_utf8(bytes) {
-            Ok(text) if !has_nul(bytes) => return text,
-            Ok(_) => self.fail(DecodeError::Nul),
-            Err(_) => self.fail(DecodeError::Utf8),
+        match Text::from_bytes(bytes) {
+            Some(text) if !has_nul(bytes) => return text,
+            Some(_) => self.fail(DecodeError::Nul),
+            None => self.fail(DecodeError::Utf8),
         }
-        ""
+        Text::EMPTY
     }
 
     /// Ends the reading.

@@ -3,7 +3,7 @@
 use core::num::{NonZeroU16, NonZeroU32};
 
 use super::{Reader, VarInt, Writer};
-use crate::types::{QoS, TopicName};
+use crate::types::{QoS, Text, TopicName};
 
 /// How a value stands on the wire, and its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +30,9 @@ pub(super) enum Form {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Value<'a> {
     pub(super) number: u32,
-    pub(super) text: &'a str,
+    pub(super) text: Text<'a>,
     /// The value of a pair, whose name is `text`.
-    pub(super) second: &'a str,
+    pub(super) second: Text<'a>,
     pub(super) bytes: &'a [u8],
 }
 
@@ -43,11 +43,11 @@ impl<'a> Value<'a> {
             Form::U16 | Form::PositiveU16 => self.number = reader.u16().into(),
             Form::U32 | Form::PositiveU32 => self.number = reader.u32(),
             Form::PositiveVarInt => self.number = reader.var_int(),
-            Form::Text | Form::Topic => self.text = reader.string(),
+            Form::Text | Form::Topic => self.text = reader.text(),
             Form::Binary => self.bytes = reader.binary(),
             Form::Pair => {
-                self.text = reader.string();
-                self.second = reader.string();
+                self.text = reader.text();
+                self.second = reader.text();
             }
         }
     }
@@ -58,11 +58,11 @@ impl<'a> Value<'a> {
             Form::U16 | Form::PositiveU16 => writer.u16(low_half(self.number)),
             Form::U32 | Form::PositiveU32 => writer.u32(self.number),
             Form::PositiveVarInt => writer.var_int(self.number),
-            Form::Text | Form::Topic => writer.string(self.text),
+            Form::Text | Form::Topic => writer.text(self.text),
             Form::Binary => writer.binary(self.bytes),
             Form::Pair => {
-                writer.string(self.text);
-                writer.string(self.second);
+                writer.text(self.text);
+                writer.text(self.second);
             }
         }
     }
@@ -73,7 +73,7 @@ impl<'a> Value<'a> {
             Form::Flag => self.number <= 1,
             Form::PositiveU16 | Form::PositiveU32 => self.number != 0,
             Form::PositiveVarInt => (1..=VarInt::MAX).contains(&self.number),
-            Form::Topic => TopicName::fault(self.text).is_none(),
+            Form::Topic => TopicName::fault(self.text.as_bytes()).is_none(),
             Form::U16 | Form::U32 | Form::Text | Form::Binary | Form::Pair => true,
         }
     }
@@ -149,11 +149,11 @@ impl<'a> Field<'a> for NonZeroU32 {
 
 impl<'a> Field<'a> for &'a str {
     fn from_value(value: &Value<'a>) -> Option<Self> {
-        Some(value.text)
+        Some(value.text.as_str())
     }
 
     fn put_into(self, value: &mut Value<'a>) {
-        value.text = self;
+        value.text = Text::new(self);
     }
 }
 

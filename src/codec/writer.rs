@@ -3,6 +3,7 @@ use core::cell::Cell;
 use super::reader::has_nul;
 use super::{EncodeError, MAX_REMAINING_LENGTH, VarInt};
 use crate::macros::shows;
+use crate::types::Text;
 
 /// Where encoded bytes go: a slice, a growing buffer, or nowhere (they are only counted).
 ///
@@ -145,6 +146,11 @@ impl<'b> Writer<'b> {
     /// Writes a UTF-8 string behind its length. Fails with [`EncodeError::Nul`] if it contains U+0000 `[MQTT-1.5.4-2]`,
     /// and as [`Writer::binary`].
     pub fn string(&mut self, text: &str) {
+        self.text(Text::new(text));
+    }
+
+    /// As [`Writer::string`].
+    pub(crate) fn text(&mut self, text: Text<'_>) {
         if has_nul(text.as_bytes()) {
             self.fail(EncodeError::Nul);
         }

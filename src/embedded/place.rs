@@ -1,9 +1,9 @@
 use core::ops::Range;
-use core::str;
 
 use crate::codec::Properties;
 use crate::packet::{Auth, Connack, Disconnect, Suback, Unsuback};
 use crate::session::{Event, Message, Published, Topic};
+use crate::types::{Text, TopicName};
 
 /// An event apart from the bytes that it borrows, so that a loop can be left with it and the buffer borrowed
 /// afterwards.
@@ -63,23 +63,23 @@ impl Span {
 
 fn parts<'a>(event: &Event<'a>) -> Parts<'a> {
     let (name, bytes, properties) = match event {
-        Event::Connected(connack) | Event::Refused(connack) => ("", &[][..], connack.properties),
+        Event::Connected(connack) | Event::Refused(connack) => (&[][..], &[][..], connack.properties),
         Event::Message(message) | Event::MessageStart { message, .. } | Event::MessageSkipped { message, .. } => {
             let name = match message.topic {
-                Topic::Name(name) => name,
-                Topic::Alias(_) => "",
+                Topic::Name(name) => name.as_bytes(),
+                Topic::Alias(_) => &[],
             };
             (name, message.payload, message.properties)
         }
-        Event::Chunk(chunk) => ("", *chunk, Properties::EMPTY),
-        Event::MessageEnd(_) | Event::PingResponse => ("", &[][..], Properties::EMPTY),
-        Event::Published(published) => ("", &[][..], published.properties),
-        Event::Subscribed(suback) => ("", suback.codes, suback.properties),
-        Event::Unsubscribed(unsuback) => ("", unsuback.codes, unsuback.properties),
-        Event::Auth(auth) => ("", &[][..], auth.properties),
-        Event::Disconnected(disconnect) => ("", &[][..], disconnect.properties),
+        Event::Chunk(chunk) => (&[][..], *chunk, Properties::EMPTY),
+        Event::MessageEnd(_) | Event::PingResponse => (&[][..], &[][..], Properties::EMPTY),
+        Event::Published(published) => (&[][..], &[][..], published.properties),
+        Event::Subscribed(suback) => (&[][..], suback.codes, suback.properties),
+        Event::Unsubscribed(unsuback) => (&[][..], unsuback.codes, unsuback.properties),
+        Event::Auth(auth) => (&[][..], &[][..], auth.properties),
+        Event::Disconnected(disconnect) => (&[][..], &[][..], disconnect.properties),
     };
-    Parts { name: name.as_bytes(), bytes, properties: properties.as_block().unwrap_or(&[]) }
+    Parts { name, bytes, properties: properties.as_block().unwrap_or(&[]) }
 }
 
 /// The same event with other parts.
@@ -120,7 +120,7 @@ fn rebuild<'b>(event: &Event<'_>, parts: Parts<'b>) -> Event<'b> {
 fn message<'b>(old: &Message<'_>, parts: Parts<'b>) -> Message<'b> {
     let topic = match old.topic {
         // It was read as UTF-8 before.
-        Topic::Name(_) => Topic::Name(str::from_utf8(parts.name).unwrap_or("")),
+        Topic::Name(_) => Topic::Name(TopicName::from_checked(Text::from_bytes(parts.name).unwrap_or_default())),
         Topic::Alias(alias) => Topic::Alias(alias),
     };
     Message {

@@ -196,7 +196,7 @@ impl<'a> Will<'a> {
     fn decode(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion) -> Self {
         let properties = decode_properties(reader, version, PropertyContext::Will);
         let topic = reader.string();
-        if let Some(error) = TopicName::fault(topic) {
+        if let Some(error) = TopicName::fault(topic.as_bytes()) {
             reader.fail(DecodeError::Topic(error));
         }
         // The flags were checked with the others.
@@ -206,7 +206,7 @@ impl<'a> Will<'a> {
 
     fn write(&self, writer: &mut Writer<'_>, version: ProtocolVersion) {
         encode_properties(self.properties, writer, version, PropertyContext::Will);
-        if let Some(error) = TopicName::fault(self.topic) {
+        if let Some(error) = TopicName::fault(self.topic.as_bytes()) {
             writer.fail(error.into());
         }
         writer.string(self.topic);

@@ -39,6 +39,7 @@ pub(crate) use body::Body;
 pub use connack::Connack;
 pub use connect::{Connect, ConnectOptions, Will};
 pub use disconnect::Disconnect;
+pub(crate) use publish::Head;
 pub use publish::{Delivery, Publish, PublishHead};
 pub use suback::{ReasonCodeIter, Suback, Unsuback};
 pub(crate) use subscribe::encode_subscribe;

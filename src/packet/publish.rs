@@ -3,7 +3,7 @@ use crate::codec::{
     DecodeError, EncodeError, FixedHeader, PacketType, Properties, PropertyContext, PropertyId, Reader, Writer,
 };
 use crate::macros::{Bytes, shows};
-use crate::types::{PacketId, ProtocolVersion, QoS, Role, TopicError, TopicName};
+use crate::types::{PacketId, ProtocolVersion, QoS, Role, Text, TopicError, TopicName};
 
 const DUP: u8 = 0x08;
 const RETAIN: u8 = 0x01;
@@ -76,45 +76,24 @@ impl Delivery {
 impl<'a> Publish<'a> {
     #[cfg_attr(feature = "std", inline)]
     pub(crate) fn decode(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Self {
-        let head = Self::decode_head(flags, reader, version, from);
-        Self { payload: reader.rest(), ..head }
+        let head = Head::decode(flags, reader, version, from);
+        Self { payload: reader.rest(), ..Self::from_head(&head) }
     }
 
-    /// Decodes up to the payload.
-    #[cfg_attr(not(feature = "std"), inline(never))]
-    pub(crate) fn decode_head(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Self {
-        let qos = QoS::from_bits(flags >> 1 & 3).unwrap_or_else(|| {
-            reader.fail(DecodeError::QoS);
-            QoS::AtMostOnce
-        });
-        let dup = flags & DUP != 0;
-        if dup && qos == QoS::AtMostOnce {
-            reader.fail(DecodeError::DupAtQoS0);
+    #[cfg_attr(feature = "std", inline)]
+    fn from_head(head: &Head<'a>) -> Self {
+        Self {
+            topic: head.topic.as_str(),
+            payload: &[],
+            retain: head.retain,
+            delivery: head.delivery,
+            properties: head.properties,
         }
-        let topic = reader.string();
-        let delivery = match qos {
-            QoS::AtMostOnce => Delivery::AtMostOnce,
-            QoS::AtLeastOnce => Delivery::AtLeastOnce { packet_id: decode_packet_id(reader), dup },
-            QoS::ExactlyOnce => Delivery::ExactlyOnce { packet_id: decode_packet_id(reader), dup },
-        };
-        let properties = decode_properties(reader, version, context(from));
-        if let Some(error) = TopicName::fault(topic) {
-            if error != TopicError::Empty || !version.is_v5() {
-                reader.fail(DecodeError::Topic(error));
-            } else if !properties.has(PropertyId::TopicAlias) {
-                reader.fail(DecodeError::NoTopic);
-            }
-        }
-        Self { topic, payload: &[], retain: flags & RETAIN != 0, delivery, properties }
     }
 
     /// The Topic Alias among the properties.
     pub fn topic_alias(&self) -> Option<u16> {
-        // A look that spares a call where there is room for it.
-        if cfg!(feature = "std") && self.properties.is_empty() {
-            return None;
-        }
-        self.properties.half(PropertyId::TopicAlias)
+        topic_alias(&self.properties)
     }
 
     /// Writes the packet as `from` sends it.
@@ -122,7 +101,7 @@ impl<'a> Publish<'a> {
     /// # Errors
     /// [`EncodeError`] for what the version or the direction does not allow.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
-        if let Some(error) = TopicName::fault(self.topic) {
+        if let Some(error) = TopicName::fault(self.topic.as_bytes()) {
             if error != TopicError::Empty || !version.is_v5() {
                 return writer.refuse(EncodeError::Topic(error));
             } else if self.topic_alias().is_none() {
@@ -190,15 +169,66 @@ impl<'a> PublishHead<'a> {
         let available = input.get(..packet_len).unwrap_or(input);
         let mut reader = Reader::new(available);
         reader.take(usize::from(header.header_len));
-        let publish = Publish::decode_head(header.flags, &mut reader, version, from);
+        let head = Head::decode(header.flags, &mut reader, version, from);
         match reader.error() {
             None => {}
             Some(DecodeError::Truncated) if available.len() < packet_len => return Ok(None),
             Some(error) => return Err(error),
         }
         let head_len = available.len() - reader.remaining();
+        let publish = Publish::from_head(&head);
         Ok(Some(Self { publish, head_len, payload_len: packet_len.saturating_sub(head_len) }))
     }
+}
+
+/// A PUBLISH up to its payload.
+pub(crate) struct Head<'a> {
+    /// A Topic Name; empty where a Topic Alias stands for it.
+    pub(crate) topic: Text<'a>,
+    pub(crate) retain: bool,
+    pub(crate) delivery: Delivery,
+    pub(crate) properties: Properties<'a>,
+}
+
+impl<'a> Head<'a> {
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    pub(crate) fn decode(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Self {
+        let qos = QoS::from_bits(flags >> 1 & 3).unwrap_or_else(|| {
+            reader.fail(DecodeError::QoS);
+            QoS::AtMostOnce
+        });
+        let dup = flags & DUP != 0;
+        if dup && qos == QoS::AtMostOnce {
+            reader.fail(DecodeError::DupAtQoS0);
+        }
+        let topic = reader.text();
+        let delivery = match qos {
+            QoS::AtMostOnce => Delivery::AtMostOnce,
+            QoS::AtLeastOnce => Delivery::AtLeastOnce { packet_id: decode_packet_id(reader), dup },
+            QoS::ExactlyOnce => Delivery::ExactlyOnce { packet_id: decode_packet_id(reader), dup },
+        };
+        let properties = decode_properties(reader, version, context(from));
+        if let Some(error) = TopicName::fault(topic.as_bytes()) {
+            if error != TopicError::Empty || !version.is_v5() {
+                reader.fail(DecodeError::Topic(error));
+            } else if !properties.has(PropertyId::TopicAlias) {
+                reader.fail(DecodeError::NoTopic);
+            }
+        }
+        Self { topic, retain: flags & RETAIN != 0, delivery, properties }
+    }
+
+    pub(crate) fn topic_alias(&self) -> Option<u16> {
+        topic_alias(&self.properties)
+    }
+}
+
+fn topic_alias(properties: &Properties<'_>) -> Option<u16> {
+    // A look that spares a call where there is room for it.
+    if cfg!(feature = "std") && properties.is_empty() {
+        return None;
+    }
+    properties.half(PropertyId::TopicAlias)
 }
 
 const fn context(from: Role) -> PropertyContext {

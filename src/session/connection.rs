@@ -12,7 +12,7 @@ use crate::codec::{EncodeError, PacketType, Properties, Property, PropertyId, Wr
 use crate::packet::ConnectOptions;
 use crate::packet::{Auth, Body, Connack, Disconnect};
 use crate::time::Instant;
-use crate::types::{ProtocolVersion, ReasonCode, Role};
+use crate::types::{ProtocolVersion, ReasonCode, Role, Text};
 
 impl Machine {
     pub(super) fn connect<V: Store>(
@@ -31,7 +31,7 @@ impl Machine {
         if let Some(own) = options.properties.iter().find(|property| is_own(property)) {
             return Err(EncodeError::DuplicateProperty(own.id()).into());
         }
-        let client_id = Some(fingerprint(options.client_id));
+        let client_id = Some(fingerprint(Text::new(options.client_id)));
         let starts_anew = options.clean_start || (self.client_id.is_some() && self.client_id != client_id);
         let receive_maximum = self.receive_maximum(store, starts_anew);
         let topic_alias_maximum = self.config.topic_alias_maximum.min(store.topic_alias_capacity());
@@ -281,7 +281,8 @@ pub(super) fn method(properties: &Properties<'_>) -> Option<NonZeroU32> {
 
 /// Tells two texts apart without keeping them (FNV-1a).
 #[cfg_attr(not(feature = "std"), inline(never))]
-fn fingerprint(text: &str) -> NonZeroU32 {
-    let hash = text.bytes().fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+fn fingerprint(text: Text<'_>) -> NonZeroU32 {
+    let hash =
+        text.as_bytes().iter().fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     NonZeroU32::new(hash).unwrap_or(NonZeroU32::MIN)
 }

@@ -4,7 +4,7 @@ use super::error::PeerError;
 use crate::codec::{Properties, Reader};
 use crate::macros::{Bytes, shows};
 use crate::packet::{Auth, Connack, Disconnect, Suback, Unsuback};
-use crate::types::{PacketId, QoS, ReasonCode};
+use crate::types::{PacketId, QoS, ReasonCode, TopicName};
 
 /// What one call of [`Session::handle_input`](super::Session::handle_input) has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,7 +210,7 @@ shows! {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Topic<'a> {
     /// The Topic Name stands in the packet.
-    Name(&'a str),
+    Name(TopicName<'a>),
     /// The packet has an alias for it: [`Session::topic`](super::Session::topic) knows the name.
     Alias(NonZeroU16),
 }

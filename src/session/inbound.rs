@@ -9,8 +9,8 @@ use super::event::{Event, Halted, Message, Receipt, Stall, Taken, Topic};
 use super::machine::{Machine, has_qos_2};
 use super::storage::{Answer, Received, Stage, Store};
 use crate::codec::{DecodeError, FixedHeader, PacketType, Reader};
-use crate::packet::{AckKind, Body, Publish};
-use crate::types::{PacketId, QoS, ReasonCode, Role};
+use crate::packet::{AckKind, Body, Head};
+use crate::types::{PacketId, QoS, ReasonCode, Role, TopicName};
 
 /// A message that is passing through in pieces.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ impl Machine {
         taken: &mut Taken<'i>,
     ) -> Result<usize, Halted> {
         let mut reader = Reader::new(body);
-        let publish = Publish::decode_head(header.flags, &mut reader, self.version(), Role::Server);
+        let publish = Head::decode(header.flags, &mut reader, self.version(), Role::Server);
         let body_len = usize::try_from(header.remaining_length).unwrap_or(usize::MAX);
         match reader.error() {
             None => {}
@@ -159,7 +159,7 @@ impl Machine {
     fn admit_publish<V: Store>(
         &mut self,
         store: &mut V,
-        publish: &Publish<'_>,
+        publish: &Head<'_>,
         code: Option<ReasonCode>,
         taken: &mut Taken<'_>,
     ) -> Result<bool, Halted> {
@@ -223,20 +223,21 @@ impl Machine {
     fn resolve_topic<'i, V: Store>(
         &self,
         store: &mut V,
-        publish: &Publish<'i>,
+        publish: &Head<'i>,
         taken: &mut Taken<'i>,
     ) -> Result<Topic<'i>, Halted> {
+        let topic = TopicName::from_checked(publish.topic);
         let Some(alias) = publish.topic_alias().and_then(NonZeroU16::new) else {
-            return Ok(Topic::Name(publish.topic));
+            return Ok(Topic::Name(topic));
         };
         let invalid = PeerError::TopicAlias(alias.get());
         if alias.get() > self.topic_alias_maximum {
             return taken.fault(invalid);
         }
-        match publish.topic {
-            "" if store.has_topic(alias) => Ok(Topic::Alias(alias)),
-            "" => taken.fault(PeerError::UndefinedTopicAlias(alias.get())),
-            topic if store.define_topic(alias, topic) => Ok(Topic::Name(topic)),
+        match topic.as_bytes() {
+            [] if store.has_topic(alias) => Ok(Topic::Alias(alias)),
+            [] => taken.fault(PeerError::UndefinedTopicAlias(alias.get())),
+            _ if store.define_topic(alias, topic) => Ok(Topic::Name(topic)),
             _ => taken.fault(invalid),
         }
     }

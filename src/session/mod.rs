@@ -330,7 +330,7 @@ impl<S: Storage> Session<S> {
     /// The topic of a received message; `None` for an alias that was not used on this connection.
     pub fn topic<'t>(&'t self, topic: Topic<'t>) -> Option<&'t str> {
         match topic {
-            Topic::Name(name) => Some(name),
+            Topic::Name(name) => Some(name.as_str()),
             Topic::Alias(alias) => self.alias(alias),
         }
     }

@@ -275,7 +275,7 @@ mod tests {
                 match progress.event {
                     Some(Event::Message(message)) => {
                         let topic = match message.topic {
-                            Topic::Name(name) => name,
+                            Topic::Name(name) => name.as_str(),
                             topic => self.session.topic(topic).unwrap(),
                         };
                         let flags = u8::from(message.retain) | message.qos.bits() << 1 | u8::from(message.dup) << 3;

@@ -5,6 +5,7 @@ mod bytes;
 mod packet_id;
 mod qos;
 mod reason;
+mod text;
 mod topic;
 mod version;
 
@@ -13,6 +14,7 @@ pub use packet_id::PacketId;
 pub use qos::QoS;
 pub(crate) use reason::CodeContext;
 pub use reason::ReasonCode;
+pub(crate) use text::Text;
 pub use topic::{TopicError, TopicFilter, TopicName};
 pub(crate) use topic::{behind_share, has_wildcard};
 pub use version::{ProtocolVersion, Role};

@@ -1,5 +1,6 @@
 use thiserror::Error;
 
+use super::Text;
 use super::bytes::has_any;
 
 /// Why a string is no Topic Name or no Topic Filter (v5.0 section 4.7).
@@ -36,7 +37,7 @@ pub enum TopicError {
 /// A string that is a valid Topic Name: what a message is published to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct TopicName<'a>(&'a str);
+pub struct TopicName<'a>(Text<'a>);
 
 impl<'a> TopicName<'a> {
     /// Checks a string.
@@ -44,29 +45,66 @@ impl<'a> TopicName<'a> {
     /// # Errors
     /// [`TopicError`] says which rule the string breaks.
     pub fn new(topic: &'a str) -> Result<Self, TopicError> {
-        match Self::fault(topic) {
-            None => Ok(Self(topic)),
+        match Self::fault(topic.as_bytes()) {
+            None => Ok(Self(Text::new(topic))),
             Some(error) => Err(error),
         }
     }
 
     /// The rule that a string breaks: small enough for a register.
-    pub(crate) fn fault(topic: &str) -> Option<TopicError> {
+    pub(crate) fn fault(topic: &[u8]) -> Option<TopicError> {
         let fault = length_fault(topic);
         // Only what is wrong is looked for byte by byte.
-        if fault.is_some() || cfg!(feature = "std") && !has_any(topic.as_bytes(), [0, b'+', b'#']) {
+        if fault.is_some() || cfg!(feature = "std") && !has_any(topic, [0, b'+', b'#']) {
             return fault;
         }
-        topic.bytes().find_map(|byte| match byte {
+        topic.iter().find_map(|byte| match byte {
             0 => Some(TopicError::Nul),
             b'+' | b'#' => Some(TopicError::WildcardInName),
             _ => None,
         })
     }
 
+    /// A string without a fault.
+    pub(crate) const fn from_checked(topic: Text<'a>) -> Self {
+        Self(topic)
+    }
+
     /// The string.
+    ///
+    /// Without `std`, a topic from the wire is kept as bytes that were checked, and each call looks through them once
+    /// more. Comparing needs no call.
     pub const fn as_str(self) -> &'a str {
-        self.0
+        self.0.as_str()
+    }
+
+    /// The bytes of the string.
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl PartialEq<str> for TopicName<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for TopicName<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self == *other
+    }
+}
+
+impl AsRef<str> for TopicName<'_> {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl core::fmt::Display for TopicName<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.as_str())
     }
 }
 
@@ -104,7 +142,7 @@ impl<'a> TopicFilter<'a> {
 
     /// The rule of both versions that a string breaks.
     pub(crate) fn fault(filter: &str) -> Option<TopicError> {
-        let mut fault = length_fault(filter);
+        let mut fault = length_fault(filter.as_bytes());
         let mut before = b'/';
         let mut bytes = filter.bytes();
         while let (None, Some(byte)) = (fault, bytes.next()) {
@@ -203,7 +241,7 @@ pub(crate) fn has_wildcard(topic: &[u8]) -> bool {
     topic.iter().any(|byte| matches!(byte, b'+' | b'#'))
 }
 
-fn length_fault(topic: &str) -> Option<TopicError> {
+fn length_fault(topic: &[u8]) -> Option<TopicError> {
     match topic.len() {
         0 => Some(TopicError::Empty),
         1..=0xFFFF => None,

@@ -23,6 +23,14 @@ fn a_topic_name_is_any_string_without_wildcards_and_nul() {
     }
 }
 
+#[test]
+fn a_topic_name_compares_and_shows_as_its_string() {
+    let name = TopicName::new("ä/語").expect("a topic name");
+    assert!(name == "ä/語" && name == *"ä/語" && name != "ä" && name != "ä/誟");
+    assert_eq!((name.as_bytes(), name.as_ref()), ("ä/語".as_bytes(), "ä/語"));
+    assert_eq!(format!("{name} {name:>5} {name:?}"), r#"ä/語   ä/語 TopicName("ä/語")"#);
+}
+
 /// `[MQTT-4.7.3-3]`
 #[test]
 fn names_and_filters_have_at_most_65535_bytes() {

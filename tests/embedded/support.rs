@@ -52,7 +52,7 @@ pub(crate) fn connected<'b>(config: Config, link: &Link, buffer: &'b mut [u8]) -
 
 pub(crate) fn tell(event: &Event<'_>) -> String {
     describe_event(event, |topic| match topic {
-        Topic::Name(name) => name.to_owned(),
+        Topic::Name(name) => name.to_string(),
         Topic::Alias(alias) => alias.to_string(),
     })
 }

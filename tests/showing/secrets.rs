@@ -12,7 +12,7 @@ use flowsdk::session::{
     Session, Storage, Topic,
 };
 use flowsdk::time::Instant;
-use flowsdk::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
+use flowsdk::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role, TopicName};
 
 const SECRET: &[u8] = b"s3cr3t";
 const SECRET_TEXT: &str = "s3cr3t";
@@ -134,7 +134,7 @@ fn other_properties_are_shown_whole() {
 fn payloads_are_shown_by_their_length() {
     let publish = Publish { topic: "visible", payload: SECRET, ..Publish::default() };
     let message = Message {
-        topic: Topic::Name("visible"),
+        topic: Topic::Name(TopicName::new("visible").expect("a topic")),
         payload: SECRET,
         qos: QoS::AtMostOnce,
         retain: false,

@@ -15,7 +15,7 @@ use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::options::Secret;
 use crate::packet::{Auth, Packet};
 use crate::session::{Full, Misuse, PeerError};
-use crate::types::{ProtocolVersion, ReasonCode, Role};
+use crate::types::{ProtocolVersion, ReasonCode, Role, Text};
 
 /// The exchange of a connection, and those that wait for it to end.
 #[derive(Debug, Default)]
@@ -89,7 +89,7 @@ impl Connection {
             _ => return false,
         };
         let method = self.options.connecting.authentication.as_ref().map(Authentication::method);
-        if connack.properties.text(PropertyId::AuthenticationMethod) != method {
+        if connack.properties.text(PropertyId::AuthenticationMethod).map(Text::as_str) != method {
             // The session refuses it.
             return false;
         }

@@ -376,7 +376,7 @@ impl Connection {
 /// Notes a message with the places of its parts, counted from the start of `origin`.
 fn add_message(batch: &mut Batch, session: &Session<Heap>, origin: &[u8], message: &Message<'_>) {
     let topic = match message.topic {
-        Topic::Name(name) => batch.topic(name),
+        Topic::Name(name) => batch.topic(name.as_str()),
         topic @ Topic::Alias(alias) => batch.topic_by_alias(alias, session.topic(topic).unwrap_or("")),
     };
     batch.places.push(Place {

@@ -3,7 +3,7 @@ use crate::codec::Writer;
 use crate::macros::{Bytes, shows};
 use crate::session::error::Full;
 use crate::session::event::Stall;
-use crate::types::{PacketId, QoS, ReasonCode};
+use crate::types::{PacketId, QoS, ReasonCode, TopicName};
 
 mod arena;
 mod received;
@@ -353,7 +353,7 @@ impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Store for Fixed<T
         0
     }
 
-    fn define_topic(&mut self, _alias: core::num::NonZeroU16, _topic: &str) -> bool {
+    fn define_topic(&mut self, _alias: core::num::NonZeroU16, _topic: TopicName<'_>) -> bool {
         false
     }
 

@@ -9,7 +9,7 @@ use crate::codec::Writer;
 use crate::session::error::Full;
 use crate::session::event::Stall;
 use crate::session::frame;
-use crate::types::{PacketId, QoS, ReasonCode};
+use crate::types::{PacketId, QoS, ReasonCode, TopicName};
 
 mod aliases;
 mod fifo;
@@ -462,8 +462,8 @@ impl Store for Heap {
         self.limits.topic_aliases
     }
 
-    fn define_topic(&mut self, alias: NonZeroU16, topic: &str) -> bool {
-        self.inbound_aliases.define(alias, topic)
+    fn define_topic(&mut self, alias: NonZeroU16, topic: TopicName<'_>) -> bool {
+        self.inbound_aliases.define(alias, topic.as_str())
     }
 
     fn has_topic(&self, alias: NonZeroU16) -> bool {

@@ -23,7 +23,7 @@ use super::event::Stall;
 use crate::codec::Writer;
 use crate::packet::AckKind;
 use crate::time::Instant;
-use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode};
+use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, TopicName};
 
 /// What owns the memory of a session.
 pub trait Storage {
@@ -222,7 +222,7 @@ pub trait Store {
     /// The highest alias the storage can keep a topic for.
     fn topic_alias_capacity(&self) -> u16;
     /// Keeps the topic of an alias of the server; `false` if there is no place.
-    fn define_topic(&mut self, alias: NonZeroU16, topic: &str) -> bool;
+    fn define_topic(&mut self, alias: NonZeroU16, topic: TopicName<'_>) -> bool;
     /// Whether the server has defined an alias.
     fn has_topic(&self, alias: NonZeroU16) -> bool;
 }

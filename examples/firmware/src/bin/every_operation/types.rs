@@ -52,7 +52,7 @@ fn topic(input: &Input) {
         used((filter.as_str(), filter.is_shared(), filter.has_wildcard()));
         used(name.map(|name| filter.matches(name)));
     }
-    used(name.map(TopicName::as_str));
+    used(name.map(|name| (name.as_str(), name.as_bytes(), name == input.text)));
 }
 
 fn instant(input: &Input) {
