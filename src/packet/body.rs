@@ -58,7 +58,7 @@ impl<'a> Body<'a> {
         if this.session_present && this.reason_code != ReasonCode::SUCCESS {
             reader.fail(DecodeError::SessionPresent);
         }
-        if shape.has(METHOD) {
+        if version.is_v5() && shape.has(METHOD) {
             this.check_auth(reader, is_bare, from);
         }
         this

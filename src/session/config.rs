@@ -9,7 +9,7 @@ use crate::types::{ProtocolVersion, QoS};
 // Bytes, then half words, then words: what lies at small offsets is reached by short instructions.
 #[repr(C)]
 pub struct Config {
-    /// The protocol version.
+    /// The protocol version, one that the storage is not built [`without`](super::storage::without).
     pub version: ProtocolVersion,
     /// Who acknowledges received messages.
     pub acknowledgement: Acknowledgement,

@@ -5,7 +5,7 @@ use core::num::NonZeroU32;
 use super::config::Oversize;
 use super::error::{Full, Misuse, PeerError};
 use super::event::{Event, Halted, Taken};
-use super::machine::{Machine, Phase, has_oversize};
+use super::machine::{Machine, Phase, has_oversize, has_v5, has_version};
 use super::storage::{Queued, Store, Terms};
 use super::timers::Timers;
 use crate::codec::{EncodeError, PacketType, Properties, Property, PropertyId, Writer};
@@ -21,14 +21,19 @@ impl Machine {
         now: Instant,
         options: &ConnectOptions<'_>,
     ) -> Result<(), Misuse> {
-        if self.phase != Phase::Idle {
+        if !matches!(self.phase, Phase::Idle) {
             return Err(Misuse::AlreadyConnected);
         }
-        let version = self.version();
+        if !has_version::<V>(self.config.version) {
+            return Err(Misuse::LeftOut);
+        }
+        let version = self.version::<V>();
         if !version.is_v5() && options.client_id.is_empty() && !options.clean_start {
             return Err(Misuse::ClientIdRequired);
         }
-        if let Some(own) = options.properties.iter().find(|property| is_own(property)) {
+        if has_v5::<V>()
+            && let Some(own) = options.properties.iter().find(|property| is_own(property))
+        {
             return Err(EncodeError::DuplicateProperty(own.id()).into());
         }
         let client_id = Some(fingerprint(Text::new(options.client_id)));
@@ -49,7 +54,7 @@ impl Machine {
         self.receive_maximum = receive_maximum;
         self.topic_alias_maximum = topic_alias_maximum;
         self.client_id = client_id;
-        self.begin_connection(now, options);
+        self.begin_connection::<V>(now, options);
         if starts_anew {
             self.lose_session(store); // [MQTT-3.1.2-4] [MQTT-3.1.3-2]
         }
@@ -57,13 +62,15 @@ impl Machine {
     }
 
     /// Notes what has been asked for in CONNECT.
-    fn begin_connection(&mut self, now: Instant, options: &ConnectOptions<'_>) {
+    fn begin_connection<V: Store>(&mut self, now: Instant, options: &ConnectOptions<'_>) {
         self.timers = Timers::started(now);
         self.timers.set_keep_alive(options.keep_alive);
-        let properties = Properties::new(options.properties);
-        self.method = method(&properties);
-        self.wants_problem_information = properties.number(PropertyId::RequestProblemInformation) != Some(0);
-        self.session_expiry = match self.version() {
+        if has_v5::<V>() {
+            let properties = Properties::new(options.properties);
+            self.method = method(&properties);
+            self.wants_problem_information = properties.number(PropertyId::RequestProblemInformation) != Some(0);
+        }
+        self.session_expiry = match self.version::<V>() {
             ProtocolVersion::V5 => options.session_expiry_interval,
             ProtocolVersion::V3_1_1 if options.clean_start => 0, // [MQTT-3.1.2-6/3.1.1]
             ProtocolVersion::V3_1_1 => u32::MAX,
@@ -81,7 +88,7 @@ impl Machine {
         let carried = if starts_anew { 0 } else { u16::try_from(store.carried_count()).unwrap_or(u16::MAX) };
         let free = capacity.saturating_sub(carried).max(1);
         match self.config.receive_maximum {
-            wanted if wanted == 0 || !self.version().is_v5() => free,
+            wanted if wanted == 0 || !self.version::<V>().is_v5() => free,
             wanted => wanted.min(free),
         }
     }
@@ -97,7 +104,7 @@ impl Machine {
         let packet_size =
             if has_oversize::<V>() && self.config.oversize == Oversize::Stream { 0 } else { self.config.receive_limit };
         let receive_maximum = if receive_maximum == u16::MAX { 0 } else { receive_maximum };
-        let announce = |id, number: u32| (id, if self.version().is_v5() { number } else { 0 });
+        let announce = |id, number: u32| (id, if self.version::<V>().is_v5() { number } else { 0 });
         [
             announce(PropertyId::SessionExpiryInterval, session_expiry_interval),
             announce(PropertyId::ReceiveMaximum, receive_maximum.into()),
@@ -115,7 +122,6 @@ impl Machine {
         let Phase::Connecting { clean_start } = self.phase else {
             return taken.fault(PeerError::UnexpectedPacket(PacketType::Connack));
         };
-        let properties = &connack.properties;
         if connack.reason_code != ReasonCode::SUCCESS {
             self.phase = Phase::Ended; // [MQTT-4.13.2-1]
             taken.has(Event::Refused(Connack::from_body(connack)));
@@ -127,6 +133,26 @@ impl Machine {
         if !connack.session_present && !clean_start {
             self.lose_session(store); // [MQTT-3.2.2-5]
         }
+        if has_v5::<V>() {
+            self.take_over(&connack.properties);
+        }
+        // PUBRELs that are sent again still take their place in the server's window.
+        self.in_flight = if self.session_lost { 0 } else { u16::try_from(store.releases()).unwrap_or(u16::MAX) };
+        let limits = self.limits::<V>();
+        store.open(Terms {
+            version: self.version::<V>(),
+            outbound_aliases: if self.config.outbound_topic_aliases { limits.topic_alias_maximum } else { 0 },
+            maximum_packet_size: limits.maximum_packet_size,
+            inbound_aliases: self.topic_alias_maximum,
+        });
+        self.is_established = true;
+        self.phase = Phase::Connected;
+        taken.has(Event::Connected(Connack::from_body(connack)));
+        Ok(())
+    }
+
+    /// What CONNACK of v5.0 says of the session, and of the server.
+    fn take_over(&mut self, properties: &Properties<'_>) {
         if let Some(client_id) = properties.text(PropertyId::AssignedClientIdentifier) {
             self.client_id = Some(fingerprint(client_id));
         }
@@ -137,18 +163,6 @@ impl Machine {
             self.timers.set_keep_alive(seconds); // [MQTT-3.1.2-21]
         }
         self.limits.take_over(properties);
-        // PUBRELs that are sent again still take their place in the server's window.
-        self.in_flight = if self.session_lost { 0 } else { u16::try_from(store.releases()).unwrap_or(u16::MAX) };
-        store.open(Terms {
-            version: self.version(),
-            outbound_aliases: if self.config.outbound_topic_aliases { self.limits.topic_alias_maximum } else { 0 },
-            maximum_packet_size: self.limits.maximum_packet_size,
-            inbound_aliases: self.topic_alias_maximum,
-        });
-        self.is_established = true;
-        self.phase = Phase::Connected;
-        taken.has(Event::Connected(Connack::from_body(connack)));
-        Ok(())
     }
 
     pub(super) fn authenticate<V: Store>(&mut self, store: &mut V, auth: &Auth<'_>) -> Result<(), Misuse> {
@@ -164,7 +178,7 @@ impl Machine {
         if auth.method().is_some() && method(&auth.properties) != self.method {
             return Err(Misuse::AuthenticationMethod); // [MQTT-4.12.0-5]
         }
-        let version = self.version();
+        let version = self.version::<V>();
         let encode = |writer: &mut Writer<'_>| auth.encode(writer, version, Role::Client);
         expect_secret(store, encode);
         let len = match self.encode(store, encode) {
@@ -182,7 +196,7 @@ impl Machine {
         if !self.is_connected() {
             return Err(Misuse::NotConnected);
         }
-        let version = self.version();
+        let version = self.version::<V>();
         let expiry = disconnect.properties.number(PropertyId::SessionExpiryInterval);
         if !self.asked_to_keep && expiry.is_some_and(|seconds| seconds > 0) {
             return Err(Misuse::SessionExpiry);
@@ -225,12 +239,12 @@ impl Machine {
         let mut writer = store.writer();
         // The writer knows what it returns.
         let _ = packet(&mut writer);
-        self.check_written(&writer)
+        self.check_written::<V>(&writer)
     }
 
     /// What can never be sent is told before that there is no room.
     #[inline(never)]
-    fn check_written(&self, writer: &Writer<'_>) -> Result<usize, Misuse> {
+    fn check_written<V: Store>(&self, writer: &Writer<'_>) -> Result<usize, Misuse> {
         let result = writer.finish();
         if let Err(error) = result
             && error != EncodeError::NoRoom
@@ -239,7 +253,7 @@ impl Machine {
         }
         // Before CONNACK nobody knows what the server takes.
         if self.is_connected() {
-            self.limits.check_packet_size(writer.written())?;
+            self.limits::<V>().check_packet_size(writer.written())?;
         }
         if result.is_ok() { Ok(writer.written()) } else { Err(Full::Bytes.into()) }
     }

@@ -63,7 +63,8 @@ pub enum Misuse {
     /// AUTH with another Authentication Method than CONNECT had `[MQTT-4.12.0-5]`.
     #[error("AUTH needs the authentication method of CONNECT [MQTT-4.12.0-5]")]
     AuthenticationMethod,
-    /// Something that the storage of this session is built without, see [`without`](super::storage::without).
+    /// Something that the storage of this session is built without, see [`without`](super::storage::without): QoS 2, or
+    /// the version of its configuration.
     #[error("the session is built without it")]
     LeftOut,
     /// v3.1.1 takes an empty Client Identifier only with Clean Session `[MQTT-3.1.3-7]`.

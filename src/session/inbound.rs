@@ -6,7 +6,7 @@ use core::num::NonZeroU16;
 use super::config::{Acknowledgement, Oversize};
 use super::error::{Misuse, PeerError};
 use super::event::{Event, Halted, Message, Receipt, Stall, Taken, Topic};
-use super::machine::{Machine, has_qos_2};
+use super::machine::{Machine, has_qos_2, has_v5};
 use super::storage::{Answer, Received, Stage, Store};
 use crate::codec::{DecodeError, FixedHeader, PacketType, Reader};
 use crate::packet::{AckKind, Body, Head};
@@ -42,7 +42,7 @@ impl Machine {
         taken: &mut Taken<'i>,
     ) -> Result<usize, Halted> {
         let mut reader = Reader::new(body);
-        let publish = Head::decode(header.flags, &mut reader, self.version(), Role::Server);
+        let publish = Head::decode(header.flags, &mut reader, self.version::<V>(), Role::Server);
         let body_len = usize::try_from(header.remaining_length).unwrap_or(usize::MAX);
         match reader.error() {
             None => {}
@@ -137,7 +137,7 @@ impl Machine {
             return Err(Misuse::ReasonCode);
         }
         // v3.1.1 has no codes: the server takes whatever comes for success.
-        let code = if self.version().is_v5() { code } else { ReasonCode::SUCCESS };
+        let code = if self.version::<V>().is_v5() { code } else { ReasonCode::SUCCESS };
         if store.acknowledge(receipt.packet_id, receipt.serial, code) { Ok(()) } else { Err(Misuse::StaleReceipt) }
     }
 
@@ -170,7 +170,7 @@ impl Machine {
         }
         let stage = store.received(packet_id).map(|received| received.stage);
         let takes_place = !stage.is_some_and(|stage| stage.is_counted());
-        if takes_place && self.version().is_v5() && store.received_count() >= usize::from(self.receive_maximum) {
+        if takes_place && self.version::<V>().is_v5() && store.received_count() >= usize::from(self.receive_maximum) {
             return taken.fault(PeerError::ReceiveMaximumExceeded);
         }
         match (qos, stage) {
@@ -227,7 +227,8 @@ impl Machine {
         taken: &mut Taken<'i>,
     ) -> Result<Topic<'i>, Halted> {
         let topic = TopicName::from_checked(publish.topic);
-        let Some(alias) = publish.topic_alias().and_then(NonZeroU16::new) else {
+        let alias = if has_v5::<V>() { publish.topic_alias() } else { None };
+        let Some(alias) = alias.and_then(NonZeroU16::new) else {
             return Ok(Topic::Name(topic));
         };
         let invalid = PeerError::TopicAlias(alias.get());

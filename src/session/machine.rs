@@ -97,8 +97,14 @@ impl Machine {
         }
     }
 
-    pub(super) const fn version(&self) -> ProtocolVersion {
-        self.config.version
+    /// The version of its packets: a constant where the program leaves the other one out, so that nothing of that is
+    /// linked.
+    pub(super) const fn version<V: Store>(&self) -> ProtocolVersion {
+        match self.config.version {
+            _ if !has_version::<V>(ProtocolVersion::V3_1_1) => ProtocolVersion::V5,
+            _ if !has_version::<V>(ProtocolVersion::V5) => ProtocolVersion::V3_1_1,
+            version => version,
+        }
     }
 
     pub(super) const fn is_connected(&self) -> bool {
@@ -122,6 +128,11 @@ impl Machine {
     /// The send quota of section 4.9: what the server's Receive Maximum leaves `[MQTT-4.9.0-1]`.
     pub(super) const fn send_quota(&self) -> u16 {
         self.server_limits().receive_maximum.saturating_sub(self.in_flight)
+    }
+
+    /// Those of the server of the last connection, which v3.1.1 has none of.
+    pub(super) const fn limits<V: Store>(&self) -> &ServerLimits {
+        if has_v5::<V>() { &self.limits } else { &ServerLimits::DEFAULT }
     }
 
     pub(super) const fn check_connected(&self) -> Result<(), Misuse> {
@@ -156,7 +167,7 @@ impl Machine {
             taken.progress.consumed = consumed;
             self.timers.has_received(now, input.len(), consumed);
         } else if let Some(error) = taken.fault {
-            self.fail(error);
+            self.fail::<V>(error);
         }
         // A stalled packet comes again and again, which says nothing of the peer.
     }
@@ -169,14 +180,14 @@ impl Machine {
         input: &'i [u8],
         taken: &mut Taken<'i>,
     ) -> Result<usize, Halted> {
-        let header = match FixedHeader::decode(input, self.version()) {
+        let header = match FixedHeader::decode(input, self.version::<V>()) {
             Ok(Some(header)) => header,
             Ok(None) => return Ok(0),
             Err(error) => return taken.fault(error),
         };
         let packet_type = header.packet_type;
         self.check_expected::<V>(packet_type, taken)?;
-        if let Err(error) = check_sender(packet_type, self.version(), Role::Server) {
+        if let Err(error) = check_sender(packet_type, self.version::<V>(), Role::Server) {
             return taken.fault(error);
         }
         let len = header.packet_len();
@@ -220,7 +231,7 @@ impl Machine {
         if packet_type.bit() & expected == 0 {
             return taken.fault(PeerError::UnexpectedPacket(packet_type));
         }
-        if packet_type == PacketType::Auth && self.method.is_none() {
+        if packet_type == PacketType::Auth && has_v5::<V>() && self.method.is_none() {
             return taken.fault(PeerError::UnexpectedAuth);
         }
         if packet_type.bit() & OF_QOS_2 != 0 && !has_qos_2::<V>() {
@@ -244,20 +255,22 @@ impl Machine {
             taken.has(Event::PingResponse);
             return Ok(());
         }
-        let body = &Body::decode(packet_type, &mut reader, self.version(), Role::Server);
+        let body = &Body::decode(packet_type, &mut reader, self.version::<V>(), Role::Server);
         taken.check(&reader)?;
-        self.check_properties(packet_type, body, taken)?;
+        if has_v5::<V>() {
+            self.check_properties(packet_type, body, taken)?;
+        }
         match packet_type {
             PacketType::Puback => self.handle_puback(store, body, taken),
             PacketType::Pubrec if has_qos_2::<V>() => self.handle_pubrec(store, body, taken),
             PacketType::Pubrel if has_qos_2::<V>() => self.handle_pubrel(store, body, taken),
             PacketType::Pubcomp if has_qos_2::<V>() => self.handle_pubcomp(store, body, taken),
             PacketType::Suback | PacketType::Unsuback => self.handle_request_answer(store, packet_type, body, taken),
-            PacketType::Auth => {
+            PacketType::Auth if has_v5::<V>() => {
                 taken.has(Event::Auth(Auth::from_body(body)));
                 Ok(())
             }
-            PacketType::Disconnect => {
+            PacketType::Disconnect if has_v5::<V>() => {
                 self.phase = Phase::Ended;
                 taken.has(Event::Disconnected(Disconnect::from_body(body)));
                 Ok(())
@@ -313,9 +326,9 @@ impl Machine {
 
     /// The peer is at fault: v5.0 tells it why. v3.1.1 just closes, since a DISCONNECT would discard the will
     /// `[MQTT-4.13.1-1]`.
-    fn fail(&mut self, error: PeerError) {
+    fn fail<V: Store>(&mut self, error: PeerError) {
         // The first packet is CONNECT, so where that has not left DISCONNECT cannot either [MQTT-3.1.0-1].
-        self.phase = match self.version() {
+        self.phase = match self.version::<V>() {
             ProtocolVersion::V5 if self.has_spoken => {
                 Phase::Closing { orderly: false, farewell: Some(error.reason_code()) }
             }
@@ -371,7 +384,7 @@ impl Machine {
         } else {
             return false;
         };
-        let (packet, len) = Ack::short(kind, packet_id, code, self.version());
+        let (packet, len) = Ack::short(kind, packet_id, code, self.version::<V>());
         store.load(packet.get(..len).unwrap_or_default());
         true
     }
@@ -385,7 +398,7 @@ impl Machine {
                 return true;
             }
         }
-        let (limits, version) = (&self.limits, self.config.version);
+        let (limits, version) = (self.limits::<V>(), self.version::<V>());
         let mut refusal = Refusal::Expired;
         let loaded = store.load_next(publishes, |frame, held| {
             super::outbound::admit::<V>(limits, version, now, frame, held).map_err(|why| refusal = why).is_ok()
@@ -411,7 +424,7 @@ impl Machine {
 
     pub(super) fn poll_dropped<V: Store>(&mut self, store: &mut V) -> Option<Dropped<V::Frame>> {
         if let Some(packet_id) = self.refused.take() {
-            return Some(Dropped { packet_id, reason: self.refusal.reason(&self.limits), frame: None });
+            return Some(Dropped { packet_id, reason: self.refusal.reason(self.limits::<V>()), frame: None });
         }
         if !self.session_lost {
             return None;
@@ -425,6 +438,18 @@ impl Machine {
 /// Whether the program has not left it out.
 pub(super) const fn has_qos_2<V: Store>() -> bool {
     V::WITHOUT & without::QOS_2 == 0
+}
+
+pub(super) const fn has_v5<V: Store>() -> bool {
+    has_version::<V>(ProtocolVersion::V5)
+}
+
+pub(super) const fn has_version<V: Store>(version: ProtocolVersion) -> bool {
+    let left_out = match version {
+        ProtocolVersion::V3_1_1 => without::V3_1_1,
+        ProtocolVersion::V5 => without::V5_0,
+    };
+    V::WITHOUT & left_out == 0
 }
 
 pub(super) const fn has_expiry<V: Store>() -> bool {

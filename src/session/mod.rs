@@ -143,7 +143,8 @@ impl<S: Storage> Session<S> {
     ///
     /// # Errors
     /// [`Misuse::AlreadyConnected`]; [`Misuse::Full`] if CONNECT has no room; [`Misuse::ClientIdRequired`];
-    /// [`Misuse::Encode`] for what the version does not allow.
+    /// [`Misuse::Encode`] for what the version does not allow; [`Misuse::LeftOut`] for a version that the storage is
+    /// built [`without`](storage::without).
     pub fn connect(&mut self, now: Instant, options: &ConnectOptions<'_>) -> Result<(), Misuse> {
         self.machine.connect(self.storage.store(), now, options)
     }
@@ -167,7 +168,7 @@ impl<S: Storage> Session<S> {
     where
         S::Frame: AsRef<[u8]>,
     {
-        let flags = frame::check(frame.as_ref(), self.machine.version());
+        let flags = frame::check(frame.as_ref(), self.machine.version::<S::Store>());
         self.machine.publish_frame(self.storage.store(), since, frame, flags)
     }
 

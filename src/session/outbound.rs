@@ -5,7 +5,7 @@ use super::error::{Misuse, PeerError};
 use super::event::{DropReason, Event, Halted, Published, Taken};
 use super::frame::{self, Expiry, Flags};
 use super::inbound::answer;
-use super::machine::{Machine, Phase, has_expiry, has_qos_2};
+use super::machine::{Machine, has_expiry, has_qos_2, has_v5};
 use super::storage::{Held, Queued, Store};
 use crate::codec::{PacketType, PropertyId};
 use crate::packet::{AckKind, Body, Delivery, Publish};
@@ -34,7 +34,7 @@ impl Machine {
         now: Instant,
         message: &ApplicationMessage<'_>,
     ) -> Result<Option<PacketId>, Misuse> {
-        if message.properties.has(PropertyId::TopicAlias) {
+        if has_v5::<V>() && message.properties.has(PropertyId::TopicAlias) {
             return Err(Misuse::TopicAliasByHand);
         }
         if message.qos == QoS::ExactlyOnce && !has_qos_2::<V>() {
@@ -50,8 +50,8 @@ impl Machine {
             delivery: Delivery::first(message.qos, packet_id),
             properties: message.properties,
         };
-        let version = self.version();
-        self.check_publish(Flags { qos: message.qos, retain: message.retain }, 0)?;
+        let version = self.version::<V>();
+        self.check_publish::<V>(Flags { qos: message.qos, retain: message.retain }, 0)?;
         let len = self.encode(store, |writer| publish.encode(writer, version, Role::Client))?;
         if !has_id {
             store.queue(Queued::Message, len)?;
@@ -72,7 +72,7 @@ impl Machine {
     where
         V::Frame: AsRef<[u8]>,
     {
-        let checked = flags.and_then(|flags| self.check_publish(flags, frame.as_ref().len()).map(|()| flags));
+        let checked = flags.and_then(|flags| self.check_publish::<V>(flags, frame.as_ref().len()).map(|()| flags));
         let flags = match checked {
             Ok(flags) => flags,
             Err(misuse) => return Err((misuse, frame)),
@@ -90,9 +90,10 @@ impl Machine {
     }
 
     /// Before CONNACK nobody knows the server's limits: then [`admit`] finds what breaks them.
-    pub(super) fn check_publish(&self, flags: Flags, len: usize) -> Result<(), Misuse> {
-        if self.phase == Phase::Connected {
-            check_limits(&self.limits, flags, len).map_err(|limit| limit.misuse(&self.limits))
+    pub(super) fn check_publish<V: Store>(&self, flags: Flags, len: usize) -> Result<(), Misuse> {
+        if self.is_connected() {
+            let limits = self.limits::<V>();
+            check_limits(limits, flags, len).map_err(|limit| limit.misuse(limits))
         } else if flags.qos == QoS::AtMostOnce {
             Err(Misuse::NotConnected)
         } else {
@@ -122,7 +123,7 @@ impl Machine {
         match store.held(ack.packet_id) {
             // A server of v3.1.1 cannot say that it has no QoS 2, and some answer as for QoS 1: sent again, it would
             // come twice.
-            Some((qos, true)) if qos == QoS::AtLeastOnce || !self.version().is_v5() => {
+            Some((qos, true)) if qos == QoS::AtLeastOnce || !self.version::<V>().is_v5() => {
                 self.complete(store, ack, qos, taken);
             }
             Some((_, true)) => return taken.fault(PeerError::WrongAcknowledgement(PacketType::Puback)),

@@ -71,7 +71,7 @@ impl Session<Heap> {
     /// Whether all of them are within the limits of the server, and go out as they are.
     fn takes(&self, run: Outbound) -> bool {
         let flags = Flags { qos: run.qos, retain: run.retain };
-        self.machine.check_publish(flags, run.longest).is_ok() && !self.storage.sends_aliases()
+        self.machine.check_publish::<Heap>(flags, run.longest).is_ok() && !self.storage.sends_aliases()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::error::{Misuse, PeerError};
 use super::event::{Event, Halted, Taken};
-use super::machine::{Machine, has_qos_2};
+use super::machine::{Machine, has_qos_2, has_v5};
 use super::storage::{Queued, Request, RequestKind, Store};
 use crate::codec::{EncodeError, PacketType, Properties, Property, PropertyId};
 use crate::packet::{Body, Suback, Subscription, Unsuback, encode_subscribe, encode_unsubscribe};
@@ -20,12 +20,14 @@ impl Machine {
         if !has_qos_2::<V>() && subscriptions.iter().any(|subscription| subscription.qos == QoS::ExactlyOnce) {
             return Err(Misuse::LeftOut);
         }
-        let version = self.version();
+        let version = self.version::<V>();
         let packet_id = self.unused_packet_id(store).ok_or(Misuse::PacketIdsExhausted)?;
         let len = self.encode(store, |writer| {
             encode_subscribe(writer, version, packet_id, properties, subscriptions.iter().copied())
         })?;
-        self.check_offered(subscriptions, &properties)?;
+        if has_v5::<V>() {
+            self.check_offered(subscriptions, &properties)?;
+        }
         self.request(store, RequestKind::Subscribe, packet_id, subscriptions.len(), len)
     }
 
@@ -37,7 +39,7 @@ impl Machine {
     ) -> Result<PacketId, Misuse> {
         let properties = Properties::new(properties);
         self.check_connected()?;
-        let version = self.version();
+        let version = self.version::<V>();
         let packet_id = self.unused_packet_id(store).ok_or(Misuse::PacketIdsExhausted)?;
         let len = self.encode(store, |writer| {
             encode_unsubscribe(writer, version, packet_id, properties, filters.iter().copied())
@@ -93,7 +95,7 @@ impl Machine {
         let is_suback = packet_type == PacketType::Suback;
         let kind = if is_suback { RequestKind::Subscribe } else { RequestKind::Unsubscribe };
         let Some(filters) = store.take_request(kind, answer.packet_id) else { return Ok(()) };
-        let has_codes = is_suback || self.version().is_v5();
+        let has_codes = is_suback || self.version::<V>().is_v5();
         if has_codes && usize::from(filters) != answer.codes.len() {
             return taken.fault(PeerError::ReasonCodeCount); // [MQTT-3.8.4-6] [MQTT-3.11.3-1]
         }

@@ -64,7 +64,7 @@ impl Session<Heap> {
         if !machine.may_run() {
             return 0;
         }
-        let is_v5 = machine.version().is_v5();
+        let is_v5 = machine.version::<Heap>().is_v5();
         let code = (machine.config.acknowledgement == Acknowledgement::Automatic).then_some(ReasonCode::SUCCESS);
         let longest = machine.longest();
         let receive_maximum = if is_v5 { machine.receive_maximum } else { u16::MAX };

@@ -1,23 +1,36 @@
 //! Sessions of programs that leave features out: what is left out is refused on both sides, and all else is as ever.
 
-use flowsdk::codec::{PacketType, Properties, Property};
+use std::num::NonZeroU16;
+
+use flowsdk::codec::{DecodeError, EncodeError, PacketType, Properties, Property};
 use flowsdk::packet::{Packet, Subscription};
 use flowsdk::session::storage::without;
-use flowsdk::session::{ApplicationMessage, Config, Fixed, Misuse, Oversize, PeerError, Session};
+use flowsdk::session::{ApplicationMessage, Config, ConnectOptions, Fixed, Misuse, Oversize, PeerError, Session};
+use flowsdk::time::Instant;
+use flowsdk::types::ProtocolVersion;
 
 use crate::support::*;
 
-type Lean = Fixed<2048, { WINDOW as usize }, { without::QOS_2 | without::OVERSIZE | without::EXPIRY }>;
+const FEATURES: u32 = without::QOS_2 | without::OVERSIZE | without::EXPIRY;
 
-/// Runs with sessions of such a storage, connected, in both versions.
+type Of<const WITHOUT: u32> = Fixed<2048, { WINDOW as usize }, WITHOUT>;
+type Lean = Of<FEATURES>;
+type LeanV5 = Of<{ FEATURES | without::V3_1_1 }>;
+type LeanV3 = Of<{ FEATURES | without::V5_0 }>;
+
+/// Runs with sessions of such storages, connected, in both versions.
 fn everywhere(change: impl Fn(&mut Config), test: impl Fn(&mut Rig)) {
-    for version in [V5, V3_1_1] {
+    let run = |version, session: &dyn Fn(Config) -> Box<dyn Endpoint>| {
         let mut config = Config { version, ..Config::DEFAULT };
         change(&mut config);
-        let mut rig = Rig::new(config, Box::new(Session::new(config, Lean::empty())));
+        let mut rig = Rig::new(config, session(config));
         rig.up();
         test(&mut rig);
-    }
+    };
+    run(V5, &|config| Box::new(Session::new(config, Lean::empty())));
+    run(V5, &|config| Box::new(Session::new(config, LeanV5::empty())));
+    run(V3_1_1, &|config| Box::new(Session::new(config, Lean::empty())));
+    run(V3_1_1, &|config| Box::new(Session::new(config, LeanV3::empty())));
 }
 
 fn unchanged(_: &mut Config) {}
@@ -119,4 +132,59 @@ fn a_message_expiry_interval_is_sent_as_it_was_given_however_long_the_message_ha
     let interval = [0x02, 0, 0, 0, 5];
     assert!(rig.wire().windows(5).any(|bytes| bytes == interval));
     assert_eq!(rig.dropped(), [""; 0]);
+}
+
+#[track_caller]
+fn connects_never<const WITHOUT: u32>(version: ProtocolVersion) {
+    let config = Config { version, ..Config::DEFAULT };
+    let mut session = Session::new(config, Of::<WITHOUT>::empty());
+    let before = session.state();
+    let options = ConnectOptions { client_id: "c", ..ConnectOptions::DEFAULT };
+    assert_eq!(session.connect(Instant::from_millis(0), &options), Err(Misuse::LeftOut));
+    assert_eq!(session.state(), before);
+    assert!(!session.has_connection());
+}
+
+#[test]
+fn a_session_whose_version_is_left_out_never_connects() {
+    connects_never::<{ without::V3_1_1 }>(V3_1_1);
+    connects_never::<{ without::V5_0 }>(V5);
+    connects_never::<{ without::V3_1_1 | without::V5_0 }>(V3_1_1);
+    connects_never::<{ without::V3_1_1 | without::V5_0 }>(V5);
+}
+
+/// A session of v3.1.1 alone, connected.
+fn v3_alone() -> Rig {
+    let config = Config { version: V3_1_1, ..Config::DEFAULT };
+    let mut rig = Rig::new(config, Box::new(Session::new(config, Of::<{ without::V5_0 }>::empty())));
+    rig.up();
+    rig
+}
+
+#[test]
+fn properties_are_refused_where_v5_is_left_out() {
+    let mut rig = v3_alone();
+    let before = rig.session.state();
+    for property in
+        [Property::MessageExpiryInterval(5), Property::TopicAlias(NonZeroU16::MIN), Property::UserProperty("k", "v")]
+    {
+        let properties = [property];
+        let message = ApplicationMessage { properties: Properties::new(&properties), ..message(AtLeastOnce, "a") };
+        let refused = Err(Misuse::Encode(EncodeError::NotInVersion));
+        assert_eq!(rig.session.publish(rig.now, &message), refused);
+    }
+    let list = [Subscription::new("a", AtLeastOnce)];
+    let refused = Err(Misuse::Encode(EncodeError::NotInVersion));
+    assert_eq!(rig.session.subscribe(rig.now, &list, &[Property::SubscriptionIdentifier(7)]), refused);
+    assert_eq!(rig.session.state(), before);
+}
+
+#[test]
+fn packets_of_v5_end_the_connection_where_it_is_left_out() {
+    for packet in [&[0xF0, 0], &[0xE0, 0]] {
+        let mut rig = v3_alone();
+        assert_eq!(rig.take(packet), Err(PeerError::Decode(DecodeError::PacketType(packet[0] >> 4))));
+        assert_eq!(rig.wire(), []);
+        assert!(rig.session.is_closing());
+    }
 }

@@ -252,6 +252,13 @@ pub mod without {
     /// No expiry of messages in this storage, about 300 bytes of flash: a Message Expiry Interval is sent as it was
     /// given, however long the message has waited here, and only the server counts it.
     pub const EXPIRY: u32 = 1 << 2;
+    /// No v3.1.1, about 260 bytes of flash: a [`Config::version`](crate::session::Config::version) that says so cannot
+    /// connect, which is refused as [`Misuse::LeftOut`](crate::session::Misuse::LeftOut).
+    pub const V3_1_1: u32 = 1 << 3;
+    /// No v5.0, about 3,750 bytes of flash, as properties, limits of the server and reasons told to it go with it. A
+    /// [`Config::version`](crate::session::Config::version) of v5.0, the default, cannot connect, which is refused as
+    /// [`Misuse::LeftOut`](crate::session::Misuse::LeftOut).
+    pub const V5_0: u32 = 1 << 4;
 }
 
 /// What is queued.

@@ -7,6 +7,7 @@ use std::any::Any;
 
 use flowsdk::codec::Property;
 use flowsdk::packet::{Disconnect, Packet, Subscription};
+use flowsdk::session::storage::without;
 use flowsdk::session::{
     ApplicationMessage, Config, ConnectOptions, DropReason, Event, Fixed, Heap, HeapLimits, Message, Misuse, PeerError,
     Progress, Receipt, Session, Storage, Topic,
@@ -215,12 +216,9 @@ impl Setup {
         for version in self.versions {
             let config = Config { version: *version, ..self.config };
             if self.fixed {
-                self.run_one(
-                    &test,
-                    config,
-                    "Fixed",
-                    Box::new(Session::new(config, Fixed::<2048, { WINDOW as usize }>::new())),
-                );
+                self.run_one(&test, config, "Fixed", fixed::<0>(config));
+                let alone = if version.is_v5() { fixed::<{ without::V3_1_1 }> } else { fixed::<{ without::V5_0 }> };
+                self.run_one(&test, config, "Fixed of one version", alone(config));
             }
             if self.heap {
                 self.run_one(&test, config, "Heap", Box::new(Session::new(config, Heap::new(self.limits))));
@@ -232,6 +230,10 @@ impl Setup {
         eprintln!("with {storage} in {:?}", config.version);
         test(&mut Rig::new(config, session));
     }
+}
+
+fn fixed<const WITHOUT: u32>(config: Config) -> Box<dyn Endpoint> {
+    Box::new(Session::new(config, Fixed::<2048, { WINDOW as usize }, WITHOUT>::empty()))
 }
 
 /// A session at work.

@@ -14,12 +14,21 @@ use flowsdk::embedded::blocking::Client;
 use flowsdk::packet::Subscription;
 use flowsdk::session::storage::without;
 use flowsdk::session::{ApplicationMessage, Config, ConnectOptions, Event, Fixed, Session, Storage};
-use flowsdk::types::QoS;
+use flowsdk::types::{ProtocolVersion, QoS};
 
 const TOPIC: &str = "flowsdk/minimal";
 
 /// What this program never asks for.
-const WITHOUT: u32 = if cfg!(feature = "whole") { 0 } else { without::QOS_2 | without::OVERSIZE | without::EXPIRY };
+const WITHOUT: u32 = if cfg!(feature = "whole") {
+    0
+} else {
+    without::QOS_2 | without::OVERSIZE | without::EXPIRY | if IS_V5 { without::V3_1_1 } else { without::V5_0 }
+};
+
+const IS_V5: bool = cfg!(not(feature = "v3_1_1"));
+
+const CONFIG: Config =
+    Config { version: if IS_V5 { ProtocolVersion::V5 } else { ProtocolVersion::V3_1_1 }, ..Config::DEFAULT };
 
 const OPTIONS: ConnectOptions<'_> =
     ConnectOptions { client_id: "minimal", clean_start: true, keep_alive: 2, ..ConnectOptions::DEFAULT };
@@ -37,7 +46,7 @@ fn main() -> ! {
     static mut CLIENT: MaybeUninit<Client<'static, Uart, &'static mut Memory>> = MaybeUninit::uninit();
 
     let uart = board::set_up();
-    let client = CLIENT.write(Client::new(Session::new(Config::DEFAULT, STORAGE), uart, BUFFER));
+    let client = CLIENT.write(Client::new(Session::new(CONFIG, STORAGE), uart, BUFFER));
     let _ = client.connect(board::now(), &OPTIONS);
     while client.poll_with(board::now(), on_event).is_ok() {
         board::sleep();
