@@ -13,7 +13,9 @@ use super::handler::MqttEventHandler;
 use super::hub::NoteEnd;
 use super::kept::Kept;
 use super::offline::Overflow;
-use super::options::{CallbackMode, DisconnectOptions, MqttClientOptions, SubscribeOptions, TopicSubscription};
+use super::options::{
+    CallbackMode, DisconnectOptions, MqttClientOptions, SubscribeOptions, TopicSubscription, UnsubscribeOptions,
+};
 #[cfg(feature = "persistence")]
 use super::persistence;
 use super::queue::Places;
@@ -220,27 +222,42 @@ impl AsyncMqttClient {
     /// [`ClientError::InvalidTopic`], [`ClientError::Encode`] for an empty list, [`ClientError::QueueFull`],
     /// [`ClientError::ShutDown`].
     pub fn unsubscribe(&self, topic_filters: Vec<&str>) -> Result<Token, ClientError> {
-        self.submit_unsubscribe(&topic_filters, None)
+        self.unsubscribe_with(&topic_filters, &UnsubscribeOptions::default())
+    }
+
+    /// Unsubscribes with properties.
+    ///
+    /// # Errors
+    /// As [`AsyncMqttClient::unsubscribe`], and [`ClientError::Encode`] for properties in v3.1.1.
+    pub fn unsubscribe_with(&self, topic_filters: &[&str], options: &UnsubscribeOptions) -> Result<Token, ClientError> {
+        self.submit_unsubscribe(topic_filters, options, None)
     }
 
     /// Unsubscribes with a result that can be waited for or awaited.
     ///
     /// # Errors
-    /// As [`AsyncMqttClient::unsubscribe`].
-    pub fn unsubscribe_tracked(&self, topic_filters: &[&str]) -> Result<Tracked<UnsubscribeResult>, ClientError> {
+    /// As [`AsyncMqttClient::unsubscribe_with`].
+    pub fn unsubscribe_tracked(
+        &self,
+        topic_filters: &[&str],
+        options: &UnsubscribeOptions,
+    ) -> Result<Tracked<UnsubscribeResult>, ClientError> {
         let completion = Completion::new();
-        let token = self.submit_unsubscribe(topic_filters, Some(Promise::new(&completion)))?;
+        let token = self.submit_unsubscribe(topic_filters, options, Some(Promise::new(&completion)))?;
         Ok(Tracked::new(token, completion, Arc::clone(&self.shared), UnsubscribeResult::cancelled(token)))
     }
 
     fn submit_unsubscribe(
         &self,
         filters: &[&str],
+        options: &UnsubscribeOptions,
         tracked: Option<Promise<UnsubscribeResult>>,
     ) -> Result<Token, ClientError> {
-        validate::unsubscribe(filters, self.options.protocol.version)?;
+        let UnsubscribeOptions { user_properties } = options;
+        let options = SubscribeOptions { user_properties: user_properties.clone(), ..Default::default() };
+        validate::unsubscribe(filters, &options, self.options.protocol.version)?;
         let filters = filters.iter().map(ToString::to_string).collect();
-        self.submit_request(RequestingKind::Unsubscribe(filters, tracked), &SubscribeOptions::default())
+        self.submit_request(RequestingKind::Unsubscribe(filters, tracked), &options)
     }
 
     fn submit_request(&self, kind: RequestingKind, options: &SubscribeOptions) -> Result<Token, ClientError> {

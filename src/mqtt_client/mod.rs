@@ -125,7 +125,7 @@ pub use handler::MqttEventHandler;
 pub use offline::{Offline, Overflow};
 pub use options::{
     CallbackMode, DisconnectOptions, Limits, MessageProperties, MqttClientOptions, ProtocolOptions, PublishOptions,
-    Secret, SessionLossPolicy, SubscribeOptions, Threads, Timeouts, TopicSubscription, Will,
+    Secret, SessionLossPolicy, SubscribeOptions, Threads, Timeouts, TopicSubscription, UnsubscribeOptions, Will,
 };
 #[cfg(feature = "persistence")]
 pub use persistence::{InboundStorage, Persistence, PersistenceError};

@@ -472,11 +472,18 @@ impl TopicSubscription {
     }
 }
 
-/// What belongs to a whole subscribe or unsubscribe (v5.0).
+/// What belongs to a whole subscribe (v5.0).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SubscribeOptions {
     /// Comes with every message of these subscriptions: 1 to 268,435,455.
     pub subscription_identifier: Option<u32>,
+    /// Names and values of the application's own.
+    pub user_properties: Vec<(String, String)>,
+}
+
+/// What belongs to a whole unsubscribe (v5.0).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnsubscribeOptions {
     /// Names and values of the application's own.
     pub user_properties: Vec<(String, String)>,
 }

@@ -192,7 +192,7 @@ mod tests {
         worker.take_turns();
         let unseen = unseen.unwrap();
         let untaken = [&seen, &unseen].map(|client| client.publish_tracked("t", b"", &message).unwrap());
-        let request = unseen.unsubscribe_tracked(&["t"]).unwrap();
+        let request = unseen.unsubscribe_tracked(&["t"], &Default::default()).unwrap();
         assert!(taken.try_result().is_none() && untaken[0].try_result().is_none());
         // As it is dropped when its thread unwinds.
         drop((worker, end));

@@ -164,12 +164,20 @@ pub(super) fn subscribe(
     Ok(packet.encode(&mut Writer::counting(), version)?)
 }
 
-pub(super) fn unsubscribe(filters: &[&str], version: ProtocolVersion) -> Result<(), ClientError> {
+pub(super) fn unsubscribe(
+    filters: &[&str],
+    options: &SubscribeOptions,
+    version: ProtocolVersion,
+) -> Result<(), ClientError> {
     for filter in filters {
         checked_filter(filter, version)?;
     }
-    let packet =
-        Unsubscribe { packet_id: PacketId::MIN, filters: Filters::new(filters), properties: Properties::EMPTY };
+    let properties = subscribe_properties(options);
+    let packet = Unsubscribe {
+        packet_id: PacketId::MIN,
+        filters: Filters::new(filters),
+        properties: Properties::new(&properties),
+    };
     Ok(packet.encode(&mut Writer::counting(), version)?)
 }
 

@@ -28,7 +28,7 @@ fn a_wait_for_an_acknowledgement_inside_a_callback_succeeds() {
                     &flowsdk::mqtt_client::SubscribeOptions::default(),
                 );
                 assert!(subscribing.unwrap().wait(PATIENCE).unwrap().is_success());
-                let unsubscribing = client.unsubscribe_tracked(&["more"]).unwrap();
+                let unsubscribing = client.unsubscribe_tracked(&["more"], &Default::default()).unwrap();
                 sender.send(unsubscribing.wait(PATIENCE).map(|result| result.outcome)).unwrap();
             }
             true

@@ -163,7 +163,7 @@ fn a_logger_that_panics_ends_its_client_with_all_results_told_and_no_other_one()
     let options = PublishOptions { qos: 1, ..Default::default() };
     let tracked = client.publish_tracked("t", b"", &options).unwrap();
     let plain = client.publish("t", b"", 1, false).unwrap();
-    let request = client.unsubscribe_tracked(&["t"]).unwrap();
+    let request = client.unsubscribe_tracked(&["t"], &Default::default()).unwrap();
     client.connect().unwrap();
     assert_eq!(tracked.wait(PATIENCE).unwrap().outcome, Outcome::Cancelled);
     assert_eq!(request.wait(PATIENCE).unwrap().outcome, Outcome::Cancelled);

@@ -135,7 +135,7 @@ fn a_tracked_call_can_be_waited_for_and_its_callback_comes_all_the_same() {
         live.peer.send(&suback(version, 2, &[0x80]));
         assert_eq!(subscribed.wait(PATIENCE).unwrap().reason_codes, [0x80]);
 
-        let unsubscribed = live.client.unsubscribe_tracked(&["t"]).unwrap();
+        let unsubscribed = live.client.unsubscribe_tracked(&["t"], &Default::default()).unwrap();
         live.peer.expect_type(10);
         live.peer.send(&unsuback(version, 3, &[0]));
         assert!(unsubscribed.wait(PATIENCE).unwrap().is_success());

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 
 use flowsdk::mqtt_client::{
     AsyncMqttClient, ClientError, MessageProperties, MqttClientOptions, PublishOptions, SubscribeOptions,
-    TopicSubscription, WaitError, Will,
+    TopicSubscription, UnsubscribeOptions, WaitError, Will,
 };
 use flowsdk::types::ProtocolVersion;
 
@@ -110,6 +110,8 @@ fn what_only_v5_has_is_refused_in_v3_1_1() {
     refused(client.subscribe_with(&[no_local], &SubscribeOptions::default()), ENCODE);
     let as_published = TopicSubscription { retain_as_published: true, ..TopicSubscription::new("t", 0) };
     refused(client.subscribe_with(&[as_published], &SubscribeOptions::default()), ENCODE);
+    let named = UnsubscribeOptions { user_properties: vec![("k".to_string(), "v".to_string())] };
+    refused(client.unsubscribe_with(&["t"], &named), ENCODE);
     refused(client.disconnect_with(4), |error| *error == ClientError::InvalidReasonCode(4));
 }
 

@@ -2,6 +2,7 @@
 
 use flowsdk::mqtt_client::{
     DropCause, MessageProperties, MqttEvent, Outcome, PublishOptions, SubscribeOptions, TopicSubscription,
+    UnsubscribeOptions,
 };
 use flowsdk::packet::RetainHandling;
 use flowsdk::session::Misuse;
@@ -160,6 +161,21 @@ fn an_unsubscribe_from_many_filters_is_one_packet() {
     live.peer.expect_type(10);
     live.peer.send(&unsuback(V5, 1, &[0x87]));
     assert!(!live.log.unsubscribed(token).is_success());
+}
+
+#[test]
+fn an_unsubscribe_has_every_property_that_it_is_given() {
+    let mut live = Scene::new(V5).connected();
+    let options = UnsubscribeOptions { user_properties: vec![("k".to_string(), "v".to_string())] };
+    let token = live.client.unsubscribe_with(&["t"], &options).unwrap();
+    let properties = [0x26, 0, 1, b'k', 0, 1, b'v'];
+    live.peer.expect(&packet_with(0xA2, V5, 1, &properties, &[0, 1, b't']));
+    live.peer.send(&unsuback(V5, 1, &[0]));
+    assert!(live.log.unsubscribed(token).is_success());
+    let tracked = live.client.unsubscribe_tracked(&["t"], &options).unwrap();
+    live.peer.expect(&packet_with(0xA2, V5, 2, &properties, &[0, 1, b't']));
+    live.peer.send(&unsuback(V5, 2, &[0]));
+    assert!(live.log.unsubscribed(tracked.token()).is_success());
 }
 
 #[test]
