@@ -1,4 +1,5 @@
-//! The codec asks for no memory, and the client for none that only a claim of the server stands for. A binary of its
+//! The codec asks for no memory, and the client for none that only a claim of the server stands for or
+//! that it has already. A binary of its
 //! own, as the counter takes the place of the allocator.
 
 #[cfg(feature = "std")]
@@ -14,6 +15,9 @@ mod golden_v5;
 #[allow(dead_code, reason = "the codec tests use the rest")]
 #[path = "codec/notation.rs"]
 mod notation;
+#[cfg(feature = "std")]
+#[path = "allocations/publishing.rs"]
+mod publishing;
 
 use std::alloc::System;
 
@@ -43,6 +47,16 @@ fn main() {
         trial(
             "a_packet_within_the_limit_gets_memory_only_as_it_comes",
             claims::a_packet_within_the_limit_gets_memory_only_as_it_comes,
+        ),
+        #[cfg(feature = "std")]
+        trial(
+            "long_messages_one_after_the_other_fill_one_buffer",
+            publishing::long_messages_one_after_the_other_fill_one_buffer,
+        ),
+        #[cfg(feature = "std")]
+        trial(
+            "messages_of_4_kib_fill_the_buffers_of_those_before",
+            publishing::messages_of_4_kib_fill_the_buffers_of_those_before,
         ),
     ];
     libtest_mimic::run(&arguments, trials).exit();

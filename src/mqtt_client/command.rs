@@ -133,6 +133,8 @@ impl Messages {
 
 /// So many bytes at most are in one run.
 pub(super) const MAX_RUN: usize = 16 * 1024;
+/// From this size on the messages of a run get room for all of them at once.
+const ROOM_AT_ONCE: usize = 1024;
 /// A message of QoS 1 or 2 is in a run up to this size: to hold it, it is copied out of the run.
 pub(super) const MAX_IN_HELD_RUN: usize = 1024;
 
@@ -144,6 +146,20 @@ impl Run {
 
     pub(super) const fn bytes(&self) -> usize {
         self.frames.len() - self.start
+    }
+
+    /// Whether it takes another message of about so many bytes, if that is of the QoS of the others.
+    pub(super) fn takes(&self, bytes: usize, qos: QoS) -> bool {
+        self.qos == qos && self.frames.len() + bytes <= MAX_RUN
+    }
+
+    /// Makes room for a message of at most so many bytes, and for all that may follow the second one: a buffer that
+    /// doubles would be copied again and again.
+    pub(super) fn make_room(&mut self, bytes: usize) {
+        if self.frames.capacity() - self.frames.len() < bytes && bytes >= ROOM_AT_ONCE {
+            let all = if self.count == 0 { bytes } else { MAX_RUN.saturating_sub(self.frames.len()).max(bytes) };
+            self.frames.reserve_exact(all);
+        }
     }
 
     /// Their packets.

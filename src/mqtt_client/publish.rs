@@ -9,6 +9,7 @@ use super::error::ClientError;
 use super::handle::AsyncMqttClient;
 use super::options::PublishOptions;
 use super::outbound_properties::message_properties;
+use super::queue::LONG;
 use super::shared::{Patience, Room};
 use super::token::{Completion, Promise, Token, Tracked};
 use crate::codec::{EncodeError, Properties, Property, PropertyContext, Writer};
@@ -47,6 +48,7 @@ impl AsyncMqttClient {
     ) -> Result<Tracked<PublishResult>, ClientError> {
         let completion = Completion::new();
         let message = Message::new(topic, payload, options)?;
+        self.await_room(&message, Patience::None)?;
         let token = self.shared.next_token();
         let publishing = Publishing { tracked: Some(Promise::new(&completion)), ..self.prepare(&message, token)? };
         self.shared.submit_publish(publishing, Patience::None)?;
@@ -123,9 +125,9 @@ impl AsyncMqttClient {
         let mut bytes = 0;
         let mut refused = None;
         for (message, number) in messages.iter().take(places).zip(first.0..) {
-            match self.prepare_behind(&mut prepared, message, Token(number)) {
+            match self.prepare_behind(&mut prepared, message, Token(number), room.bound) {
                 Ok(len) => bytes += len,
-                Err(error) => refused = Some((error, 0)),
+                Err(error) => refused = Some(error),
             }
             if refused.is_some() || bytes >= room.bytes {
                 break;
@@ -139,28 +141,43 @@ impl AsyncMqttClient {
         (accepted, full.map(|error| (error, next_len)).or(refused))
     }
 
-    /// Adds a message to those of a batch; its length.
+    /// Adds a message to those of a batch; its length, or why not, and the length where that is for lack of room.
     fn prepare_behind(
         &self,
         prepared: &mut Vec<Messages>,
         message: &BatchMessage<'_>,
         token: Token,
+        bound: usize,
+    ) -> Result<usize, (ClientError, usize)> {
+        let message = Message::new(message.topic, message.payload, message.options).map_err(|error| (error, 0))?;
+        self.check_long(&message).map_err(|error| (error, 0))?;
+        if message.room >= LONG {
+            // It is not encoded in vain.
+            self.shared.check_bytes(message.room, bound).map_err(|error| (error, message.room))?;
+        }
+        self.encode_behind(prepared, &message, token).map_err(|error| (error, 0))
+    }
+
+    fn encode_behind(
+        &self,
+        prepared: &mut Vec<Messages>,
+        message: &Message<'_>,
+        token: Token,
     ) -> Result<usize, ClientError> {
-        let message = Message::new(message.topic, message.payload, message.options)?;
         // Where single messages are refused they have to come as such.
         if !message.fits_run() || self.shared.may_refuse_some() {
-            let publishing = self.prepare(&message, token)?;
+            let publishing = self.prepare(message, token)?;
             let len = publishing.frame.len();
             prepared.push(Messages::One(publishing));
             return Ok(len);
         }
-        let takes = |run: &Run| run.qos == message.qos && run.frames.len() + message.room <= MAX_RUN;
-        if !matches!(prepared.last(), Some(Messages::Run(run)) if takes(run)) {
+        if !matches!(prepared.last(), Some(Messages::Run(run)) if run.takes(message.room, message.qos)) {
             prepared.push(Messages::Run(Run::new(token, message.qos, self.shared.run_buffer())));
         }
         let Some(Messages::Run(run)) = prepared.last_mut() else { return Ok(0) };
+        run.make_room(message.room);
         let before = run.frames.len();
-        let added = self.add_to_run(&message, run);
+        let added = self.add_to_run(message, run);
         let len = run.frames.len() - before;
         if run.count == 0 {
             prepared.pop();
@@ -180,10 +197,21 @@ impl AsyncMqttClient {
             let add = |run: &mut Run| self.add_to_run(&message, run);
             return self.shared.submit_to_run(message.room, message.qos, patience, add);
         }
+        let patience = self.await_room(&message, patience)?;
         let publishing = self.prepare(&message, self.shared.next_token())?;
         let token = publishing.token;
         self.shared.submit_publish(publishing, patience)?;
         Ok(token)
+    }
+
+    /// Checks a long message before it waits for room, which it does before it is encoded; the patience that is left.
+    fn await_room(&self, message: &Message<'_>, patience: Patience) -> Result<Patience, ClientError> {
+        self.check_long(message)?;
+        self.shared.await_room(message.room, patience)
+    }
+
+    fn check_long(&self, message: &Message<'_>) -> Result<(), ClientError> {
+        if message.room < LONG { Ok(()) } else { self.encode_with(message, &mut Writer::counting()) }
     }
 
     /// Checks and encodes a message.
@@ -217,6 +245,10 @@ impl AsyncMqttClient {
 
     /// Appends the PUBLISH of a message.
     fn encode(&self, message: &Message<'_>, frame: &mut Vec<u8>) -> Result<(), ClientError> {
+        self.encode_with(message, &mut Writer::appending(frame))
+    }
+
+    fn encode_with(&self, message: &Message<'_>, writer: &mut Writer<'_>) -> Result<(), ClientError> {
         let topic = message.topic;
         let publish = Publish {
             topic,
@@ -225,13 +257,11 @@ impl AsyncMqttClient {
             delivery: Delivery::first(message.qos, PacketId::MIN),
             properties: Properties::new(&message.properties),
         };
-        publish.encode(&mut Writer::appending(frame), self.options.protocol.version, Role::Client).map_err(
-            |error| match error {
-                EncodeError::Topic(error) => ClientError::invalid_topic(topic, error),
-                EncodeError::NoTopic => ClientError::invalid_topic(topic, TopicError::Empty),
-                error => error.into(),
-            },
-        )?;
+        publish.encode(writer, self.options.protocol.version, Role::Client).map_err(|error| match error {
+            EncodeError::Topic(error) => ClientError::invalid_topic(topic, error),
+            EncodeError::NoTopic => ClientError::invalid_topic(topic, TopicError::Empty),
+            error => error.into(),
+        })?;
         if self.takes_messages() { Ok(()) } else { Err(ClientError::NotConnected) }
     }
 }

@@ -29,8 +29,9 @@ pub(super) struct Queue {
     pub(super) poked: bool,
     /// Nothing is accepted any more.
     pub(super) shut: bool,
-    /// Buffers for runs and for long messages.
+    /// Buffers for runs, and for long messages.
     spares: Vec<Vec<u8>>,
+    long_spares: Vec<Vec<u8>>,
 }
 
 /// Calls that take no place in the queue and wait all the same. Only who alternates between them without a pause gets
@@ -38,8 +39,10 @@ pub(super) struct Queue {
 pub(super) const MAX_CONTROLS: usize = 1000;
 /// Acknowledgements by hand that wait: more than a server can have messages that are not acknowledged.
 const MAX_ACKNOWLEDGEMENTS: usize = 1 << 17;
+/// Bytes of the buffers that are kept for runs, and of those for long messages, one of which is kept however long it is.
+const MAX_SPARE_BYTES: usize = 512 * 1024;
 /// How many buffers are kept for runs.
-const MAX_SPARES: usize = 16;
+const MAX_SPARES: usize = MAX_SPARE_BYTES / MAX_RUN;
 /// A message from this size on takes a buffer that another one has left: new memory of such a size comes from the
 /// system, page by page.
 pub(super) const LONG: usize = 64 * 1024;
@@ -47,7 +50,7 @@ pub(super) const LONG: usize = 64 * 1024;
 impl Queue {
     /// A run that takes another message of about so many bytes.
     fn run(&mut self, bytes: usize, qos: QoS, next: Token) -> Option<&mut Run> {
-        let takes = |run: &Run| run.next_token() == next && run.qos == qos && run.frames.len() + bytes <= MAX_RUN;
+        let takes = |run: &Run| run.next_token() == next && run.takes(bytes, qos);
         if !matches!(self.commands.last(), Some(Command::Run(run)) if takes(run)) {
             let buffer = self.run_buffer();
             self.commands.push(Command::Run(Run::new(next, qos, buffer)));
@@ -58,35 +61,35 @@ impl Queue {
         }
     }
 
-    /// Keeps some of these buffers; of the long ones the last. Whether there was one.
+    /// Keeps some of these buffers. Whether there are enough of them to be given back some time.
     pub(super) fn keep_spares(&mut self, buffers: impl Iterator<Item = Vec<u8>>) -> bool {
-        let mut has_long = false;
         for buffer in buffers {
             if buffer.capacity() >= LONG {
-                has_long = true;
-                self.spares.retain(|spare| spare.capacity() < LONG);
-                self.spares.push(buffer);
+                self.long_spares.push(buffer);
             } else if self.spares.len() < MAX_SPARES {
                 self.spares.push(buffer);
             }
         }
-        has_long
+        let bytes = |spares: &[Vec<u8>]| spares.iter().map(Vec::capacity).sum::<usize>();
+        while self.long_spares.len() > 1 && bytes(&self.long_spares) > MAX_SPARE_BYTES {
+            self.long_spares.remove(0);
+        }
+        !self.long_spares.is_empty() || self.spares.len() > MAX_SPARES / 8
     }
 
     /// A buffer that takes a long message, if there is one.
     pub(super) fn take_long_spare(&mut self, room: usize) -> Option<Vec<u8>> {
-        let place = self.spares.iter().position(|spare| spare.capacity() >= room)?;
-        Some(self.spares.swap_remove(place))
+        let place = self.long_spares.iter().rposition(|spare| spare.capacity() >= room)?;
+        Some(self.long_spares.swap_remove(place))
     }
 
     pub(super) fn drop_spares(&mut self) {
-        self.spares = Vec::new();
+        (self.spares, self.long_spares) = (Vec::new(), Vec::new());
     }
 
     /// A buffer for a run; a new one is empty.
     pub(super) fn run_buffer(&mut self) -> Vec<u8> {
-        let short = self.spares.iter().rposition(|spare| spare.capacity() < LONG);
-        short.map(|place| self.spares.swap_remove(place)).unwrap_or_default()
+        self.spares.pop().unwrap_or_default()
     }
 
     /// Adds a message of about so many bytes to the last run by what `add` does with it.
@@ -98,6 +101,7 @@ impl Queue {
         add: impl FnOnce(&mut Run) -> Result<(), ClientError>,
     ) -> Result<(), ClientError> {
         let Some(run) = self.run(bytes, qos, token) else { return Ok(()) };
+        run.make_room(bytes);
         let before = run.frames.len();
         if let Err(error) = add(run) {
             if run.count == 0 {

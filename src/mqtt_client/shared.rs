@@ -51,7 +51,7 @@ pub(super) struct Bounds {
 }
 
 /// Who can wait does so from here on: what lies in the queue stays in the cache then.
-const PATIENT_BYTES: usize = 256 * 1024;
+pub(super) const PATIENT_BYTES: usize = 256 * 1024;
 
 impl Bounds {
     /// The bound in bytes for those who wait for room.
@@ -175,6 +175,25 @@ impl Shared {
         }
         self.wake_sleeper(queue);
         refused
+    }
+
+    /// Waits for room before a long message is encoded, so that what waits is not the encoded one; the patience that is
+    /// left.
+    pub(super) fn await_room(&self, bytes: usize, patience: Patience) -> Result<Patience, ClientError> {
+        if bytes < LONG {
+            return Ok(patience);
+        }
+        let begun = Instant::now();
+        drop(self.queue_with_room(bytes, patience)?);
+        Ok(match patience {
+            Patience::None => Patience::None,
+            Patience::For(timeout) => Patience::For(timeout.saturating_sub(begun.elapsed())),
+        })
+    }
+
+    /// Whether a message of so many bytes has room at the moment.
+    pub(super) fn check_bytes(&self, bytes: usize, bound: usize) -> Result<(), ClientError> {
+        self.check_publish(&lock(&self.queue), bytes, bound)
     }
 
     /// The queue, when it takes a message of so many bytes.
@@ -382,19 +401,19 @@ impl Shared {
         }
     }
 
-    /// Gives back the places of commands that are finished, and buffers that are spent; whether there is a long one.
+    /// Gives back the places of commands that are finished, and buffers that are spent; whether it keeps many.
     pub(super) fn give_back(&self, places: &mut Places, spent: impl Iterator<Item = Vec<u8>>) -> bool {
         let mut spent = spent.peekable();
-        let mut has_long = false;
+        let mut has_many = false;
         if places.count > 0 || spent.peek().is_some() {
             let mut queue = lock(&self.queue);
-            has_long = queue.keep_spares(spent);
+            has_many = queue.keep_spares(spent);
             queue.places = queue.places.saturating_sub(places.count);
             queue.bytes = queue.bytes.saturating_sub(places.bytes);
             self.tell_room(&queue);
             *places = Places::default();
         }
-        has_long
+        has_many
     }
 
     /// Says that the worker is about to leave this client alone; `false` if something has come.

@@ -12,14 +12,14 @@ use stats_alloc::Region;
 
 use crate::ALLOCATOR;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest length that a packet can have: 256 MiB.
 const LONGEST: [u8; 4] = [0xFF, 0xFF, 0xFF, 0x7F];
 /// Far more than a client takes to connect, and far less than what is claimed.
 const LITTLE: usize = 4 * 1024 * 1024;
 
 /// A client, what it tells, and the server's end of its connection, on which CONNECT has been read.
-fn opened(version: ProtocolVersion) -> (AsyncMqttClient, EventReceiver, TcpStream) {
+pub(super) fn opened(version: ProtocolVersion) -> (AsyncMqttClient, EventReceiver, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
     let options = MqttClientOptions {
         peer: listener.local_addr().expect("a port").to_string(),
@@ -43,7 +43,7 @@ fn opened(version: ProtocolVersion) -> (AsyncMqttClient, EventReceiver, TcpStrea
     (client, events, stream)
 }
 
-fn accept(version: ProtocolVersion, stream: &mut TcpStream, events: &mut EventReceiver) {
+pub(super) fn accept(version: ProtocolVersion, stream: &mut TcpStream, events: &mut EventReceiver) {
     let connack: &[u8] = if version.is_v5() { &[0x20, 3, 0, 0, 0] } else { &[0x20, 2, 0, 0] };
     stream.write_all(connack).expect("an open connection");
     let event = events.recv_timeout(PATIENCE);

@@ -217,6 +217,34 @@ fn producers_that_wait_do_so_at_a_lower_bound_in_bytes() {
 }
 
 #[test]
+fn a_message_that_fills_the_queue_alone_does_so_until_it_has_gone() {
+    let Live { mut peer, client, .. } = Scene::new(V5).connected();
+    // The system takes a part of it at most.
+    let large = vec![b'x'; 12 * 1024 * 1024];
+    client.publish_wait("t", &large, &qos(0), A_MOMENT).unwrap();
+    assert_eq!(client.publish_wait("t", &large, &qos(0), A_MOMENT), Err(ClientError::QueueFull));
+    let options = qos(0);
+    let batch = [BatchMessage { topic: "t", payload: &large, options: &options }];
+    assert_eq!(client.publish_batch(&batch, A_MOMENT).error, Some(ClientError::QueueFull));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| client.publish_wait("t", &large, &qos(0), PATIENCE));
+        assert!(peer.expect_type(3).len() > large.len());
+        waiting.join().unwrap().unwrap();
+    });
+    assert!(peer.expect_type(3).len() > large.len());
+}
+
+#[test]
+fn what_a_long_message_is_refused_for_is_said_although_the_queue_is_full() {
+    let Live { client, .. } = full(|_| {});
+    let large = vec![b'x'; 100 * 1024];
+    let refused = client.publish_wait("a/#", &large, &qos(1), PATIENCE);
+    assert!(matches!(refused, Err(ClientError::InvalidTopic { .. })), "{refused:?}");
+    assert_eq!(client.publish("t", &large, 1, false), Err(ClientError::QueueFull));
+    assert_eq!(client.publish_tracked("t", &large, &qos(1)).err(), Some(ClientError::QueueFull));
+}
+
+#[test]
 fn producers_that_wait_have_everything_accepted_through_a_small_queue() {
     const EACH: usize = 2_000;
     for version in VERSIONS {

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 
 use crate::mqtt_client::client::PublishResult;
 use crate::mqtt_client::command::{Expiry, Publishing};
+use crate::mqtt_client::queue::Places;
 use crate::mqtt_client::token::{Promise, Token};
 use crate::session::Fifo;
 use crate::types::{PacketId, ProtocolVersion, QoS};
@@ -114,7 +115,8 @@ pub(super) struct Unsent(VecDeque<Leaving>);
 
 /// Messages that are done with together.
 pub(super) enum Leaving {
-    One(Publishing),
+    /// One, and the places that it takes in the command queue until then.
+    One(Publishing, Places),
     /// Those with so many tokens from this one on.
     Run(Token, usize),
 }
@@ -151,14 +153,14 @@ impl Unsent {
 impl Leaving {
     pub(super) const fn count(&self) -> usize {
         match self {
-            Self::One(_) => 1,
+            Self::One(..) => 1,
             Self::Run(_, count) => *count,
         }
     }
 
     pub(super) const fn first(&self) -> Token {
         match self {
-            Self::One(publishing) => publishing.token,
+            Self::One(publishing, _) => publishing.token,
             Self::Run(first, _) => *first,
         }
     }

@@ -48,7 +48,7 @@ use crate::session::{Acknowledgement as Acknowledging, Config, Heap, HeapLimits,
 use crate::time;
 use crate::types::{PacketId, QoS, ReasonCode};
 
-/// How long a buffer of a long message is kept for the next one.
+/// How long many buffers, or those of long messages, are kept for the next messages, or half of it.
 const SPARES_KEPT: Duration = Duration::from_secs(1);
 
 pub(super) struct Connection {
@@ -87,7 +87,7 @@ pub(super) struct Connection {
     held_back: Vec<Command>,
     /// There is more to do at once.
     again: bool,
-    /// The handle keeps a long buffer until then.
+    /// The handle keeps its buffers until then.
     spares_until: Option<Instant>,
     /// This turn has given bytes to the transport.
     has_written: bool,
@@ -237,7 +237,9 @@ impl Connection {
         self.outlet.flush();
         self.outlet.run_callbacks();
         let storage = self.session.storage_mut();
-        if self.shared.give_back(&mut self.freed, std::iter::from_fn(|| storage.take_spent())) {
+        let has_many = self.shared.give_back(&mut self.freed, std::iter::from_fn(|| storage.take_spent()));
+        // A timer that moves with every turn would cost something each time.
+        if has_many && self.spares_until.is_none_or(|until| until < self.now + SPARES_KEPT / 2) {
             self.spares_until = Some(self.now + SPARES_KEPT);
         }
         self.note_pending();

@@ -13,6 +13,8 @@ use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::options::SessionLossPolicy;
 use crate::mqtt_client::persistence::Ended;
 use crate::mqtt_client::properties::PropertyBlock;
+use crate::mqtt_client::queue::Places;
+use crate::mqtt_client::shared::PATIENT_BYTES;
 use crate::mqtt_client::token::Token;
 use crate::mqtt_client::transport::MAX_SLICES;
 use crate::packet::Packet;
@@ -76,16 +78,19 @@ impl Connection {
         }
         let since = publishing.expiry.map_or(self.session_now(), |expiry| self.session_time(expiry.since));
         match self.session.publish_own_frame(since, std::mem::take(&mut publishing.frame)) {
-            Ok(packet_id) => {
+            Ok(Some(packet_id)) => {
                 self.leave_pending(&publishing, len);
-                *holds_new |= packet_id.is_some();
-                match packet_id {
-                    Some(packet_id) => {
-                        self.note_assigned(publishing.token, packet_id);
-                        self.in_flight.insert(packet_id, publishing);
-                    }
-                    None => self.unsent.push(Leaving::One(publishing)),
-                }
+                *holds_new = true;
+                self.note_assigned(publishing.token, packet_id);
+                self.in_flight.insert(packet_id, publishing);
+            }
+            // What fills the queue alone does so until it has gone: the next one gets its buffer then.
+            Ok(None) if publishing.in_queue && len > PATIENT_BYTES => {
+                self.unsent.push(Leaving::One(publishing, Places { count: 1, bytes: len }));
+            }
+            Ok(None) => {
+                self.leave_pending(&publishing, len);
+                self.unsent.push(Leaving::One(publishing, Places::default()));
             }
             Err((full @ (Misuse::Full(_) | Misuse::PacketIdsExhausted), frame)) => {
                 publishing.frame = frame;
@@ -183,7 +188,11 @@ impl Connection {
 
     fn finish_unsent(&mut self, messages: Leaving, outcome: Outcome) {
         match messages {
-            Leaving::One(publishing) => self.finish_publish(publishing, None, outcome),
+            Leaving::One(publishing, places) => {
+                self.freed.count += places.count;
+                self.freed.bytes += places.bytes;
+                self.finish_publish(publishing, None, outcome);
+            }
             Leaving::Run(first, count) => {
                 if outcome != Outcome::Sent {
                     let first = first.id();
@@ -350,12 +359,13 @@ impl Connection {
         self.drop_authentication(Outcome::Cancelled);
         let in_flight = self.in_flight.drain();
         let unsent = std::iter::from_fn(|| self.unsent.pop(usize::MAX));
-        let pending = self.pending.drain().into_iter().map(Leaving::One);
-        let mut left: Vec<_> = in_flight.map(Leaving::One).chain(unsent).chain(pending).collect();
+        let others = in_flight.chain(self.pending.drain());
+        let mut left: Vec<_> =
+            others.map(|publishing| Leaving::One(publishing, Places::default())).chain(unsent).collect();
         left.sort_by_key(Leaving::first);
         for messages in left {
             let outcome = match &messages {
-                Leaving::One(publishing) => self.at_shutdown(publishing),
+                Leaving::One(publishing, _) => self.at_shutdown(publishing),
                 Leaving::Run(..) => Outcome::Cancelled,
             };
             self.finish_unsent(messages, outcome);

@@ -118,7 +118,7 @@ fn main() -> Result<(), Error> {
         client: Arc::clone(&place),
         published: Arc::clone(&published),
         received: 0,
-        payload: plan.payload(),
+        payload: if plan.mode == Mode::Echo { plan.payload() } else { Vec::new() },
         begun: 0,
         round_trips: Vec::with_capacity(if plan.mode == Mode::Echo { plan.messages } else { 0 }),
         signals: sender,
