@@ -1,6 +1,7 @@
 //! The wire's alphabet: bytes in, bytes out. [`Reader`] and [`Writer`], the fixed header, variable byte integers and
 //! the table of properties. Knows no packet and no session.
 
+mod block;
 mod entries;
 mod error;
 mod header;
@@ -12,6 +13,7 @@ mod value;
 mod var_int;
 mod writer;
 
+pub(crate) use block::Block;
 pub use entries::{Entries, Entry, EntryIter};
 pub use error::{DecodeError, EncodeError};
 pub use header::{FixedHeader, MAX_REMAINING_LENGTH, PacketType};

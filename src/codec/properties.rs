@@ -1,8 +1,10 @@
 use core::slice::Iter;
 
-use super::property::{Fault, Seen, read, write};
+use super::property::{Fault, Seen, read, write, write_number};
 use super::value::{Value, low_half};
-use super::{DecodeError, EncodeError, Entries, EntryIter, Property, PropertyContext, PropertyId, Reader, Writer};
+use super::{
+    Block, DecodeError, EncodeError, Entries, EntryIter, Property, PropertyContext, PropertyId, Reader, Writer,
+};
 use crate::types::Text;
 
 /// The properties of a packet: either a list of the caller's, or a block from the wire that was checked once and is
@@ -32,21 +34,19 @@ impl<'a> Properties<'a> {
     /// # Errors
     /// [`DecodeError`] for properties that are cut, unknown, misplaced, repeated or out of range.
     pub fn from_block(block: &'a [u8], context: PropertyContext) -> Result<Self, DecodeError> {
-        let this = Self::from_checked_block(block);
-        let mut cursor = this.cursor();
-        let fault = walk(&[], &mut cursor, context, None);
-        // What cannot be read comes before what may not stand there.
-        match (cursor.block.error(), fault) {
-            (Some(DecodeError::Truncated), _) => Err(DecodeError::PropertyLength),
-            (Some(error), _) => Err(error),
-            (None, Err(fault)) => Err(fault.of_peer(context)),
-            (None, Ok(())) => Ok(this),
+        match Block::from_checked(block).fault(context) {
+            None => Ok(Self::from_checked_block(block)),
+            Some(error) => Err(error),
         }
     }
 
     /// A block that [`Properties::from_block`] has accepted before. An unchecked one reads as its valid beginning.
     pub(crate) const fn from_checked_block(block: &'a [u8]) -> Self {
         Self(Entries::from_checked_block(block))
+    }
+
+    pub(crate) const fn from_wire(block: Block<'a>) -> Self {
+        Self::from_checked_block(block.as_bytes())
     }
 
     /// The bytes on the wire, where these properties came from there.
@@ -88,88 +88,110 @@ impl<'a> Properties<'a> {
         })
     }
 
-    /// The number that the property `wanted` has. A property that is no number has 0.
+    /// As [`Block::number`].
+    #[inline(always)]
     pub(crate) fn number(&self, wanted: PropertyId) -> Option<u32> {
         let mut value = Value::default();
-        self.locate(wanted, &mut value).map(|_| value.number)
+        self.find_value(wanted, &mut value).then_some(value.number)
     }
 
-    /// The number that the property `wanted` has, and how many bytes of the block are behind it.
-    pub(crate) fn number_place(&self, wanted: PropertyId) -> Option<(u32, usize)> {
-        let mut value = Value::default();
-        let behind = self.locate(wanted, &mut value)?;
-        Some((value.number, behind))
-    }
-
-    /// The string that the property `wanted` has.
-    #[inline(never)]
-    pub(crate) fn text(&self, wanted: PropertyId) -> Option<Text<'a>> {
-        let mut value = Value::default();
-        self.locate(wanted, &mut value)?;
-        Some(value.text)
-    }
-
-    /// Reads the value of the property `wanted`, and says how many bytes of the block are behind it.
-    #[inline(never)]
-    fn locate(&self, wanted: PropertyId, value: &mut Value<'a>) -> Option<usize> {
-        let mut cursor = self.cursor();
-        while cursor.next(value)? != wanted {}
-        cursor.block.error().is_none().then(|| cursor.block.remaining())
-    }
-
-    fn cursor(&self) -> Cursor<'a> {
-        Cursor { list: self.0.as_list().unwrap_or_default().iter(), block: Reader::new(self.as_block().unwrap_or(&[])) }
-    }
-
-    /// As [`Properties::number`], for a two byte integer.
+    /// As [`Block::half`].
+    #[inline(always)]
     pub(crate) fn half(&self, wanted: PropertyId) -> Option<u16> {
         self.number(wanted).map(low_half)
     }
 
-    /// Whether the property is there.
+    /// As [`Block::text`].
+    #[inline(always)]
+    pub(crate) fn text(&self, wanted: PropertyId) -> Option<Text<'a>> {
+        let mut value = Value::default();
+        self.find_value(wanted, &mut value).then_some(value.text)
+    }
+
+    /// As [`Block::has`].
+    #[inline(always)]
     pub(crate) fn has(&self, wanted: PropertyId) -> bool {
-        self.locate(wanted, &mut Value::default()).is_some()
+        self.find_value(wanted, &mut Value::default())
+    }
+
+    /// Inlined, as all that first looks whether there are some: a program whose packets have none then links nothing of
+    /// what is behind. That takes `self` by value, as the compiler sees through no borrow that it has lent.
+    #[inline(always)]
+    fn find_value(&self, wanted: PropertyId, value: &mut Value<'a>) -> bool {
+        !self.is_empty() && self.find_some(wanted, value)
+    }
+
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn find_some(self, wanted: PropertyId, value: &mut Value<'a>) -> bool {
+        if let Some(block) = self.as_block() {
+            return Block::from_checked(block).locate(wanted, value).is_some();
+        }
+        let mut list = self.0.as_list().unwrap_or_default().iter();
+        list.find(|property| property.id() == wanted).map(|property| property.put_into(value)).is_some()
     }
 
     /// Reads the length and the block behind it. Fails as [`Properties::from_block`].
     #[cfg_attr(feature = "std", inline)]
     pub fn decode(reader: &mut Reader<'a>, context: PropertyContext) -> Self {
-        // A length that does not fit is longer than any input.
-        let len = usize::try_from(reader.var_int()).unwrap_or(usize::MAX);
-        // Most packets have none. On a microcontroller checking nothing is fast enough.
-        if cfg!(feature = "std") && len == 0 {
-            return Self::from_checked_block(&[]);
-        }
-        match Self::from_block(reader.take(len), context) {
-            Ok(properties) => properties,
-            Err(error) => {
-                reader.fail(error);
-                Self::EMPTY
-            }
-        }
+        Self::from_wire(Block::decode(reader, context))
     }
 
     /// Writes the length and the block; an empty one is the length 0 `[MQTT-2.2.2-1]`. Fails with [`EncodeError`] for
     /// properties that are misplaced, repeated or out of range.
+    #[inline(always)]
     pub fn encode(&self, writer: &mut Writer<'_>, context: PropertyContext) {
-        writer.prefixed(|writer| self.encode_block(writer, context));
+        if self.is_empty() {
+            writer.u8(0);
+        } else {
+            self.encode_prefixed(writer, context);
+        }
+    }
+
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn encode_prefixed(self, writer: &mut Writer<'_>, context: PropertyContext) {
+        writer.prefixed(|writer| self.encode_some(writer, context));
     }
 
     /// Writes the block without its length. Fails as [`Properties::encode`].
+    #[inline(always)]
     pub fn encode_block(&self, writer: &mut Writer<'_>, context: PropertyContext) {
-        self.encode_behind(&[], writer, context);
+        if !self.is_empty() {
+            self.encode_some(writer, context);
+        }
     }
 
-    /// As [`Properties::encode_block`], with numbers before them, of which those that are 0 are left out.
+    /// As [`Properties::encode_block`], with numbers before them, of which those that are 0 are left out. None of these
+    /// properties is among them.
     pub(crate) fn encode_behind(
         &self,
         numbers: &[(PropertyId, u32)],
         writer: &mut Writer<'_>,
         context: PropertyContext,
     ) {
-        if let Err(fault) = walk(numbers, &mut self.cursor(), context, Some(writer)) {
+        for (id, number) in numbers.iter().filter(|(_, number)| *number != 0) {
+            write_number(*id, *number, writer);
+        }
+        self.encode_block(writer, context);
+    }
+
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn encode_some(self, writer: &mut Writer<'_>, context: PropertyContext) {
+        let mut seen = Seen::new(context);
+        let mut value = Value::default();
+        let mut cursor = self.cursor();
+        while let Some(id) = cursor.next(&mut value) {
+            if let Err(fault) = seen.note(id, &value) {
+                return writer.fail(fault.of_caller());
+            }
+            write(id, &value, writer);
+        }
+        if let Err(fault) = seen.finish() {
             writer.fail(fault.of_caller());
         }
+    }
+
+    fn cursor(self) -> Cursor<'a> {
+        Cursor { list: self.0.as_list().unwrap_or_default().iter(), block: Reader::new(self.as_block().unwrap_or(&[])) }
     }
 }
 
@@ -193,48 +215,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Goes through the numbers that are not 0, and the properties behind them: whether they may stand together in that
-/// place. Writes them where there is a writer.
-#[cfg_attr(feature = "std", inline)]
-fn walk<'a>(
-    numbers: &[(PropertyId, u32)],
-    cursor: &mut Cursor<'a>,
-    context: PropertyContext,
-    mut writer: Option<&mut Writer<'_>>,
-) -> Result<(), Fault> {
-    let mut seen = Seen::new(context);
-    let mut value = Value::default();
-    let mut numbers = numbers.iter().filter(|(_, number)| *number != 0);
-    loop {
-        let id = match numbers.next() {
-            Some((id, number)) => {
-                value.number = *number;
-                *id
-            }
-            None => match cursor.next(&mut value) {
-                Some(id) => id,
-                None => return seen.finish(),
-            },
-        };
-        seen.note(id, &value)?;
-        if let Some(writer) = &mut writer {
-            write(id, &value, writer);
-        }
-    }
-}
-
 impl Fault {
-    fn of_peer(self, context: PropertyContext) -> DecodeError {
-        match self {
-            Self::Misplaced(id) if id.is_allowed_in(context.other_side()) => DecodeError::OneSidedProperty(id),
-            Self::Misplaced(id) => DecodeError::MisplacedProperty(id),
-            Self::Duplicate(id) => DecodeError::DuplicateProperty(id),
-            Self::Value(PropertyId::TopicAlias) => DecodeError::TopicAliasZero,
-            Self::Value(id) => DecodeError::PropertyValue(id),
-            Self::NoMethod => DecodeError::AuthenticationMethod,
-        }
-    }
-
     fn of_caller(self) -> EncodeError {
         match self {
             Self::Misplaced(id) => EncodeError::MisplacedProperty(id),

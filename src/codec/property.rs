@@ -3,7 +3,7 @@
 use core::num::{NonZeroU16, NonZeroU32};
 
 use super::shown::Shown;
-use super::value::{Field, Form, Value};
+use super::value::{Field, Form, Value, low_half};
 use super::{DecodeError, Entry, Reader, Writer};
 use crate::types::{QoS, Text};
 
@@ -283,12 +283,12 @@ pub(super) enum Fault {
 /// Which properties a block has had so far.
 pub(super) struct Seen {
     context: PropertyContext,
-    ids: [u32; 2],
+    bits: u32,
 }
 
 impl Seen {
     pub(super) const fn new(context: PropertyContext) -> Self {
-        Self { context, ids: [0; 2] }
+        Self { context, bits: 0 }
     }
 
     #[cfg_attr(feature = "std", inline)]
@@ -299,26 +299,38 @@ impl Seen {
         if !id.is_allowed_in(self.context) {
             return Err(Fault::Misplaced(id));
         }
-        let (Some(ids), bit) = self.place(id) else { return Err(Fault::Misplaced(id)) };
-        let is_repeated = *ids & bit != 0;
-        *ids |= bit;
+        let is_repeated = self.bits & bit(id) != 0;
+        self.bits |= bit(id);
         if is_repeated && !id.may_repeat_in(self.context) { Err(Fault::Duplicate(id)) } else { Ok(()) }
     }
 
     /// Authentication Data means nothing without its method (v5.0 section 3.1.2.11.10).
-    pub(super) fn finish(mut self) -> Result<(), Fault> {
-        let mut has = |id| matches!(self.place(id), (Some(ids), bit) if *ids & bit != 0);
-        if has(PropertyId::AuthenticationData) && !has(PropertyId::AuthenticationMethod) {
-            return Err(Fault::NoMethod);
-        }
-        Ok(())
-    }
-
-    fn place(&mut self, id: PropertyId) -> (Option<&mut u32>, u32) {
-        let number = id as u8;
-        (self.ids.get_mut(usize::from(number / 32)), 1 << (number % 32))
+    pub(super) const fn finish(&self) -> Result<(), Fault> {
+        const DATA: u32 = bit(PropertyId::AuthenticationData);
+        const METHOD: u32 = bit(PropertyId::AuthenticationMethod);
+        if self.bits & (DATA | METHOD) == DATA { Err(Fault::NoMethod) } else { Ok(()) }
     }
 }
+
+/// A bit for each property that may stand in a packet: there are more than 32, but no two with one bit in one packet.
+const fn bit(id: PropertyId) -> u32 {
+    let number = id as u8;
+    1 << ((number + number / 32) % 32)
+}
+
+const _: () = {
+    let mut one = 0;
+    while one < TABLE_LEN {
+        let mut other = 0;
+        while other < one {
+            if let (Some(a), Some(b)) = (PropertyId::from_number(one as u8), PropertyId::from_number(other as u8)) {
+                assert!(bit(a) != bit(b) || CONTEXTS[one] & CONTEXTS[other] == 0);
+            }
+            other += 1;
+        }
+        one += 1;
+    }
+};
 
 /// Reads an identifier and its value, whatever its range; `None` at the end.
 #[cfg_attr(feature = "std", inline)]
@@ -348,4 +360,13 @@ impl<'a> Entry<'a> for Property<'a> {
 pub(super) fn write(id: PropertyId, value: &Value<'_>, writer: &mut Writer<'_>) {
     writer.u8(id as u8);
     value.write(id.form(), writer);
+}
+
+/// As [`write`], for a property that is an integer of two or four bytes.
+pub(super) fn write_number(id: PropertyId, number: u32, writer: &mut Writer<'_>) {
+    writer.u8(id as u8);
+    match id.form() {
+        Form::U16 | Form::PositiveU16 => writer.u16(low_half(number)),
+        _ => writer.u32(number),
+    }
 }

@@ -72,7 +72,12 @@ impl<'a> Ack<'a> {
     }
 
     pub(crate) const fn from_body(kind: AckKind, body: &Body<'a>) -> Self {
-        Self { kind, packet_id: body.packet_id, reason_code: body.reason_code, properties: body.properties }
+        Self {
+            kind,
+            packet_id: body.packet_id,
+            reason_code: body.reason_code,
+            properties: Properties::from_wire(body.properties),
+        }
     }
 
     /// What a client sends without properties, in the shortest form, as [`Ack::encode`] would write it: its bytes and

@@ -14,7 +14,7 @@ pub struct Auth<'a> {
 
 impl<'a> Auth<'a> {
     pub(crate) const fn from_body(body: &Body<'a>) -> Self {
-        Self { reason_code: body.reason_code, properties: body.properties }
+        Self { reason_code: body.reason_code, properties: Properties::from_wire(body.properties) }
     }
 
     /// The Authentication Method; a bare success has none.

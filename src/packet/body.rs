@@ -1,5 +1,5 @@
 use super::{decode_code, decode_packet_id};
-use crate::codec::{DecodeError, PacketType, Properties, PropertyContext, PropertyId, Reader};
+use crate::codec::{Block, DecodeError, PacketType, PropertyContext, PropertyId, Reader};
 use crate::types::{CodeContext, PacketId, ProtocolVersion, ReasonCode, Role};
 
 /// What CONNACK, the acknowledgements, DISCONNECT and AUTH say: each some of this.
@@ -10,7 +10,7 @@ pub(crate) struct Body<'a> {
     pub(crate) reason_code: ReasonCode,
     /// A code for each filter.
     pub(crate) codes: &'a [u8],
-    pub(crate) properties: Properties<'a>,
+    pub(crate) properties: Block<'a>,
 }
 
 impl<'a> Body<'a> {
@@ -27,7 +27,7 @@ impl<'a> Body<'a> {
             session_present: false,
             reason_code: ReasonCode::SUCCESS,
             codes: &[],
-            properties: Properties::EMPTY,
+            properties: Block::EMPTY,
         };
         if shape.has(ID) {
             this.packet_id = decode_packet_id(reader);
@@ -45,7 +45,7 @@ impl<'a> Body<'a> {
                 this.reason_code = decode_code(reader, shape.code);
             }
             if !(shape.has(SHORT) && reader.is_empty()) || (shape.has(METHOD) && !is_bare) {
-                this.properties = Properties::decode(reader, shape.context);
+                this.properties = Block::decode(reader, shape.context);
             }
             if shape.has(LIST) {
                 this.codes = decode_codes(reader, shape.code);

@@ -16,7 +16,11 @@ pub struct Connack<'a> {
 
 impl<'a> Connack<'a> {
     pub(crate) const fn from_body(body: &Body<'a>) -> Self {
-        Self { session_present: body.session_present, reason_code: body.reason_code, properties: body.properties }
+        Self {
+            session_present: body.session_present,
+            reason_code: body.reason_code,
+            properties: Properties::from_wire(body.properties),
+        }
     }
 
     /// Writes the packet.

@@ -103,7 +103,7 @@ impl<'a> Connect<'a> {
         let flags = reader.u8();
         check_flags(flags, version).unwrap_or_else(|error| reader.fail(error));
         let keep_alive = reader.u16();
-        let properties = decode_properties(reader, version, PropertyContext::Connect);
+        let properties = Properties::from_wire(decode_properties(reader, version, PropertyContext::Connect));
         let client_id = reader.string();
         let clean_start = flags & CLEAN_START != 0;
         if !is_client_id(client_id, clean_start, version) {
@@ -194,7 +194,7 @@ impl ConnectOptions<'_> {
 
 impl<'a> Will<'a> {
     fn decode(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion) -> Self {
-        let properties = decode_properties(reader, version, PropertyContext::Will);
+        let properties = Properties::from_wire(decode_properties(reader, version, PropertyContext::Will));
         let topic = reader.string();
         if let Some(error) = TopicName::fault(topic.as_bytes()) {
             reader.fail(DecodeError::Topic(error));

@@ -19,7 +19,7 @@ impl<'a> Disconnect<'a> {
     }
 
     pub(crate) const fn from_body(body: &Body<'a>) -> Self {
-        Self { reason_code: body.reason_code, properties: body.properties }
+        Self { reason_code: body.reason_code, properties: Properties::from_wire(body.properties) }
     }
 
     /// Writes the packet as `from` sends it, in the shortest form that says it.

@@ -47,7 +47,9 @@ pub use subscribe::{RetainHandling, Subscribe, Subscription, Subscriptions};
 pub(crate) use unsubscribe::encode_unsubscribe;
 pub use unsubscribe::{Filters, Unsubscribe};
 
-use crate::codec::{DecodeError, EncodeError, FixedHeader, PacketType, Properties, PropertyContext, Reader, Writer};
+use crate::codec::{
+    Block, DecodeError, EncodeError, FixedHeader, PacketType, Properties, PropertyContext, Reader, Writer,
+};
 use crate::types::{CodeContext, PacketId, ProtocolVersion, ReasonCode, Role};
 
 /// Any control packet.
@@ -203,12 +205,8 @@ fn encode_result(writer: &mut Writer<'_>, code: ReasonCode, properties: Properti
 }
 
 /// Properties of a v5.0 packet; v3.1.1 has none.
-fn decode_properties<'a>(
-    reader: &mut Reader<'a>,
-    version: ProtocolVersion,
-    context: PropertyContext,
-) -> Properties<'a> {
-    if version.is_v5() { Properties::decode(reader, context) } else { Properties::EMPTY }
+fn decode_properties<'a>(reader: &mut Reader<'a>, version: ProtocolVersion, context: PropertyContext) -> Block<'a> {
+    if version.is_v5() { Block::decode(reader, context) } else { Block::EMPTY }
 }
 
 /// Writes the entries of a packet that has at least one `[MQTT-3.8.3-2]` `[MQTT-3.10.3-2]`.
@@ -226,10 +224,7 @@ fn encode_properties(
     version: ProtocolVersion,
     context: PropertyContext,
 ) {
-    if cfg!(feature = "std") && version.is_v5() && properties.is_empty() {
-        // Most packets have none.
-        writer.u8(0);
-    } else if version.is_v5() {
+    if version.is_v5() {
         properties.encode(writer, context);
     } else if !properties.is_empty() {
         writer.fail(EncodeError::NotInVersion);

@@ -1,6 +1,6 @@
 use super::{decode_packet_id, decode_properties, encode_properties};
 use crate::codec::{
-    DecodeError, EncodeError, FixedHeader, PacketType, Properties, PropertyContext, PropertyId, Reader, Writer,
+    Block, DecodeError, EncodeError, FixedHeader, PacketType, Properties, PropertyContext, PropertyId, Reader, Writer,
 };
 use crate::macros::{Bytes, shows};
 use crate::types::{PacketId, ProtocolVersion, QoS, Role, Text, TopicError, TopicName};
@@ -87,13 +87,13 @@ impl<'a> Publish<'a> {
             payload: &[],
             retain: head.retain,
             delivery: head.delivery,
-            properties: head.properties,
+            properties: Properties::from_wire(head.properties),
         }
     }
 
     /// The Topic Alias among the properties.
     pub fn topic_alias(&self) -> Option<u16> {
-        topic_alias(&self.properties)
+        self.properties.half(PropertyId::TopicAlias)
     }
 
     /// Writes the packet as `from` sends it.
@@ -187,7 +187,7 @@ pub(crate) struct Head<'a> {
     pub(crate) topic: Text<'a>,
     pub(crate) retain: bool,
     pub(crate) delivery: Delivery,
-    pub(crate) properties: Properties<'a>,
+    pub(crate) properties: Block<'a>,
 }
 
 impl<'a> Head<'a> {
@@ -219,16 +219,12 @@ impl<'a> Head<'a> {
     }
 
     pub(crate) fn topic_alias(&self) -> Option<u16> {
-        topic_alias(&self.properties)
+        // A look that spares a call where there is room for it.
+        if cfg!(feature = "std") && self.properties.is_empty() {
+            return None;
+        }
+        self.properties.half(PropertyId::TopicAlias)
     }
-}
-
-fn topic_alias(properties: &Properties<'_>) -> Option<u16> {
-    // A look that spares a call where there is room for it.
-    if cfg!(feature = "std") && properties.is_empty() {
-        return None;
-    }
-    properties.half(PropertyId::TopicAlias)
 }
 
 const fn context(from: Role) -> PropertyContext {

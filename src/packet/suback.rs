@@ -28,7 +28,7 @@ pub struct Unsuback<'a> {
 
 impl<'a> Suback<'a> {
     pub(crate) const fn from_body(body: &Body<'a>) -> Self {
-        Self { packet_id: body.packet_id, codes: body.codes, properties: body.properties }
+        Self { packet_id: body.packet_id, codes: body.codes, properties: Properties::from_wire(body.properties) }
     }
 
     /// The codes: a granted QoS or a failure for each filter.
@@ -52,7 +52,7 @@ impl<'a> Suback<'a> {
 
 impl<'a> Unsuback<'a> {
     pub(crate) const fn from_body(body: &Body<'a>) -> Self {
-        Self { packet_id: body.packet_id, codes: body.codes, properties: body.properties }
+        Self { packet_id: body.packet_id, codes: body.codes, properties: Properties::from_wire(body.properties) }
     }
 
     /// The codes: a result for each filter.

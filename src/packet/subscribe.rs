@@ -53,7 +53,7 @@ pub type Subscriptions<'a> = Entries<'a, Subscription<'a>>;
 impl<'a> Subscribe<'a> {
     pub(crate) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Self {
         let packet_id = decode_packet_id(reader);
-        let properties = decode_properties(reader, version, PropertyContext::Subscribe);
+        let properties = Properties::from_wire(decode_properties(reader, version, PropertyContext::Subscribe));
         let block = reader.rest();
         if block.is_empty() {
             reader.fail(DecodeError::EmptyList);

@@ -21,7 +21,7 @@ pub type Filters<'a> = Entries<'a, &'a str>;
 impl<'a> Unsubscribe<'a> {
     pub(crate) fn decode(reader: &mut Reader<'a>, version: ProtocolVersion) -> Self {
         let packet_id = decode_packet_id(reader);
-        let properties = decode_properties(reader, version, PropertyContext::Unsubscribe);
+        let properties = Properties::from_wire(decode_properties(reader, version, PropertyContext::Unsubscribe));
         let block = reader.rest();
         if block.is_empty() {
             reader.fail(DecodeError::EmptyList);

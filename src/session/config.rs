@@ -1,5 +1,5 @@
 use super::error::Misuse;
-use crate::codec::{Properties, PropertyId};
+use crate::codec::{Block, Properties, PropertyId};
 use crate::macros::{Bytes, shows};
 use crate::types::{ProtocolVersion, QoS};
 
@@ -137,7 +137,7 @@ impl ServerLimits {
     };
 
     /// Takes over what a CONNACK says of limits.
-    pub(super) fn take_over(&mut self, properties: &Properties<'_>) {
+    pub(super) fn take_over(&mut self, properties: Block<'_>) {
         let is_available = |what| properties.number(what) != Some(0);
         self.receive_maximum = properties.half(PropertyId::ReceiveMaximum).unwrap_or(u16::MAX);
         self.maximum_qos = match properties.number(PropertyId::MaximumQoS) {

@@ -8,7 +8,7 @@ use super::event::{Event, Halted, Taken};
 use super::machine::{Machine, Phase, has_oversize, has_v5, has_version};
 use super::storage::{Queued, Store, Terms};
 use super::timers::Timers;
-use crate::codec::{EncodeError, PacketType, Properties, Property, PropertyId, Writer};
+use crate::codec::{Block, EncodeError, PacketType, Properties, Property, PropertyId, Writer};
 use crate::packet::ConnectOptions;
 use crate::packet::{Auth, Body, Connack, Disconnect};
 use crate::time::Instant;
@@ -67,7 +67,7 @@ impl Machine {
         self.timers.set_keep_alive(options.keep_alive);
         if has_v5::<V>() {
             let properties = Properties::new(options.properties);
-            self.method = method(&properties);
+            self.method = properties.text(PropertyId::AuthenticationMethod).map(fingerprint);
             self.wants_problem_information = properties.number(PropertyId::RequestProblemInformation) != Some(0);
         }
         self.session_expiry = match self.version::<V>() {
@@ -134,7 +134,7 @@ impl Machine {
             self.lose_session(store); // [MQTT-3.2.2-5]
         }
         if has_v5::<V>() {
-            self.take_over(&connack.properties);
+            self.take_over(connack.properties);
         }
         // PUBRELs that are sent again still take their place in the server's window.
         self.in_flight = if self.session_lost { 0 } else { u16::try_from(store.releases()).unwrap_or(u16::MAX) };
@@ -152,7 +152,7 @@ impl Machine {
     }
 
     /// What CONNACK of v5.0 says of the session, and of the server.
-    fn take_over(&mut self, properties: &Properties<'_>) {
+    fn take_over(&mut self, properties: Block<'_>) {
         if let Some(client_id) = properties.text(PropertyId::AssignedClientIdentifier) {
             self.client_id = Some(fingerprint(client_id));
         }
@@ -175,7 +175,7 @@ impl Machine {
         if !self.is_connected() && auth.reason_code == ReasonCode::REAUTHENTICATE {
             return Err(Misuse::NotConnected);
         }
-        if auth.method().is_some() && method(&auth.properties) != self.method {
+        if auth.method().is_some() && auth.method().map(Text::new).map(fingerprint) != self.method {
             return Err(Misuse::AuthenticationMethod); // [MQTT-4.12.0-5]
         }
         let version = self.version::<V>();
@@ -289,7 +289,7 @@ const fn is_own(property: &Property<'_>) -> bool {
 }
 
 /// A fingerprint of the Authentication Method.
-pub(super) fn method(properties: &Properties<'_>) -> Option<NonZeroU32> {
+pub(super) fn method(properties: Block<'_>) -> Option<NonZeroU32> {
     properties.text(PropertyId::AuthenticationMethod).map(fingerprint)
 }
 

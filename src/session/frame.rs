@@ -1,7 +1,7 @@
 //! Places inside an encoded PUBLISH that change between transmissions: DUP, Packet Identifier, Message Expiry Interval.
 
 use super::error::Misuse;
-use crate::codec::{EncodeError, FixedHeader, Properties, PropertyId, Reader, copy};
+use crate::codec::{Block, EncodeError, FixedHeader, PropertyId, Reader, copy};
 #[cfg(feature = "std")]
 use crate::types::PacketId;
 use crate::types::{ProtocolVersion, QoS};
@@ -36,7 +36,7 @@ pub(super) fn check(frame: &[u8], version: ProtocolVersion) -> Result<Flags, Mis
     if parts.topic.is_empty() {
         return Err(EncodeError::NoTopic.into());
     }
-    let properties = Properties::from_checked_block(parts.properties);
+    let properties = Block::from_checked(parts.properties);
     if properties.has(PropertyId::TopicAlias) {
         return Err(Misuse::TopicAliasByHand);
     }
@@ -102,7 +102,7 @@ impl Expiry {
             reader.u16();
         }
         let len = reader.var_int();
-        let properties = Properties::from_checked_block(reader.take(usize::try_from(len).unwrap_or(usize::MAX)));
+        let properties = Block::from_checked(reader.take(usize::try_from(len).unwrap_or(usize::MAX)));
         let (seconds, behind) = properties.number_place(PropertyId::MessageExpiryInterval)?;
         Some(Self { seconds, at: (frame.len() - reader.remaining()).checked_sub(behind + 4)? })
     }

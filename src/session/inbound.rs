@@ -8,7 +8,7 @@ use super::error::{Misuse, PeerError};
 use super::event::{Event, Halted, Message, Receipt, Stall, Taken, Topic};
 use super::machine::{Machine, has_qos_2, has_v5};
 use super::storage::{Answer, Received, Stage, Store};
-use crate::codec::{DecodeError, FixedHeader, PacketType, Reader};
+use crate::codec::{DecodeError, FixedHeader, PacketType, Properties, Reader};
 use crate::packet::{AckKind, Body, Head};
 use crate::types::{PacketId, QoS, ReasonCode, Role, TopicName};
 
@@ -65,7 +65,7 @@ impl Machine {
             qos: publish.delivery.qos(),
             retain: publish.retain,
             dup: publish.delivery.dup(),
-            properties: publish.properties,
+            properties: Properties::from_wire(publish.properties),
             receipt: self.last_receipt(packet_id),
         };
         if !is_oversize {

@@ -281,7 +281,7 @@ impl Machine {
 
     /// Whether the properties go with what CONNECT has said.
     fn check_properties(&self, packet_type: PacketType, body: &Body<'_>, taken: &mut Taken<'_>) -> Result<(), Halted> {
-        let properties = &body.properties;
+        let properties = body.properties;
         if matches!(packet_type, PacketType::Auth | PacketType::Connack) {
             let told = method(properties);
             // Only a refusal, and an AUTH that is bare, may leave it out.

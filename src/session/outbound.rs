@@ -7,7 +7,7 @@ use super::frame::{self, Expiry, Flags};
 use super::inbound::answer;
 use super::machine::{Machine, has_expiry, has_qos_2, has_v5};
 use super::storage::{Held, Queued, Store};
-use crate::codec::{PacketType, PropertyId};
+use crate::codec::{PacketType, Properties, PropertyId};
 use crate::packet::{AckKind, Body, Delivery, Publish};
 use crate::time::Instant;
 use crate::types::{PacketId, ProtocolVersion, QoS, Role};
@@ -184,7 +184,7 @@ impl Machine {
             packet_id: ack.packet_id,
             qos,
             reason_code: ack.reason_code,
-            properties: ack.properties,
+            properties: Properties::from_wire(ack.properties),
         }));
     }
 }
