@@ -13,8 +13,21 @@ const UNTOLD_EXACTLY_ONCE: usize = 19;
 
 /// Messages that the session has, by their packet id.
 pub(super) struct InFlight {
-    messages: Fifo<Flying>,
+    line: Line,
+    others: Fifo<Flying>,
     exactly_once: usize,
+}
+
+/// Messages of one QoS with consecutive identifiers and tokens, of which nothing else has to be known: what a busy
+/// client sends, and what the server acknowledges in this order, costs a count.
+#[derive(Clone, Copy)]
+struct Line {
+    first: PacketId,
+    token: Token,
+    qos: QoS,
+    count: u16,
+    /// The identifier that goes on with it.
+    next: PacketId,
 }
 
 /// A message that the session has. Most have nothing but a token and a QoS.
@@ -46,7 +59,7 @@ impl From<Flying> for Publishing {
 
 impl InFlight {
     pub(super) fn new() -> Self {
-        Self { messages: Fifo::new(), exactly_once: 0 }
+        Self { line: Line::EMPTY, others: Fifo::new(), exactly_once: 0 }
     }
 
     /// How many more messages the session may have, as far as it does not decide that itself.
@@ -56,17 +69,17 @@ impl InFlight {
     }
 
     pub(super) fn insert(&mut self, packet_id: PacketId, publishing: Publishing) {
-        self.push(packet_id, publishing.into());
+        self.exactly_once += usize::from(publishing.qos == QoS::ExactlyOnce);
+        self.others.push(packet_id, publishing.into());
     }
 
     /// As [`Self::insert`], for a message of which nothing else has to be known.
+    #[inline]
     pub(super) fn insert_plain(&mut self, packet_id: PacketId, token: Token, qos: QoS) {
-        self.push(packet_id, Flying { token, qos, more: None });
-    }
-
-    fn push(&mut self, packet_id: PacketId, message: Flying) {
-        self.exactly_once += usize::from(message.qos == QoS::ExactlyOnce);
-        self.messages.push(packet_id, message);
+        self.exactly_once += usize::from(qos == QoS::ExactlyOnce);
+        if !self.line.push(packet_id, token, qos) {
+            self.others.push(packet_id, Flying { token, qos, more: None });
+        }
     }
 
     pub(super) fn remove(&mut self, packet_id: PacketId) -> Option<Publishing> {
@@ -74,7 +87,16 @@ impl InFlight {
     }
 
     /// Removes a message that the server has acknowledged without a word; its token.
+    #[inline]
     pub(super) fn complete(&mut self, packet_id: PacketId) -> Option<Token> {
+        if let Some((token, qos)) = self.line.pop(packet_id) {
+            self.exactly_once -= usize::from(qos == QoS::ExactlyOnce);
+            return Some(token);
+        }
+        self.complete_out_of_line(packet_id)
+    }
+
+    fn complete_out_of_line(&mut self, packet_id: PacketId) -> Option<Token> {
         let Flying { token, qos, more } = self.take(packet_id)?;
         if let Some(tracked) = more.and_then(|more| more.tracked) {
             tracked.complete(PublishResult::acknowledged(token, qos, packet_id));
@@ -83,29 +105,82 @@ impl InFlight {
     }
 
     fn take(&mut self, packet_id: PacketId) -> Option<Flying> {
-        let message = self.messages.remove(packet_id)?;
+        if self.line.find(packet_id).is_some() {
+            self.end_line();
+        }
+        let message = self.others.remove(packet_id)?;
         self.exactly_once -= usize::from(message.qos == QoS::ExactlyOnce);
         Some(message)
     }
 
+    /// Its messages are in no line any more.
+    fn end_line(&mut self) {
+        let Line { mut first, mut token, qos, count, .. } = std::mem::replace(&mut self.line, Line::EMPTY);
+        for _ in 0..count {
+            self.others.push(first, Flying { token, qos, more: None });
+            (first, token.0) = (first.next(), token.0 + 1);
+        }
+    }
+
     /// The token of a message.
     pub(super) fn token(&self, packet_id: PacketId) -> Option<Token> {
-        self.messages.get(packet_id).map(|message| message.token)
+        self.line.find(packet_id).or_else(|| self.others.get(packet_id).map(|message| message.token))
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.messages.len() == 0
+        self.line.count == 0 && self.others.len() == 0
     }
 
     /// Takes all out.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Publishing> {
+        self.end_line();
         self.exactly_once = 0;
-        self.messages.drain().map(Publishing::from)
+        self.others.drain().map(Publishing::from)
     }
 
     /// Gives back the memory of a burst, if nothing is left of it.
     pub(super) fn shrink(&mut self) {
-        self.messages.shrink();
+        self.others.shrink();
+    }
+}
+
+impl Line {
+    const EMPTY: Self =
+        Self { first: PacketId::MIN, token: Token(0), qos: QoS::AtLeastOnce, count: 0, next: PacketId::MIN };
+
+    /// Adds a message if it goes on where these end; whether it does.
+    #[inline]
+    fn push(&mut self, packet_id: PacketId, token: Token, qos: QoS) -> bool {
+        if self.count == 0 {
+            *self = Self { first: packet_id, token, qos, count: 1, next: packet_id.next() };
+            return true;
+        }
+        let follows = packet_id == self.next && token.0 == self.token.0 + u64::from(self.count) && qos == self.qos;
+        // A whole circle of identifiers would come to where it begins.
+        let goes_on = follows && self.count < u16::MAX;
+        if goes_on {
+            (self.next, self.count) = (packet_id.next(), self.count + 1);
+        }
+        goes_on
+    }
+
+    /// Takes out the first message if it has this identifier.
+    #[inline]
+    fn pop(&mut self, packet_id: PacketId) -> Option<(Token, QoS)> {
+        if self.count == 0 || self.first != packet_id {
+            return None;
+        }
+        let token = self.token;
+        (self.first, self.token.0, self.count) = (packet_id.next(), token.0 + 1, self.count - 1);
+        Some((token, self.qos))
+    }
+
+    /// The token of a message.
+    fn find(&self, packet_id: PacketId) -> Option<Token> {
+        let (id, first) = (packet_id.value(), self.first.value());
+        // There is no identifier 0 in the circle.
+        let at = if id >= first { id - first } else { id + (u16::MAX - first) };
+        (at < self.count).then(|| Token(self.token.0 + u64::from(at)))
     }
 }
 
@@ -163,5 +238,81 @@ impl Leaving {
             Self::One(publishing, _) => publishing.token,
             Self::Run(first, _) => *first,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// What is sent and answered by the dice, compared with a map.
+    fn behaves_like_a_map(seed: u64, is_mostly_in_order: bool) {
+        let mut random = seed;
+        let mut dice = |sides: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % sides
+        };
+        let (mut in_flight, mut map) = (InFlight::new(), BTreeMap::new());
+        // Near the end of the circle, which it goes over.
+        let (mut id, mut token) = (PacketId::new(65_000).unwrap(), Token(7));
+        for _ in 0..if cfg!(miri) { 200 } else { 20_000 } {
+            let stray = dice(if is_mostly_in_order { 64 } else { 4 }) == 0;
+            if map.len() < 40 && dice(2) == 0 {
+                let qos = if stray { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
+                (id, token.0) = (id.next(), token.0 + 1 + u64::from(stray));
+                if map.contains_key(&id) {
+                    continue;
+                }
+                if stray && dice(2) == 0 {
+                    let publishing = Publishing::from(Flying { token, qos, more: None });
+                    in_flight.insert(id, publishing);
+                } else {
+                    in_flight.insert_plain(id, token, qos);
+                }
+                map.insert(id, (token, qos));
+            } else {
+                let oldest = map.iter().min_by_key(|(_, (token, _))| token.0).map(|(id, _)| *id);
+                let any = PacketId::new(u16::try_from(1 + dice(65_535)).unwrap()).unwrap();
+                let some = map.keys().nth(usize::try_from(dice(40)).unwrap()).copied();
+                let answered = if stray { some.unwrap_or(any) } else { oldest.unwrap_or(any) };
+                assert_eq!(in_flight.token(answered), map.get(&answered).map(|(token, _)| *token));
+                let expected = map.remove(&answered);
+                if dice(8) == 0 {
+                    let removed = in_flight.remove(answered).map(|publishing| (publishing.token, publishing.qos));
+                    assert_eq!(removed, expected);
+                } else {
+                    assert_eq!(in_flight.complete(answered), expected.map(|(token, _)| token));
+                }
+            }
+            let exactly_once = map.values().filter(|(_, qos)| *qos == QoS::ExactlyOnce).count();
+            assert_eq!((in_flight.is_empty(), in_flight.exactly_once), (map.is_empty(), exactly_once));
+        }
+        let mut left: Vec<_> = in_flight.drain().map(|publishing| publishing.token).collect();
+        left.sort();
+        let mut expected: Vec<_> = map.values().map(|(token, _)| *token).collect();
+        expected.sort();
+        assert_eq!(left, expected);
+        assert!(in_flight.is_empty());
+    }
+
+    #[test]
+    fn a_message_is_found_by_its_identifier_in_whatever_order_it_is_answered() {
+        for seed in 0..8 {
+            behaves_like_a_map(seed, false);
+            behaves_like_a_map(seed, true);
+        }
+    }
+
+    #[test]
+    fn messages_that_are_answered_in_their_order_are_only_counted() {
+        let mut in_flight = InFlight::new();
+        let mut id = PacketId::new(65_500).unwrap();
+        for number in 1..=100 {
+            in_flight.insert_plain(id, Token(number), QoS::AtLeastOnce);
+            id = id.next();
+        }
+        assert_eq!((in_flight.others.len(), in_flight.line.count), (0, 100));
     }
 }
