@@ -1,39 +1,73 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Whether it is worth to look again and again instead of sleeping: only while it has paid lately.
+/// Whether it is worth to look again and again instead of sleeping: only while that costs no more than it saves.
 #[derive(Debug)]
 pub(super) struct Spin {
-    /// Grows when something came in time, shrinks when not.
-    credit: u8,
-    /// How often it was not tried since.
-    skipped: u8,
+    /// What it has saved and not used up.
+    credit: Duration,
+    /// How often it was not tried since, and how often that is at most.
+    skipped: u16,
+    try_every: u16,
 }
 
-const MAX_CREDIT: u8 = 8;
-/// What one spin in vain costs.
-const COST: u8 = 2;
-/// Without credit it is tried once in so many times.
-const TRY_EVERY: u8 = 32;
+/// Without credit it is tried once in so many times at first, and in so many after many trials in vain.
+const TRY_EVERY: u16 = 32;
+const TRY_SELDOM: u16 = 1024;
+/// One look takes no longer: what does had others in it, that had the processor meanwhile.
+const LOOK: Duration = Duration::from_micros(2);
 
-impl Default for Spin {
-    fn default() -> Self {
-        Self { credit: MAX_CREDIT, skipped: 0 }
+/// What one spin has cost so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cost {
+    start: Instant,
+    last: Instant,
+    own: Duration,
+}
+
+impl Cost {
+    pub(super) const fn new(start: Instant) -> Self {
+        Self { start, last: start, own: Duration::ZERO }
+    }
+
+    /// Adds a look; how long the spin has taken.
+    pub(super) fn add(&mut self, now: Instant) -> Duration {
+        self.own += now.saturating_duration_since(self.last).min(LOOK);
+        self.last = now;
+        now.saturating_duration_since(self.start)
     }
 }
 
 impl Spin {
-    pub(super) fn is_worth_it(&mut self) -> bool {
-        if self.credit == 0 {
-            self.skipped = (self.skipped + 1) % TRY_EVERY;
-        }
-        self.credit > 0 || self.skipped == 0
+    /// One that has credit for some spins of that length.
+    pub(super) fn new() -> Self {
+        Self { credit: Duration::MAX, skipped: 0, try_every: TRY_EVERY }
     }
 
-    /// Notes whether something came, and how long that took of the time there was. What came only behind its end came
-    /// because others had the processor meanwhile: sleeping would have found it as soon.
-    pub(super) fn note(&mut self, has_come: bool, took: Duration, patience: Duration) {
-        let paid = has_come && took < patience;
-        self.credit = if paid { (self.credit + 1).min(MAX_CREDIT) } else { self.credit.saturating_sub(COST) };
+    pub(super) fn is_worth_it(&mut self) -> bool {
+        if self.has_credit() {
+            return true;
+        }
+        self.skipped = (self.skipped + 1) % self.try_every;
+        self.skipped == 0
+    }
+
+    /// Notes whether something came within the time there was. Not to fall asleep and be woken is worth a third of
+    /// that. What came only behind its end came because others had the processor meanwhile: sleeping would have found
+    /// it as soon.
+    pub(super) fn note(&mut self, has_come: bool, cost: Cost, patience: Duration) {
+        let was_trial = !self.has_credit();
+        let in_time = has_come && cost.last.saturating_duration_since(cost.start) < patience;
+        let saved = if in_time { patience / 3 } else { Duration::ZERO };
+        let most = 4 * patience;
+        self.credit = self.credit.min(most).saturating_add(saved).saturating_sub(cost.own).min(most);
+        self.try_every = match (self.has_credit(), was_trial) {
+            (false, true) => (2 * self.try_every).min(TRY_SELDOM),
+            _ => TRY_EVERY,
+        };
+    }
+
+    const fn has_credit(&self) -> bool {
+        !self.credit.is_zero()
     }
 }
 
@@ -43,29 +77,60 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_micros(50);
 
+    /// A spin of so many looks of such a length.
+    fn spin(spin: &mut Spin, has_come: bool, looks: u32, look: Duration) {
+        let start = Instant::now();
+        let mut cost = Cost::new(start);
+        for number in 1..=looks {
+            cost.add(start + number * look);
+        }
+        spin.note(has_come, cost, PATIENCE);
+    }
+
+    /// How often it is tried in so many times.
+    fn tries(state: &mut Spin, times: u32, has_come: bool, micros: u32) -> u32 {
+        let mut count = 0;
+        for _ in 0..times {
+            if state.is_worth_it() {
+                count += 1;
+                spin(state, has_come, micros, Duration::from_micros(1));
+            }
+        }
+        count
+    }
+
     #[test]
     fn what_comes_when_others_give_the_processor_back_does_not_pay() {
-        let mut spin = Spin::default();
-        (0..MAX_CREDIT).for_each(|_| spin.note(true, Duration::from_millis(4), PATIENCE));
-        assert!(!spin.is_worth_it());
+        let mut state = Spin::new();
+        (0..200).for_each(|_| spin(&mut state, true, 1, Duration::from_millis(4)));
+        assert!(!state.is_worth_it());
+    }
+
+    #[test]
+    fn time_that_others_have_had_meanwhile_is_no_cost() {
+        let mut state = Spin::new();
+        (0..200).for_each(|_| spin(&mut state, true, 4, Duration::from_micros(12)));
+        assert!(state.is_worth_it());
     }
 
     #[test]
     fn spins_in_vain_become_rare_and_come_back_when_they_pay() {
-        let mut spin = Spin::default();
-        let tries = |spin: &mut Spin, paid: bool| {
-            let mut count = 0;
-            for _ in 0..320 {
-                if spin.is_worth_it() {
-                    count += 1;
-                    spin.note(paid, Duration::ZERO, PATIENCE);
-                }
-            }
-            count
-        };
-        assert_eq!(tries(&mut spin, true), 320);
-        assert!((4..=14).contains(&tries(&mut spin, false)));
-        assert_eq!(tries(&mut spin, false), 10);
-        assert!(tries(&mut spin, true) > 280);
+        let mut state = Spin::new();
+        assert_eq!(tries(&mut state, 320, true, 10), 320);
+        assert_eq!(tries(&mut state, 32, false, 50), 4);
+        // Once in 32, 64, 128, 256, 512 and then 1,024 times.
+        assert_eq!(tries(&mut state, 100_000, false, 50), 5 + 96);
+        let rest = tries(&mut state, 2048, true, 10);
+        assert!(rest > 1000, "{rest}");
+        assert_eq!(tries(&mut state, 320, true, 10), 320);
+    }
+
+    #[test]
+    fn answers_that_cost_more_than_sleeping_do_not_pay_even_in_time() {
+        let mut state = Spin::new();
+        let often = tries(&mut state, 10_000, true, 30);
+        assert!(often < 100, "{often}");
+        let mut state = Spin::new();
+        assert_eq!(tries(&mut state, 10_000, true, 16), 10_000);
     }
 }

@@ -12,7 +12,7 @@ use super::command::Command;
 use super::connection::{Connection, Means, Turn};
 use super::contain::{contain, discard};
 use super::hub::Hub;
-use super::spin::Spin;
+use super::spin::{Cost, Spin};
 use super::timers::Timers;
 
 /// What the waker is known by in the poll. A client's transport is known by its place.
@@ -61,7 +61,7 @@ impl Worker {
             free: Vec::new(),
             runnable: VecDeque::new(),
             timers: Timers::default(),
-            spin: Spin::default(),
+            spin: Spin::new(),
             hope: Duration::ZERO,
             buffer: Vec::new(),
             arrivals: Vec::new(),
@@ -113,15 +113,14 @@ impl Worker {
         if self.hope.is_zero() || !self.spin.is_worth_it() {
             return false;
         }
-        let start = Instant::now();
+        let mut cost = Cost::new(Instant::now());
         let due = self.timers.next();
         loop {
             self.poll(events, Some(Duration::ZERO));
             let now = Instant::now();
             let has_come = !events.is_empty() || self.hub.has_news() || due.is_some_and(|due| now >= due);
-            let took = now.saturating_duration_since(start);
-            if has_come || took >= self.hope {
-                self.spin.note(has_come, took, self.hope);
+            if cost.add(now) >= self.hope || has_come {
+                self.spin.note(has_come, cost, self.hope);
                 return has_come;
             }
             thread::yield_now();

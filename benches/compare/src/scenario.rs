@@ -92,20 +92,23 @@ impl Driver {
 /// The name of the driver whose callbacks run on the worker.
 pub const WORKER: &str = "flowsdk, on the worker";
 
-pub const DRIVERS: [Driver; 10] = [
+pub const DRIVERS: [Driver; 11] = [
     Driver::new("plain TCP", "driver-tcp", Kind::Limit),
     Driver::new("flowsdk", "driver-flowsdk", Kind::Ours),
     Driver::ours("flowsdk, publish_batch", "batch", |scenario| matches!(scenario.mode, Mode::Publish)),
     Driver::ours(WORKER, "worker", |_| true),
-    Driver::ours("flowsdk, on the worker, spinning", "spin", |scenario| {
-        scenario.qos > 0 || matches!(scenario.mode, Mode::Echo)
-    }),
+    Driver::ours("flowsdk, without spinning", "sleep", awaits_answers),
+    Driver::ours("flowsdk, on the worker, without spinning", "worker-sleep", awaits_answers),
     Driver::new("rumqttc 0.25", "driver-rumqttc", Kind::RustPeer),
     Driver::new("rumqttc-v5-next", "driver-rumqttc-v5-next", Kind::RustPeer),
     Driver::new("mqtt5", "driver-mqtt5", Kind::RustPeer),
     Driver::new("libmosquitto", "driver-mosquitto", Kind::CPeer),
     Driver::new("Paho C", "driver-paho", Kind::CPeer),
 ];
+
+fn awaits_answers(scenario: &Scenario) -> bool {
+    scenario.qos > 0 || matches!(scenario.mode, Mode::Echo)
+}
 
 /// Which processors the two ends may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
-//! flowsdk with automatic acknowledgement: one message a call and callbacks on the callback thread, as by default, or
-//! as COMPARE_MODE says: `batch` (many messages a call), `worker` (callbacks there), `spin` (there, and looking again
-//! for answers before it sleeps).
+//! flowsdk with automatic acknowledgement and one message a call, by its defaults, or as COMPARE_MODE says: `batch` (many
+//! messages a call), `worker` (callbacks there), `sleep` and `worker-sleep` (without looking again for answers before it
+//! sleeps).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -95,14 +95,15 @@ impl MqttEventHandler for Handler {
 fn main() -> Result<(), Error> {
     let plan = Plan::from_args()?;
     let mode = std::env::var("COMPARE_MODE").unwrap_or_default();
-    let (callbacks, spin) = match mode.as_str() {
-        "" | "batch" => (CallbackMode::Thread, Duration::ZERO),
-        "worker" => (CallbackMode::Worker, Duration::ZERO),
-        "spin" => (CallbackMode::Worker, Duration::from_micros(50)),
+    let threads = match mode.as_str() {
+        "" | "batch" => Threads::default(),
+        "worker" => Threads { callbacks: CallbackMode::Worker, ..Default::default() },
+        "sleep" => Threads { spin: Duration::ZERO, ..Default::default() },
+        "worker-sleep" => Threads { callbacks: CallbackMode::Worker, spin: Duration::ZERO, ..Default::default() },
         other => return Err(format!("no mode {other:?}").into()),
     };
     let options = MqttClientOptions {
-        threads: Threads { callbacks, spin, ..Default::default() },
+        threads,
         peer: plan.address(),
         reconnect: false,
         protocol: ProtocolOptions { receive_maximum: plan.window, ..Default::default() },
