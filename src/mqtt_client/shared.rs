@@ -282,9 +282,11 @@ impl Shared {
             && self.unreported.load(Ordering::SeqCst) <= self.bounds.unreported / 2
     }
 
-    /// Lets those go on that wait for room, if there is enough of it.
-    fn tell_room(&self, queue: &Queue) {
-        if self.waiting_for_room.load(Ordering::SeqCst) > 0 && self.is_half_empty(queue) {
+    /// Lets those go on that wait for room, if there is enough of it: once nobody holds the queue, which they need.
+    fn tell_room(&self, queue: MutexGuard<'_, Queue>) {
+        let tells = self.waiting_for_room.load(Ordering::SeqCst) > 0 && self.is_half_empty(&queue);
+        drop(queue);
+        if tells {
             self.has_room.notify_all();
         }
     }
@@ -374,7 +376,7 @@ impl Shared {
         if self.bounds.buffer.is_some() {
             let mut queue = lock(&self.queue);
             (queue.connected, queue.taken, queue.pending) = (connected, Places::default(), Places { count, bytes });
-            self.tell_room(&queue);
+            self.tell_room(queue);
         }
     }
 
@@ -410,7 +412,7 @@ impl Shared {
             has_many = queue.keep_spares(spent);
             queue.places = queue.places.saturating_sub(places.count);
             queue.bytes = queue.bytes.saturating_sub(places.bytes);
-            self.tell_room(&queue);
+            self.tell_room(queue);
             *places = Places::default();
         }
         has_many
@@ -454,7 +456,7 @@ impl Shared {
         let before = self.unreported.fetch_sub(count, Ordering::SeqCst);
         let half = self.bounds.unreported / 2;
         if before > half && before - count <= half && self.waiting_for_room.load(Ordering::SeqCst) > 0 {
-            self.tell_room(&lock(&self.queue));
+            self.tell_room(lock(&self.queue));
         }
     }
 
