@@ -70,7 +70,7 @@ pub(super) struct Run {
     /// Their PUBLISH packets, and before them those of messages that were taken out.
     pub(super) frames: Vec<u8>,
     /// Where they begin.
-    start: usize,
+    pub(super) start: usize,
     /// Bytes of the longest packet.
     pub(super) longest: usize,
     /// One of them is to be retained.
@@ -135,8 +135,6 @@ impl Messages {
 pub(super) const MAX_RUN: usize = 16 * 1024;
 /// From this size on the messages of a run get room for all of them at once.
 const ROOM_AT_ONCE: usize = 1024;
-/// A message of QoS 1 or 2 is in a run up to this size: to hold it, it is copied out of the run.
-pub(super) const MAX_IN_HELD_RUN: usize = 1024;
 
 impl Run {
     /// A run without messages, that takes the buffer.
@@ -160,11 +158,6 @@ impl Run {
             let all = if self.count == 0 { bytes } else { MAX_RUN.saturating_sub(self.frames.len()).max(bytes) };
             self.frames.reserve_exact(all);
         }
-    }
-
-    /// Their packets.
-    pub(super) fn packets(&mut self) -> &mut [u8] {
-        self.frames.get_mut(self.start..).unwrap_or_default()
     }
 
     /// Takes out the first messages.

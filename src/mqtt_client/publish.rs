@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::client::PublishResult;
-use super::command::{Expiry, MAX_IN_HELD_RUN, MAX_RUN, Messages, Plain, Publishing, Run};
+use super::command::{Expiry, MAX_RUN, Messages, Plain, Publishing, Run};
 use super::error::ClientError;
 use super::handle::AsyncMqttClient;
 use super::options::PublishOptions;
@@ -287,8 +287,7 @@ impl<'a> Message<'a> {
 
     /// Whether nothing has to be known of it later but its token.
     fn fits_run(&self) -> bool {
-        let longest = if self.qos == QoS::AtMostOnce { MAX_RUN } else { MAX_IN_HELD_RUN };
-        self.options.properties.message_expiry_interval.is_none() && self.room <= longest
+        self.options.properties.message_expiry_interval.is_none() && self.room <= MAX_RUN
     }
 }
 

@@ -38,12 +38,13 @@ impl Session<Heap> {
         self.storage.queue_run(frames, run.count).map_err(|(full, frames)| (RunRefusal::Full(full), frames))
     }
 
-    /// Publishes messages of QoS 1 or 2 without an expiry, as many of the first ones as there is room for. Their
-    /// identifiers go to `take` in their order.
+    /// Publishes messages of QoS 1 or 2 without an expiry that lie from `start` on, as many of the first ones as there
+    /// is room for. Their identifiers go to `take` in their order. If these are all, the buffer itself may be taken.
     pub(crate) fn hold_run(
         &mut self,
         since: Instant,
-        frames: &mut [u8],
+        frames: &mut Vec<u8>,
+        start: usize,
         run: Outbound,
         mut take: impl FnMut(PacketId),
     ) -> Result<Part, RunRefusal> {
@@ -52,7 +53,7 @@ impl Session<Heap> {
         }
         let Self { machine, storage } = self;
         let held = |packet_id| Held { packet_id, qos: run.qos, since, begun: false };
-        let (part, full) = storage.hold_part(frames, run.count, held, |storage| {
+        let (part, full) = storage.hold_part(frames, start, run.count, held, |storage| {
             let next = machine.last_packet_id.next();
             let is_free = storage.is_next_in_line(next);
             let packet_id = if is_free { next } else { machine.unused_packet_id(storage)? };

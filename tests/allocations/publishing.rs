@@ -67,7 +67,7 @@ pub(crate) fn long_messages_one_after_the_other_fill_one_buffer() {
 }
 
 pub(crate) fn messages_of_4_kib_fill_the_buffers_of_those_before() {
-    for qos in [0] {
+    for qos in [0, 1] {
         let taken = taken_by(10_000, 4096, qos);
         assert!(taken < 4 * MIB, "{taken} bytes for 40 MiB of messages of QoS {qos}");
     }

@@ -140,7 +140,7 @@ impl Connection {
             return Err(Misuse::Full(Full::Window));
         }
         let (mut token, qos) = (run.first, run.qos);
-        let held = session.hold_run(now, run.packets(), outbound, |packet_id| {
+        let held = session.hold_run(now, &mut run.frames, run.start, outbound, |packet_id| {
             in_flight.insert_plain(packet_id, token, qos);
             token.0 += 1;
         });

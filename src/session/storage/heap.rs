@@ -32,7 +32,7 @@ use ledger::Ledger;
 pub(crate) use ledger::NoteReceived;
 pub use limits::HeapLimits;
 use received::ReceivedTable;
-use wire::{Segment, Wire, put_on_wire};
+use wire::{Gone, Lying, Segment, Wire, put_on_wire};
 
 /// A storage that grows on the heap, up to [`HeapLimits`]. Every operation takes constant time.
 pub struct Heap {
@@ -118,8 +118,11 @@ impl Storage for Heap {
     }
 
     fn transmit_many<'s>(&'s self, slices: &mut [&'s [u8]]) -> usize {
-        let frame_of = |id| self.held.get(id).map_or(&[][..], |held| held.frame.bytes(&self.runs));
-        let waiting = self.wire.slices(frame_of).filter(|slice| !slice.is_empty());
+        let bytes_of = |lying| match lying {
+            Lying::Frame(id) => self.held.get(id).map_or(&[][..], |held| held.frame.bytes(&self.runs)),
+            Lying::Run(run) => self.runs.packets(run),
+        };
+        let waiting = self.wire.slices(bytes_of).filter(|slice| !slice.is_empty());
         let mut count = 0;
         for (place, slice) in slices.iter_mut().zip(waiting) {
             *place = slice;
@@ -145,6 +148,7 @@ impl Store for Heap {
     fn close(&mut self) {
         self.unsend();
         self.wire.clear();
+        self.take_runs_off_wire();
         self.releases.iter_mut().for_each(|(_, release)| release.sent = false);
         self.unsent_releases = Cursor::default();
         self.requests.clear();
@@ -193,7 +197,7 @@ impl Store for Heap {
             }
             item.state = FrameState::Loaded(wire.position());
             if let Some(offset) = put_on_wire(wire, outbound_aliases, frame, *maximum_packet_size) {
-                wire.push(Segment::Held(id, offset, frame.len()));
+                wire.push(Segment::Held(Lying::Frame(id), offset, frame.len()));
             }
             unsent.step();
             return Loaded::Publish;
@@ -205,17 +209,21 @@ impl Store for Heap {
     }
 
     fn consume(&mut self, len: usize) {
-        let Heap { wire, held, spent, .. } = self;
+        let Heap { wire, held, runs, held_bytes, spent, .. } = self;
         let mut done = Vec::new();
-        wire.consume(
-            len,
-            |id| {
+        wire.consume(len, |gone| match gone {
+            Gone::Held(Lying::Frame(id)) => {
                 if held.get(id).is_some_and(|held| held.state == FrameState::Acknowledged) {
                     done.push(id);
                 }
-            },
-            |frame| Heap::keep_spent(spent, frame),
-        );
+            }
+            Gone::Held(Lying::Run(run)) => {
+                let ended = runs.leave_wire(run);
+                *held_bytes -= ended.cost;
+                Heap::keep_spent(spent, ended.frames);
+            }
+            Gone::Spent(frame) => Heap::keep_spent(spent, frame),
+        });
         for id in done {
             self.drop_held(id);
         }

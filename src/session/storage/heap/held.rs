@@ -2,12 +2,14 @@
 
 use std::vec::Vec;
 
-use super::wire::WRITE_IN_PLACE;
+use super::wire::{Lying, Segment, WRITE_IN_PLACE};
 use super::{Cursor, Heap, Held};
 use crate::session::error::Full;
 use crate::session::frame;
 use crate::types::{PacketId, QoS};
 
+/// From this size the packets of a run are written where they lie; fewer are copied behind the bytes before them.
+const RUN_IN_PLACE: usize = 4 * 1024;
 /// How many buffers of runs are kept to be filled again.
 const MAX_SPARES: usize = 4;
 
@@ -60,7 +62,7 @@ impl Frame {
             Self::Own(frame) => frame,
             Self::Part { run, start, len } => {
                 let start = usize::from(*start);
-                runs.frames(*run).get(start..start + usize::from(*len)).unwrap_or(&[])
+                runs.packets(*run).get(start..start + usize::from(*len)).unwrap_or(&[])
             }
         }
     }
@@ -70,8 +72,7 @@ impl Frame {
             Self::Own(frame) => frame,
             Self::Part { run, start, len } => {
                 let start = usize::from(*start);
-                let frames = runs.get_mut(*run).map(|run| run.frames.as_mut_slice()).unwrap_or_default();
-                frames.get_mut(start..start + usize::from(*len)).unwrap_or_default()
+                runs.packets_mut(*run).get_mut(start..start + usize::from(*len)).unwrap_or_default()
             }
         }
     }
@@ -89,8 +90,22 @@ pub(super) struct Runs {
 #[derive(Default)]
 struct HeldRun {
     frames: Vec<u8>,
-    /// How many of its packets are held.
+    /// Where its packets begin.
+    start: usize,
+    /// How many of its packets are held, and how many segments of the wire lie in it.
     left: usize,
+    on_wire: usize,
+    /// The buffer came with the packets, and goes back.
+    is_lent: bool,
+}
+
+/// What comes of a run that may have ended.
+#[derive(Default)]
+pub(super) struct Ended {
+    /// Bytes that count no longer.
+    pub(super) cost: usize,
+    /// A buffer for others.
+    pub(super) frames: Vec<u8>,
 }
 
 impl Runs {
@@ -99,12 +114,18 @@ impl Runs {
         self.free.last().copied().or_else(|| u32::try_from(self.runs.len()).ok())
     }
 
-    /// Takes a run of so many packets under the number that was next; what it counts for.
-    fn push(&mut self, packets: &[u8], count: usize) -> usize {
-        let mut frames = self.spares.pop().unwrap_or_default();
-        frames.extend_from_slice(packets);
-        let cost = frames.capacity();
-        let run = HeldRun { frames, left: count };
+    /// Takes a run of so many packets under the number that was next; what it counts for. The buffer itself is taken
+    /// where they fill the rest of it, and most of it.
+    fn push(&mut self, frames: &mut Vec<u8>, start: usize, part: Part) -> usize {
+        let is_lent = start + part.bytes == frames.len() && frames.capacity() <= 2 * part.bytes;
+        let run = if is_lent {
+            HeldRun { frames: core::mem::take(frames), start, left: part.count, on_wire: 0, is_lent }
+        } else {
+            let mut copy = self.spares.pop().unwrap_or_default();
+            copy.extend_from_slice(frames.get(start..start + part.bytes).unwrap_or(&[]));
+            HeldRun { frames: copy, start: 0, left: part.count, on_wire: 0, is_lent }
+        };
+        let cost = run.frames.capacity();
         match self.free.pop() {
             Some(number) => {
                 if let Some(place) = self.get_mut(number) {
@@ -116,29 +137,50 @@ impl Runs {
         cost
     }
 
-    /// One of the packets of a run is not held any more; what counts no longer.
+    /// One of the packets of a run is not held any more.
     #[inline]
-    fn release(&mut self, number: u32) -> usize {
-        let Some(run) = self.get_mut(number) else { return 0 };
+    fn release(&mut self, number: u32) -> Ended {
+        let Some(run) = self.get_mut(number) else { return Ended::default() };
         run.left = run.left.saturating_sub(1);
-        if run.left > 0 { 0 } else { self.end(number) }
+        if run.left > 0 || run.on_wire > 0 { Ended::default() } else { self.end(number) }
     }
 
-    fn end(&mut self, number: u32) -> usize {
-        let Some(run) = self.get_mut(number) else { return 0 };
-        let mut frames = core::mem::take(&mut run.frames);
+    fn enter_wire(&mut self, number: u32) {
+        if let Some(run) = self.get_mut(number) {
+            run.on_wire += 1;
+        }
+    }
+
+    /// A segment of the wire that lies in a run has gone whole.
+    pub(super) fn leave_wire(&mut self, number: u32) -> Ended {
+        let Some(run) = self.get_mut(number) else { return Ended::default() };
+        run.on_wire = run.on_wire.saturating_sub(1);
+        if run.left > 0 || run.on_wire > 0 { Ended::default() } else { self.end(number) }
+    }
+
+    fn end(&mut self, number: u32) -> Ended {
+        let Some(run) = self.get_mut(number) else { return Ended::default() };
+        let HeldRun { mut frames, is_lent, .. } = core::mem::take(run);
         let cost = frames.capacity();
         self.free.push(number);
+        if is_lent {
+            return Ended { cost, frames };
+        }
         if self.spares.len() < MAX_SPARES {
             frames.clear();
             self.spares.push(frames);
         }
-        cost
+        Ended { cost, frames: Vec::new() }
     }
 
-    pub(super) fn frames(&self, number: u32) -> &[u8] {
+    /// The packets of a run.
+    pub(super) fn packets(&self, number: u32) -> &[u8] {
         let run = usize::try_from(number).ok().and_then(|number| self.runs.get(number));
-        run.map_or(&[], |run| &run.frames)
+        run.and_then(|run| run.frames.get(run.start..)).unwrap_or(&[])
+    }
+
+    fn packets_mut(&mut self, number: u32) -> &mut [u8] {
+        self.get_mut(number).and_then(|run| run.frames.get_mut(run.start..)).unwrap_or_default()
     }
 
     fn get_mut(&mut self, number: u32) -> Option<&mut HeldRun> {
@@ -168,11 +210,12 @@ impl Heap {
         if self.held_bytes > 0 && self.held_bytes + len > self.limits.held_bytes { Err(Full::Bytes) } else { Ok(()) }
     }
 
-    /// Holds packets of QoS 1 or 2 at the start of a run that the server takes, as many of `at_most` as there is room
-    /// for. Each gets an identifier of `next_id`.
+    /// Holds packets of QoS 1 or 2 from `start` on, of a run that the server takes: as many of `at_most` as there is
+    /// room for. Each gets an identifier of `next_id`. If these are all, the buffer itself may be taken.
     pub(crate) fn hold_part(
         &mut self,
-        frames: &mut [u8],
+        frames: &mut Vec<u8>,
+        start: usize,
         at_most: usize,
         held: impl Fn(PacketId) -> Held,
         mut next_id: impl FnMut(&mut Self) -> Option<PacketId>,
@@ -187,23 +230,23 @@ impl Heap {
                 full = Some(Full::Window);
                 break;
             }
-            let rest = frames.get_mut(part.bytes..).unwrap_or_default();
+            let rest = frames.get_mut(start + part.bytes..).unwrap_or_default();
             let Some((len, at)) = frame::extent(rest) else { break };
-            let (Ok(start), Ok(frame_len)) = (u16::try_from(part.bytes), u16::try_from(len)) else { break };
+            let (Ok(place), Ok(frame_len)) = (u16::try_from(part.bytes), u16::try_from(len)) else { break };
             if part.bytes + len > room && self.held_bytes + part.bytes > 0 {
                 full = Some(Full::Bytes);
                 break;
             }
             let Some(packet_id) = next_id(self) else { break };
             frame::put(rest, at, &packet_id.value().to_be_bytes());
-            let frame = Frame::Part { run, start, len: frame_len };
+            let frame = Frame::Part { run, start: place, len: frame_len };
             let state = FrameState::Checked;
             self.held.push(packet_id, HeldFrame { held: held(packet_id), frame, state, batch });
             part.count += 1;
             part.bytes += len;
         }
         if part.count > 0 {
-            self.held_bytes += self.runs.push(frames.get(..part.bytes).unwrap_or(&[]), part.count);
+            self.held_bytes += self.runs.push(frames, start, part);
         }
         (part, full)
     }
@@ -241,7 +284,12 @@ impl Heap {
         if count > 0
             && let Some((number, from, end)) = place
         {
-            wire.gather_bytes(runs.frames(number).get(from..end).unwrap_or(&[]));
+            if end - from >= RUN_IN_PLACE {
+                runs.enter_wire(number);
+                wire.push(Segment::Held(Lying::Run(number), from, end));
+            } else {
+                wire.gather_bytes(runs.packets(number).get(from..end).unwrap_or(&[]));
+            }
         }
         count
     }
@@ -249,7 +297,7 @@ impl Heap {
     /// Lets go of the oldest PUBLISH if it is this one of a run, of which bytes have gone out on this connection.
     #[inline]
     pub(super) fn end_oldest(&mut self, packet_id: PacketId, qos: QoS) -> bool {
-        let Self { held, runs, wire, .. } = self;
+        let Self { held, wire, .. } = self;
         let mut number = None;
         let is_it = held.front().is_some_and(|(id, _)| id == packet_id);
         let ended = is_it
@@ -261,9 +309,31 @@ impl Heap {
                 })
                 .is_some();
         if ended && let Some(number) = number {
-            self.held_bytes -= runs.release(number);
+            self.release_part(number);
         }
         ended
+    }
+
+    /// One of the packets of a run is not held any more.
+    #[inline]
+    fn release_part(&mut self, run: u32) {
+        let ended = self.runs.release(run);
+        self.note_ended(ended);
+    }
+
+    fn note_ended(&mut self, ended: Ended) {
+        self.held_bytes -= ended.cost;
+        Self::keep_spent(&mut self.spent, ended.frames);
+    }
+
+    /// The wire is empty: what has waited for it alone ends.
+    pub(super) fn take_runs_off_wire(&mut self) {
+        for number in 0..u32::try_from(self.runs.runs.len()).unwrap_or(u32::MAX) {
+            while self.runs.get_mut(number).is_some_and(|run| run.on_wire > 0) {
+                let ended = self.runs.leave_wire(number);
+                self.note_ended(ended);
+            }
+        }
     }
 
     /// The connection is gone: all that is held has to be sent again.
@@ -314,7 +384,7 @@ impl Heap {
             }
             Frame::Part { run, .. } => {
                 let frame = gone.frame.bytes(&self.runs).to_vec();
-                self.held_bytes -= self.runs.release(run);
+                self.release_part(run);
                 frame
             }
         })
@@ -328,7 +398,7 @@ impl Heap {
                 self.held_bytes -= frame.len();
                 Heap::keep_spent(&mut self.spent, frame);
             }
-            Frame::Part { run, .. } => self.held_bytes -= self.runs.release(run),
+            Frame::Part { run, .. } => self.release_part(run),
         }
     }
 

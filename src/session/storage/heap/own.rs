@@ -41,6 +41,9 @@ impl Heap {
 
     pub(super) fn keep_spent(spent: &mut Vec<Vec<u8>>, mut frame: Vec<u8>) {
         // Short frames are nearly all that come, and as many as are kept of them are within the bound in bytes.
+        if frame.capacity() == 0 {
+            return;
+        }
         let fits = frame.capacity() <= MAX_SPENT_BYTES / MAX_SPENT
             || spent.iter().map(Vec::capacity).sum::<usize>() + frame.capacity() <= MAX_SPENT_BYTES;
         if spent.is_empty() || (spent.len() < MAX_SPENT && fits) {

@@ -53,10 +53,27 @@ pub(super) enum Segment {
     Frame(Vec<u8>, usize),
     /// Messages of QoS 0 one behind the other.
     Run(Vec<u8>),
-    /// A long frame that is held, from an offset on, and its length.
-    Held(PacketId, usize, usize),
+    /// What is held, from one place to another.
+    Held(Lying, usize, usize),
     /// A packet that is wiped once it has gone or is dropped.
     Secret(Zeroizing<Vec<u8>>),
+}
+
+/// Where bytes lie that are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lying {
+    /// In the frame of a message.
+    Frame(PacketId),
+    /// In a run.
+    Run(u32),
+}
+
+/// What has gone whole.
+pub(super) enum Gone {
+    /// A segment of what is held.
+    Held(Lying),
+    /// A frame or a run that nobody needs.
+    Spent(Vec<u8>),
 }
 
 impl Segment {
@@ -65,7 +82,7 @@ impl Segment {
             Self::Gathered(len) => *len,
             Self::Frame(frame, offset) => frame.len() - offset,
             Self::Run(frames) => frames.len(),
-            Self::Held(_, offset, len) => len - offset,
+            Self::Held(_, from, to) => to - from,
             Self::Secret(packet) => packet.len(),
         }
     }
@@ -78,7 +95,7 @@ impl core::fmt::Debug for Segment {
             Self::Frame(frame, at) => f.debug_tuple("Frame").field(&Bytes(frame.len())).field(at).finish(),
             Self::Run(frames) => f.debug_tuple("Run").field(&Bytes(frames.len())).finish(),
             Self::Secret(packet) => f.debug_tuple("Secret").field(&Bytes(packet.len())).finish(),
-            Self::Held(packet_id, at, len) => f.debug_tuple("Held").field(packet_id).field(at).field(len).finish(),
+            Self::Held(lying, from, to) => f.debug_tuple("Held").field(lying).field(from).field(to).finish(),
         }
     }
 }
@@ -123,7 +140,7 @@ impl Wire {
 
     /// Whether a part of this held frame has still to go.
     pub(super) fn holds(&self, packet_id: PacketId) -> bool {
-        self.segments.iter().any(|segment| matches!(segment, Segment::Held(id, ..) if *id == packet_id))
+        self.segments.iter().any(|segment| matches!(segment, Segment::Held(Lying::Frame(id), ..) if *id == packet_id))
     }
 
     /// Notes that so many QoS 0 PUBLISH packets end with the last byte so far.
@@ -137,7 +154,7 @@ impl Wire {
     }
 
     /// The bytes that are next, a slice for each segment.
-    pub(super) fn slices<'w>(&'w self, frame_of: impl Fn(PacketId) -> &'w [u8]) -> impl Iterator<Item = &'w [u8]> {
+    pub(super) fn slices<'w>(&'w self, bytes_of: impl Fn(Lying) -> &'w [u8]) -> impl Iterator<Item = &'w [u8]> {
         let mut gathered = self.gone;
         let mut sent = self.sent;
         self.segments.iter().map(move |segment| {
@@ -152,13 +169,13 @@ impl Wire {
                 Segment::Frame(frame, offset) => frame.get(offset + skip..).unwrap_or(&[]),
                 Segment::Run(frames) => frames.get(skip..).unwrap_or(&[]),
                 Segment::Secret(packet) => packet.get(skip..).unwrap_or(&[]),
-                Segment::Held(id, offset, _) => frame_of(*id).get(offset + skip..).unwrap_or(&[]),
+                Segment::Held(lying, from, to) => bytes_of(*lying).get(from + skip..*to).unwrap_or(&[]),
             }
         })
     }
 
-    /// The transport has taken bytes. `finished` hears of each held frame that has gone whole, `spent` gets the others.
-    pub(super) fn consume(&mut self, len: usize, mut finished: impl FnMut(PacketId), mut spent: impl FnMut(Vec<u8>)) {
+    /// The transport has taken bytes. `gone` hears of what lies elsewhere and has gone whole.
+    pub(super) fn consume(&mut self, len: usize, mut gone: impl FnMut(Gone)) {
         let mut rest = len.min(self.waiting);
         self.waiting -= rest;
         self.consumed += rest as u64;
@@ -174,8 +191,8 @@ impl Wire {
             if self.sent == whole {
                 self.sent = 0;
                 match self.segments.pop_front() {
-                    Some(Segment::Held(id, ..)) => finished(id),
-                    Some(Segment::Frame(frame, _) | Segment::Run(frame)) => spent(frame),
+                    Some(Segment::Held(lying, ..)) => gone(Gone::Held(lying)),
+                    Some(Segment::Frame(frame, _) | Segment::Run(frame)) => gone(Gone::Spent(frame)),
                     _ => {}
                 }
             }
@@ -268,7 +285,7 @@ mod tests {
     fn a_run_is_sent_when_its_last_byte_is() {
         let mut wire = run();
         for (len, sent) in [(11, 0), (1, 3)] {
-            wire.consume(len, |_| {}, |_| {});
+            wire.consume(len, |_| {});
             assert_eq!(wire.take_sent_messages(), sent);
         }
     }
@@ -277,7 +294,7 @@ mod tests {
     fn of_a_run_that_was_cut_the_packets_that_have_gone_whole_are_sent() {
         for (len, sent) in [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 3].into_iter().enumerate() {
             let mut wire = run();
-            wire.consume(len, |_| {}, |_| {});
+            wire.consume(len, |_| {});
             wire.clear();
             assert_eq!(wire.take_sent_messages(), sent, "after {len} bytes");
         }
