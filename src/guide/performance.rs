@@ -7,12 +7,12 @@
 //! as the first. So the client gathers:
 //!
 //! - Messages that follow each other at one QoS are encoded into one buffer of up to 16 KiB, a topic that stays the
-//!   same once. At QoS 0 it goes to the worker, to the socket and back to be filled again. At QoS 1 and 2, where it
-//!   takes messages up to 1 KiB, as much of it as the server's window has room for is copied to where it is held until
-//!   the last of these messages is acknowledged. Results travel as one, too, and become a call of
+//!   same once. It goes to the worker, to the socket and back to be filled again; at QoS 1 and 2 when the last of these
+//!   messages is acknowledged, and if the server's window has no room for all of them, as many as it has room for are
+//!   copied out. Results travel as one, too, and become a call of
 //!   [`on_published`](crate::mqtt_client::MqttEventHandler::on_published) each.
-//! - A longer message of QoS 1 or 2 is one buffer from `publish` to its acknowledgement. What is sent again is never
-//!   encoded again.
+//! - A longer message is one buffer from `publish` to the socket, at QoS 1 and 2 to its acknowledgement. What is sent
+//!   again is never encoded again.
 //! - A publish wakes the worker only if it sleeps. The worker takes all that has come, writes once, and asks again
 //!   before it sleeps.
 //! - Received messages reach the callbacks as pieces of what was read, without a copy or an allocation each, and their
@@ -82,8 +82,9 @@
 //! - **Callbacks.** A handler that takes long fills
 //!   [`undelivered_bytes`](crate::mqtt_client::Limits::undelivered_bytes), and then the client stops to read. Give slow
 //!   work to a thread of yours.
-//! - **Long messages** leave the queue at [`queue_bytes`](crate::mqtt_client::Limits::queue_bytes); the buffer of a
-//!   message above 64 KiB is kept for a second and filled again by the next one.
+//! - **Long messages** leave the queue at [`queue_bytes`](crate::mqtt_client::Limits::queue_bytes). One above 64 KiB is
+//!   encoded once it has room, so a producer that waits holds no second copy of it, and fills the buffer of the one
+//!   before, which is kept for half a second to a second.
 //!
 //! For the shortest answer: [`CallbackMode::Worker`](crate::mqtt_client::CallbackMode::Worker) saves the way to another
 //! thread, and the handler must not block then; [`spin`](crate::mqtt_client::Threads::spin) looks for an answer instead
