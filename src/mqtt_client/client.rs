@@ -51,7 +51,7 @@ impl ConnectionResult {
 pub struct PublishResult {
     /// What the call has returned.
     pub token: Token,
-    /// The packet identifier it had last; none at QoS 0, and if it was never sent.
+    /// The packet identifier that the server has answered; none at QoS 0, and if there was no answer.
     pub packet_id: Option<u16>,
     /// The code of the server's answer; none at QoS 0, and if there was no answer.
     pub reason_code: Option<u8>,
@@ -169,7 +169,7 @@ pub enum DropCause {
 pub struct SubscribeResult {
     /// What the call has returned.
     pub token: Token,
-    /// The packet identifier; 0 if it was never sent.
+    /// The packet identifier that the server has answered; 0 if there was no answer.
     pub packet_id: u16,
     /// A code for each filter: the granted QoS, or an error from 0x80 on. Empty if there was no answer.
     pub reason_codes: Vec<u8>,
@@ -203,7 +203,7 @@ impl SubscribeResult {
 pub struct UnsubscribeResult {
     /// What the call has returned.
     pub token: Token,
-    /// The packet identifier; 0 if it was never sent.
+    /// The packet identifier that the server has answered; 0 if there was no answer.
     pub packet_id: u16,
     /// A code for each filter; always empty in v3.1.1, and if there was no answer.
     pub reason_codes: Vec<u8>,
