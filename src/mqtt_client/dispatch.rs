@@ -4,13 +4,17 @@
 //! Everything else travels apart, as notices, so that a pile of messages does not hold up the news of a publish. A
 //! notice about the connection keeps its place between the messages before and behind it.
 
+mod backlog;
+mod next;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Select, SendError, Sender, TryRecvError, unbounded};
 
+use self::backlog::{Backlog, is_news};
+pub(super) use self::next::{Next, Patience};
 use super::batch::Batch;
 use super::callbacks::Listener;
 use super::client::{Outcome, PublishResult};
@@ -33,7 +37,9 @@ const STORE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 pub(super) struct Outlet {
     shared: Arc<Shared>,
     run: Vec<Notice>,
-    has_notices: Arc<AtomicBool>,
+    /// Some of them are news.
+    has_news: bool,
+    backlog: Arc<Backlog>,
     notices: Sender<Vec<Notice>>,
     batches: Sender<Batch>,
     /// The same channel's other end, for what is left in it when nobody listens any more.
@@ -72,39 +78,7 @@ pub(super) struct Dispatcher {
     /// What the notice in hand asks.
     #[cfg(feature = "tls")]
     question: Option<Question>,
-    /// Notices have come that lie in their channel.
-    has_notices: Arc<AtomicBool>,
-}
-
-/// What [`Dispatcher::next`] has come to.
-#[derive(Debug)]
-pub(super) enum Next {
-    Notice(MqttEvent<'static>),
-    /// Results of publishes: [`Dispatcher::take_result`] has them.
-    Results,
-    /// A message: [`Dispatcher::hand_out`] has it.
-    Message,
-    TimedOut,
-    /// The client has ended, and everything was handed over.
-    Closed,
-}
-
-/// How long [`Dispatcher::next`] waits.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Patience {
-    None,
-    Until(Instant),
-    Endless,
-}
-
-impl Patience {
-    pub(super) fn is_over(self) -> bool {
-        match self {
-            Self::None => true,
-            Self::Until(deadline) => Instant::now() >= deadline,
-            Self::Endless => false,
-        }
-    }
+    backlog: Arc<Backlog>,
 }
 
 enum Found {
@@ -116,11 +90,12 @@ enum Found {
 pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatcher) {
     let (notices_in, notices) = unbounded();
     let (batches_in, batches) = unbounded();
-    let has_notices = Arc::<AtomicBool>::default();
+    let backlog = Arc::<Backlog>::default();
     let outlet = Outlet {
         shared: Arc::clone(shared),
         run: Vec::new(),
-        has_notices: Arc::clone(&has_notices),
+        has_news: false,
+        backlog: Arc::clone(&backlog),
         notices: notices_in,
         batches: batches_in,
         unheard: batches.clone(),
@@ -146,7 +121,7 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         telling: None,
         #[cfg(feature = "tls")]
         question: None,
-        has_notices,
+        backlog,
     };
     (outlet, dispatcher)
 }
@@ -180,11 +155,13 @@ impl Outlet {
 
     /// Tells an event in its place between the messages.
     pub(super) fn tell(&mut self, event: MqttEvent<'static>) {
+        self.has_news = true;
         self.run.push(Notice { behind: self.sent_batches, news: News::Event(event) });
     }
 
     /// Tells how an operation has ended, as soon as possible.
     pub(super) fn tell_result(&mut self, event: MqttEvent<'static>) {
+        self.has_news |= is_news(&event);
         self.run.push(Notice { behind: 0, news: News::Event(event) });
     }
 
@@ -208,6 +185,7 @@ impl Outlet {
             return None;
         }
         let (question, answer) = Question::new(&self.shared);
+        self.has_news = true;
         self.run.push(Notice { behind: 0, news: News::Certificate(certificate, question) });
         Some(answer)
     }
@@ -273,17 +251,30 @@ impl Outlet {
 
     /// Hands over what has come together.
     pub(super) fn flush(&mut self) {
-        if !self.run.is_empty() {
-            let count = self.run.iter().map(Notice::count).sum();
-            self.shared.add_unreported(count);
-            if let Err(SendError(run)) = self.notices.send(std::mem::take(&mut self.run)) {
-                self.shared.remove_unreported(count);
-                // Nobody wants to hear of them.
-                run.into_iter().for_each(Notice::done);
-            }
-            self.has_notices.store(true, Ordering::Release);
-            self.listener.call();
+        if self.run.is_empty() {
+            return;
         }
+        self.shared.add_unreported(self.run.iter().map(Notice::count).sum());
+        let wakes = !std::mem::take(&mut self.has_news) || self.put_news_together();
+        if (wakes || !self.run.is_empty())
+            && let Err(SendError(run)) = self.notices.send(std::mem::take(&mut self.run))
+        {
+            self.shared.remove_unreported(run.iter().map(Notice::count).sum());
+            // Nobody wants to hear of them.
+            run.into_iter().for_each(Notice::done);
+        }
+        self.backlog.note_sent();
+        self.listener.call();
+    }
+
+    /// Takes out of the run the news that there is too much of; whether who waits has to be told.
+    fn put_news_together(&mut self) -> bool {
+        if self.shared.has_lost_callbacks() {
+            return false;
+        }
+        let put = self.backlog.put_together(&mut self.run);
+        self.shared.remove_unreported(put.fewer);
+        put.has_begun
     }
 }
 
@@ -335,7 +326,7 @@ impl Dispatcher {
             self.next += 1;
             self.owes |= place.receipt.is_some() && self.auto_ack;
             take(&batch.message(place));
-            if *left == 0 || self.has_notices.load(Ordering::Relaxed) {
+            if *left == 0 || self.backlog.has_notices() {
                 return;
             }
         }
@@ -358,10 +349,7 @@ impl Dispatcher {
             return Some(Found::Results);
         }
         loop {
-            // What is sent from now on says so again.
-            if self.has_notices.load(Ordering::Relaxed) && self.has_notices.swap(false, Ordering::AcqRel) {
-                self.notices.try_iter().for_each(|run| self.waiting.extend(run));
-            }
+            self.backlog.take(&self.notices, &mut self.waiting);
             // A notice that waits for messages before it does not hold up results behind it.
             let due = self.waiting.iter().position(|notice| notice.behind <= self.done_batches);
             if let Some(found) = due.and_then(|index| self.take_notice(index)) {
@@ -381,7 +369,11 @@ impl Dispatcher {
 
     /// Takes a notice in hand that waits.
     fn take_notice(&mut self, index: usize) -> Option<Found> {
-        match self.waiting.remove(index)?.news {
+        let notice = self.waiting.remove(index)?;
+        if notice.is_news() {
+            self.backlog.note_heard();
+        }
+        match notice.news {
             News::Event(event) => Some(Found::Notice(event)),
             News::Ended(result, telling) => {
                 self.telling = Some(telling);
@@ -465,7 +457,8 @@ impl Dispatcher {
 
     fn drop_notices(&mut self, end: impl Fn(Notice)) {
         let mut unreported = 0;
-        for notice in self.waiting.drain(..).chain(self.notices.try_iter().flatten()) {
+        self.backlog.take_all(&self.notices, &mut self.waiting);
+        for notice in self.waiting.drain(..) {
             unreported += notice.count();
             end(notice);
         }

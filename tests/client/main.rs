@@ -14,6 +14,7 @@ mod scram_example;
 mod logging;
 mod scripted_ahead;
 mod scripted_authentication;
+mod scripted_backlog;
 mod scripted_buffer;
 mod scripted_bursts;
 mod scripted_connack;
