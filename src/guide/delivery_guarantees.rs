@@ -60,8 +60,8 @@
 //! Other outcomes, at any QoS: `Rejected` with the server's reason code (v5.0; the server did not take it), `Expired`
 //! (its Message Expiry Interval was over before it could be sent), `Dropped(BufferFull)`, `Dropped(Superseded)` and
 //! `Dropped(NotConnected)` (never sent, by the bounds of the [offline buffer](crate::mqtt_client::Offline)),
-//! `Dropped(Refused(_))` (never sent: it breaks a limit that the server has told), and `Cancelled`: the client ended
-//! before anything else was known. A cancelled message of QoS 1 or 2 may have arrived.
+//! `Dropped(Refused(_))` (never sent: it breaks a limit that the server has told), `Dropped(EndsConnection(_))` (see
+//! [below](#what-a-server-ends-the-connection-over)), and `Cancelled`: the client ended before anything else was known. A cancelled message of QoS 1 or 2 may have arrived.
 //!
 //! **Order.** Messages of one QoS reach the server in the order of the calls, also over lost connections and lost
 //! sessions; a repeated one of QoS 1 may come behind its successors a second time. A message of QoS 0 may overtake
@@ -85,6 +85,26 @@
 //! One case no client can tell: the server has lost the session, its CONNACK that says so is lost with the connection,
 //! and the next one speaks of a session, the new one. Then a QoS 2 message that was in flight may arrive twice, or one
 //! that comes under an identifier of the lost session is taken for its repetition.
+//!
+//! # What a server ends the connection over
+//!
+//! A server of v3.1.1 can refuse a message only by closing the connection, and some servers refuse a subscribe like
+//! that. As what was cut off is sent again, it would end one connection after the other. So there is a doubt when the
+//! server has closed three connections in a row while the same request, or the same message, was the oldest one without
+//! its answer, or has ended one by a DISCONNECT whose code may be about a request (0x81 to 0x83, 0x87, 0x8F, 0x90, 0x95,
+//! 0x99 to 0x9B, 0x9E, 0xA1, 0xA2). The next connection then tries them out: it stands for a while (at random, a tenth
+//! to three tenths of [`Connecting::stable_after`](crate::mqtt_client::Connecting::stable_after)), sends a ping, and
+//! upon its answer what had none, alone, one after the other; calls wait in the command queue meanwhile.
+//!
+//! What five of these connections in a row end upon within two seconds, or one of them by such a DISCONNECT, ends as
+//! [`Dropped(EndsConnection(_))`](crate::mqtt_client::DropCause::EndsConnection) with that code, and all else goes on. A
+//! connection that ends in any other way in between begins the count anew, as a network that fails does not wait for
+//! one request. A subscription that the client itself makes again is told by `on_error`, and is not made any more.
+//!
+//! A message of QoS 1 or 2 in a session that the server keeps is not ended like that: the standard wants it sent again
+//! for as long as the session lives `[MQTT-4.4.0-1]`, and its identifier may stand for it at the server. Then `on_error`
+//! tells [`ClientIdInUse`](crate::mqtt_client::ConnectionError::ClientIdInUse) again and again; a client with
+//! `clean_start: true`, which ends the session, gets over it.
 //!
 //! # Your process ends
 //!

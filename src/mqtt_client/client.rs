@@ -126,7 +126,7 @@ impl Outcome {
         return false;
     }
 
-    const fn description(self) -> &'static str {
+    pub(super) const fn description(self) -> &'static str {
         match self {
             Self::Sent => "Sent",
             Self::Acknowledged => "Acknowledged",
@@ -137,6 +137,9 @@ impl Outcome {
             Self::Dropped(DropCause::ConnectionLost) => "Dropped: the connection was lost",
             Self::Dropped(DropCause::NotConnected) => "Dropped: not connected, and messages are not buffered",
             Self::Dropped(DropCause::SessionLost) => "Dropped: the server lost the session",
+            Self::Dropped(DropCause::EndsConnection(_)) => {
+                "Dropped: the server ends the connection each time it gets it"
+            }
             Self::Dropped(DropCause::Refused(_)) => "Dropped: the server does not take such a message",
             Self::Cancelled => "Cancelled by the shutdown of the client",
             #[cfg(feature = "persistence")]
@@ -161,6 +164,9 @@ pub enum DropCause {
     SessionLost,
     /// It breaks a limit that the server has told.
     Refused(Misuse),
+    /// The server [ends the connection](crate::guide::delivery_guarantees#what-a-server-ends-the-connection-over) each
+    /// time it gets it, by a DISCONNECT with this code or without a word.
+    EndsConnection(Option<ReasonCode>),
 }
 
 /// The answer to a subscribe: SUBACK (section 3.9).

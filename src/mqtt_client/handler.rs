@@ -14,6 +14,12 @@ use super::token::Token;
 /// those calls waits, but for a wait that is asked for. A callback that takes long delays the ones behind it, never the
 /// connection (but see [`CallbackMode::Worker`](super::CallbackMode::Worker)). A panic in a callback is reported by
 /// [`MqttEventHandler::on_error`], and the next callbacks are called as ever.
+///
+/// While a callback does not return, results wait within
+/// [`Limits::unreported_results`](super::Limits::unreported_results), each of them, and messages within
+/// [`Limits::undelivered_bytes`](super::Limits::undelivered_bytes). Of all other news 256 wait as they came; of what
+/// comes behind those the latest of each kind is told, the latest 64 errors that differ, and what all reports of lost
+/// sessions list together.
 pub trait MqttEventHandler: Send {
     /// The server has answered CONNECT: look at [`ConnectionResult::is_success`].
     fn on_connected(&mut self, result: &ConnectionResult) {

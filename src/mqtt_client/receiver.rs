@@ -11,7 +11,8 @@ use super::event::{MqttEvent, MqttPublish};
 /// A message is acknowledged when it is taken from here (unless `auto_ack` is false). While nobody takes messages, the
 /// client stops reading at [`Limits::undelivered_bytes`](super::Limits::undelivered_bytes), and the connection stays
 /// up. Topic handlers run inside these calls. Take events on another thread than the one that waits for results: a wait
-/// for a result that lies behind unread messages ends by its time-out. When the receiver is dropped, messages are
+/// for a result that lies behind unread messages ends by its time-out. News that nobody takes is put together as the
+/// [handler's](super::MqttEventHandler) is. When the receiver is dropped, messages are
 /// acknowledged and thrown away, and so are outcomes. An outcome that a file has to keep until it was told was told
 /// when the next event is asked for.
 pub struct EventReceiver {

@@ -41,6 +41,7 @@ mod scripted_servers;
 mod scripted_setup;
 #[cfg(unix)]
 mod scripted_unix;
+mod scripted_unwelcome;
 #[cfg(feature = "websocket")]
 mod scripted_upgrades;
 #[cfg(feature = "websocket")]

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use super::Connection;
+use super::doubt::{EndedBy, Finding, Subject};
 use super::link::Link;
 use crate::codec::{Properties, Property};
 use crate::macros::client_event;
@@ -62,13 +63,27 @@ impl Connection {
         self.has_refused_credentials = false;
     }
 
-    pub(super) fn after_end(&mut self, ending: Ending, was_accepted: Option<Instant>) {
+    pub(super) fn after_end(
+        &mut self,
+        ending: Ending,
+        was_accepted: Option<Instant>,
+        unanswered: (Option<Subject>, Option<Subject>),
+    ) {
         let stable_after = self.options.connecting.stable_after;
         let has_held = was_accepted.is_some_and(|since| self.now.saturating_duration_since(since) >= stable_after);
         if has_held {
             self.backoff.reset();
             self.closed_in_a_row = 0;
             self.has_refused_credentials = false;
+        }
+        let by = ending.by();
+        // An attempt that has not come to a connection says nothing.
+        let finding = match was_accepted {
+            Some(_) => self.doubt.handle_end(self.now, by, unanswered),
+            None => Finding::Nothing,
+        };
+        if let Finding::Certain(subject) = &finding {
+            self.give_up_unwelcome(subject, by);
         }
         let next = match ending {
             Ending::ByClient(reason) => {
@@ -77,9 +92,9 @@ impl Connection {
                 self.wanted = false;
                 return;
             }
-            Ending::ByServer(farewell) => self.note_disconnect(farewell),
+            Ending::ByServer(farewell) => self.note_disconnect(farewell, &finding),
             Ending::Refused(farewell) => self.note_refusal(farewell),
-            Ending::Fault(error) if was_accepted.is_some() => self.note_loss(error, has_held),
+            Ending::Fault(error) if was_accepted.is_some() => self.note_loss(error, has_held, &finding),
             Ending::Fault(error) => {
                 self.servers.skip();
                 self.tell_error(error);
@@ -89,9 +104,10 @@ impl Connection {
         self.try_again(next);
     }
 
-    fn note_disconnect(&mut self, farewell: Farewell) -> Next {
+    fn note_disconnect(&mut self, farewell: Farewell, finding: &Finding) -> Next {
         self.tell_disconnected(farewell.reason);
-        let next = self.follows(&farewell);
+        // It says nothing about the next connection where it is about a request.
+        let next = if *finding == Finding::Nothing { self.follows(&farewell) } else { Next::Soon };
         if next == Next::Late {
             self.tell_clash(true);
         } else {
@@ -113,17 +129,12 @@ impl Connection {
     }
 
     /// A connection that was accepted has gone without a word of the server.
-    fn note_loss(&mut self, error: io::Error, has_held: bool) -> Next {
+    fn note_loss(&mut self, error: io::Error, has_held: bool, finding: &Finding) -> Next {
         client_event!(self.client_id(), warn, "connection lost: {}", error);
-        let kind = error.kind();
+        let is_closed = is_closed_by_server(&error) && !matches!(finding, Finding::Tried | Finding::Certain(_));
         self.outlet.tell(MqttEvent::Error(error));
         self.outlet.tell(MqttEvent::ConnectionLost);
-        let is_closed_by_server = matches!(
-            kind,
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
-        );
-        self.closed_in_a_row =
-            if is_closed_by_server && !has_held { self.closed_in_a_row.saturating_add(1) } else { 0 };
+        self.closed_in_a_row = if is_closed && !has_held { self.closed_in_a_row.saturating_add(1) } else { 0 };
         if self.closed_in_a_row < SUSPICIOUS {
             return Next::Soon;
         }
@@ -227,6 +238,26 @@ impl Connection {
         let code = self.session.version().is_v5().then_some(reason.byte());
         self.outlet.tell(MqttEvent::Disconnected(code));
     }
+}
+
+impl Ending {
+    /// Who has ended the connection, as far as it may lie in a request.
+    fn by(&self) -> EndedBy {
+        match self {
+            Self::ByServer(farewell) => EndedBy::disconnect(farewell.reason),
+            Self::Fault(error) if is_closed_by_server(error) || error.kind() == io::ErrorKind::BrokenPipe => {
+                EndedBy::Closing
+            }
+            Self::ByClient(_) | Self::Refused(_) | Self::Fault(_) => EndedBy::Other,
+        }
+    }
+}
+
+fn is_closed_by_server(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
+    )
 }
 
 impl Farewell {

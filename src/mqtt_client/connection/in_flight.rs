@@ -131,6 +131,13 @@ impl InFlight {
         self.line.count == 0 && self.others.len() == 0
     }
 
+    /// The oldest message.
+    pub(super) fn oldest(&self) -> Option<(PacketId, Token)> {
+        let in_line = (self.line.count > 0).then_some((self.line.first, self.line.token));
+        let other = self.others.front().map(|(packet_id, message)| (packet_id, message.token));
+        in_line.into_iter().chain(other).min_by_key(|(_, token)| *token)
+    }
+
     /// Takes all out.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Publishing> {
         self.end_line();

@@ -179,7 +179,10 @@ impl Connection {
                 }
                 Step::Published(packet_id, code, properties) => self.handle_published(packet_id, code, properties),
                 Step::Answered(answer) => self.handle_answer(answer),
-                Step::PingResponse => self.answer_pings(),
+                Step::PingResponse => {
+                    self.doubt.handle_ping_response();
+                    self.answer_pings();
+                }
                 Step::Auth(challenge) => self.handle_auth(challenge),
                 Step::Disconnected(farewell) => {
                     self.reject_reauthentication();
@@ -363,6 +366,7 @@ impl Connection {
         if !result.session_present {
             self.session_number += 1;
         }
+        self.begin_doubt(present);
         self.restore_subscriptions(present);
         self.shared.set_numbers(self.connection_number, self.session_number);
         self.send_requests();

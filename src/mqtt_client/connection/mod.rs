@@ -1,6 +1,7 @@
 //! One client's connection: its session, its transport, and what the application is owed.
 
 mod authenticating;
+mod doubt;
 mod ending;
 mod in_flight;
 mod incoming;
@@ -24,12 +25,12 @@ use mio::event::Event;
 use mio::{Registry, Token as PollToken};
 
 use self::authenticating::Authenticating;
+use self::doubt::Doubt;
 use self::in_flight::{InFlight, Unsent};
 use self::input::Input;
 use self::link::Link;
 use self::pending::Pending;
 use self::subscriptions::Subscriptions;
-use super::client::PingResult;
 use super::command::{Acknowledgement, Command, Requesting};
 use super::config::AsyncClientConfig;
 use super::dispatch::Outlet;
@@ -104,6 +105,8 @@ pub(super) struct Connection {
     requests: VecDeque<Requesting>,
     /// Requests without their answer.
     unanswered: HashMap<PacketId, Requesting>,
+    /// Whether one of these makes the server end connections.
+    doubt: Doubt,
     /// What to subscribe when the server has no session.
     subscriptions: Subscriptions,
     /// Pings that the application has asked for and that are not sent, and since when the others are on their way.
@@ -194,6 +197,7 @@ impl Connection {
             in_flight: InFlight::new(),
             requests: VecDeque::new(),
             unanswered: HashMap::new(),
+            doubt: Doubt::default(),
             subscriptions,
             wanted_pings: 0,
             pings: Vec::new(),
@@ -226,6 +230,7 @@ impl Connection {
             self.again |= self.read(means);
             self.hear_callbacks();
             self.check_session_timeout();
+            self.drive_doubt();
             self.send_requests();
             self.again |= self.send_publishes_up_to(means.budget);
             self.write();
@@ -423,7 +428,8 @@ impl Connection {
         let drain = self.drain_until().filter(|until| *until > self.now);
         let [spares, held] =
             [self.spares_until, self.input.held_until].map(|until| until.filter(|until| *until > self.now));
-        [session, drain, self.link.next_timeout(), self.next_expiry(), self.authenticating.deadline(), spares, held]
+        let (doubt, authenticating) = (self.doubt.next_timeout(), self.authenticating.deadline());
+        [session, drain, self.link.next_timeout(), self.next_expiry(), authenticating, doubt, spares, held]
             .into_iter()
             .flatten()
             .min()
@@ -464,15 +470,6 @@ impl Connection {
         let accepted = is_current && self.session.acknowledge(now, receipt.inner, code).is_ok();
         if !accepted && by_hand {
             self.tell_error(ClientError::StaleReceipt.into());
-        }
-    }
-
-    /// One PINGRESP answers every ping before it: while a PINGREQ is on its way, no other one is sent.
-    fn answer_pings(&mut self) {
-        for since in self.pings.drain(..) {
-            self.freed.add(0);
-            let round_trip = Some(self.now.saturating_duration_since(since));
-            self.outlet.tell_result(MqttEvent::PingResponse(PingResult { success: true, round_trip }));
         }
     }
 }

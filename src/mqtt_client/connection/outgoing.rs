@@ -34,6 +34,9 @@ impl Connection {
 
     /// As [`Self::send_publishes_up_to`], for those alone that were published before that call.
     pub(super) fn send_publishes_before(&mut self, call: Option<Token>, mut budget: usize) -> bool {
+        if !self.doubt.is_none() {
+            return false;
+        }
         let now = self.session_now();
         let mut holds_new = false;
         while self.session.is_connected()
@@ -65,7 +68,7 @@ impl Connection {
     }
 
     /// Hands a message to the session, or its end to the application. What the session has no room for waits on.
-    fn send_publish(&mut self, mut publishing: Publishing, holds_new: &mut bool) -> Result<(), Misuse> {
+    pub(super) fn send_publish(&mut self, mut publishing: Publishing, holds_new: &mut bool) -> Result<(), Misuse> {
         let len = publishing.frame.len();
         if self.in_flight.room(publishing.qos, self.session.version()) == 0 {
             self.pending.push_front(publishing);
@@ -265,6 +268,9 @@ impl Connection {
                 (DropReason::SessionLost, Some(_)) if publishing.has_expired(self.now) => {
                     report.expired.push(publishing.token);
                     Outcome::Expired
+                }
+                (DropReason::SessionLost, Some(_)) if let Some(cause) = self.doubt.why_not_again(publishing.token) => {
+                    Outcome::Dropped(cause)
                 }
                 (DropReason::SessionLost, Some(frame)) if self.options.session_loss == SessionLossPolicy::Requeue => {
                     report.requeued.push(publishing.token);

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::Connection;
-use crate::mqtt_client::client::{DropCause, Outcome, SubscribeResult, UnsubscribeResult};
+use crate::mqtt_client::client::{DropCause, Outcome, PingResult, SubscribeResult, UnsubscribeResult};
 use crate::mqtt_client::command::{Requesting, RequestingKind};
 use crate::mqtt_client::connecting::RestoreSubscriptions;
 use crate::mqtt_client::event::MqttEvent;
@@ -30,6 +30,7 @@ impl Connection {
             self.pings.extend(std::iter::repeat_n(self.now, wanted));
         }
         while self.session.is_connected()
+            && self.doubt.may_try()
             && let Some(requesting) = self.requests.pop_front()
         {
             if let RequestingKind::Unsubscribe(..) = requesting.kind {
@@ -50,6 +51,9 @@ impl Connection {
             match sent {
                 Ok(packet_id) => {
                     self.note_request_sent(&requesting);
+                    if !self.doubt.is_none() {
+                        self.doubt.note_tried(self.now, requesting.subject());
+                    }
                     self.unanswered.insert(packet_id, requesting);
                 }
                 Err(full @ (Misuse::Full(_) | Misuse::PacketIdsExhausted)) => {
@@ -104,6 +108,15 @@ impl Connection {
         }
         if let RequestingKind::Unsubscribe(filters, _) = &requesting.kind {
             self.subscriptions.forget(filters, requesting.token);
+        }
+    }
+
+    /// One PINGRESP answers every ping before it: while a PINGREQ is on its way, no other one is sent.
+    pub(super) fn answer_pings(&mut self) {
+        for since in self.pings.drain(..) {
+            self.freed.add(0);
+            let round_trip = Some(self.now.saturating_duration_since(since));
+            self.outlet.tell_result(MqttEvent::PingResponse(PingResult { success: true, round_trip }));
         }
     }
 

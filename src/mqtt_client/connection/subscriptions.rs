@@ -19,6 +19,8 @@ pub(super) struct Subscriptions {
 
 /// A subscription that the server has granted, or that the options ask for.
 struct Wanted {
+    /// It does not go together with others.
+    is_alone: bool,
     topic: TopicSubscription,
     options: SubscribeOptions,
     /// The call that has made it; none for those of the options.
@@ -49,7 +51,7 @@ impl Subscriptions {
         if granted {
             self.last_place += 1;
             self.places.insert(topic.topic_filter.clone(), self.last_place);
-            let wanted = Wanted { topic: topic.clone(), options: options.clone(), made_by };
+            let wanted = Wanted { is_alone: false, topic: topic.clone(), options: options.clone(), made_by };
             self.wanted.insert(self.last_place, wanted);
         }
     }
@@ -65,13 +67,27 @@ impl Subscriptions {
         }
     }
 
+    /// Each of these filters goes alone from now on.
+    pub(super) fn separate(&mut self, topics: &[TopicSubscription]) {
+        for topic in topics {
+            let place = self.places.get(&topic.topic_filter);
+            if let Some(wanted) = place.and_then(|place| self.wanted.get_mut(place)) {
+                wanted.is_alone = true;
+            }
+        }
+    }
+
     /// The requests that make them again, those of calls only if wanted; filters with the same options go together.
     pub(super) fn restore(&self, with_those_of_calls: bool) -> Vec<Requesting> {
         let mut requests: Vec<Requesting> = Vec::new();
         // The last request with these options.
         let mut open: HashMap<&SubscribeOptions, usize> = HashMap::new();
         let wanted = self.wanted.values().filter(|wanted| with_those_of_calls || wanted.made_by.is_none());
-        for Wanted { topic, options, .. } in wanted {
+        for Wanted { is_alone, topic, options, .. } in wanted {
+            if *is_alone {
+                requests.push(restoring(topic, options));
+                continue;
+            }
             let last = open.entry(options);
             if let Entry::Occupied(entry) = &last
                 && let Some(Requesting { kind: RequestingKind::Subscribe(topics, _), .. }) =
@@ -82,11 +98,15 @@ impl Subscriptions {
                 continue;
             }
             last.insert_entry(requests.len());
-            let kind = RequestingKind::Subscribe(vec![topic.clone()], None);
-            requests.push(Requesting { token: None, options: options.clone(), kind, in_queue: false });
+            requests.push(restoring(topic, options));
         }
         requests
     }
+}
+
+fn restoring(topic: &TopicSubscription, options: &SubscribeOptions) -> Requesting {
+    let kind = RequestingKind::Subscribe(vec![topic.clone()], None);
+    Requesting { token: None, options: options.clone(), kind, in_queue: false }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::mqtt_client::client::{DropCause, Outcome, PublishResult};
 use crate::mqtt_client::properties::PropertyBlock;
 use crate::mqtt_client::token::Token;
 use crate::session::Misuse;
-use crate::types::{PacketId, QoS};
+use crate::types::{PacketId, QoS, ReasonCode};
 
 /// A change of what is kept.
 #[derive(Debug)]
@@ -127,6 +127,7 @@ fn kind(outcome: Outcome) -> (u8, u32) {
         Outcome::Dropped(DropCause::Refused(Misuse::QoSNotSupported(qos))) => (10, u32::from(qos.bits())),
         Outcome::Dropped(DropCause::Refused(Misuse::RetainNotSupported)) => (11, 0),
         Outcome::Dropped(DropCause::Refused(Misuse::PacketTooLarge { limit })) => (12, limit),
+        Outcome::Dropped(DropCause::EndsConnection(code)) => (14, code.map_or(0, |code| u32::from(code.byte()))),
         // No server refuses a message that was checked when it was accepted for anything else, and no other one is
         // kept.
         Outcome::Dropped(DropCause::Refused(_)) | Outcome::Sent | Outcome::Kept => (13, 0),
@@ -151,6 +152,11 @@ fn outcome(kind: u8, detail: u32) -> Option<Outcome> {
         11 => Outcome::Dropped(DropCause::Refused(Misuse::RetainNotSupported)),
         12 => Outcome::Dropped(DropCause::Refused(Misuse::PacketTooLarge { limit: detail })),
         13 => Outcome::Dropped(DropCause::Refused(Misuse::LeftOut)),
+        // No DISCONNECT of a server that ends a connection over something has 0x00.
+        14 => Outcome::Dropped(DropCause::EndsConnection(match u8::try_from(detail).ok()? {
+            0 => None,
+            code => Some(ReasonCode::from_byte(code)?),
+        })),
         _ => return None,
     })
 }
@@ -215,7 +221,9 @@ mod tests {
             Misuse::LeftOut,
         ];
         let causes = [DropCause::BufferFull, DropCause::Superseded, DropCause::ConnectionLost, DropCause::NotConnected];
-        let dropped = causes.into_iter().chain([DropCause::SessionLost]).chain(refused.map(DropCause::Refused));
+        let ends = [None, Some(ReasonCode::NOT_AUTHORIZED)].map(DropCause::EndsConnection);
+        let dropped =
+            causes.into_iter().chain([DropCause::SessionLost]).chain(ends).chain(refused.map(DropCause::Refused));
         let others = [Outcome::Acknowledged, Outcome::Rejected, Outcome::Expired, Outcome::Cancelled];
         let outcomes: Vec<_> = dropped.map(Outcome::Dropped).chain(others).collect();
         for (number, outcome) in outcomes.into_iter().enumerate() {

@@ -196,7 +196,7 @@ impl<T> Fifo<T> {
     }
 
     #[inline]
-    pub(super) fn front(&self) -> Option<(PacketId, &T)> {
+    pub(crate) fn front(&self) -> Option<(PacketId, &T)> {
         self.items.front()?.as_ref().map(|(id, value)| (*id, value))
     }
 

@@ -4,9 +4,10 @@ use std::vec::Vec;
 
 use zeroize::Zeroize as _;
 
-use super::Heap;
 use super::wire::Segment;
+use super::{FrameState, Heap};
 use crate::session::error::Full;
+use crate::types::PacketId;
 
 /// How many frames are kept to be filled again, and how many bytes; a longer one is kept alone.
 const MAX_SPENT: usize = 64;
@@ -27,6 +28,12 @@ impl Heap {
     #[cfg(test)]
     pub(crate) const fn held_bytes(&self) -> usize {
         self.held_bytes
+    }
+
+    /// Whether some of a message has been sent on this connection, as far as it is still held.
+    pub(crate) fn has_sent(&self, packet_id: PacketId) -> bool {
+        let has_begun = |state| !matches!(state, FrameState::Loaded(at) if at >= self.wire.consumed);
+        self.held.get(packet_id).is_none_or(|held| !held.state.waits() && has_begun(held.state))
     }
 
     /// Requests without their answer.
