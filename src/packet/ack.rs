@@ -44,15 +44,11 @@ impl AckKind {
     /// Whether a v5.0 packet of this kind from that side may carry the code `[MQTT-3.4.2-1]` `[MQTT-3.5.2-1]`
     /// `[MQTT-3.6.2-1]` `[MQTT-3.7.2-1]`.
     pub fn allows(self, code: ReasonCode, from: Role) -> bool {
-        code.is_allowed_in(self.codes(from))
-    }
-
-    const fn codes(self, from: Role) -> CodeContext {
-        match (self, from) {
-            (Self::Puback | Self::Pubrec, Role::Client) => CodeContext::AckFromClient,
-            (Self::Puback | Self::Pubrec, Role::Server) => CodeContext::AckFromServer,
-            (Self::Pubrel | Self::Pubcomp, _) => CodeContext::Release,
-        }
+        let context = match self {
+            Self::Puback | Self::Pubrec => CodeContext::Ack,
+            Self::Pubrel | Self::Pubcomp => CodeContext::Release,
+        };
+        code.is_allowed_in(context, from)
     }
 
     const fn context(self) -> PropertyContext {

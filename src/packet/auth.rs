@@ -52,7 +52,7 @@ impl<'a> Auth<'a> {
         if !version.is_v5() {
             return writer.refuse(EncodeError::NotInVersion);
         }
-        if !self.reason_code.is_allowed_in(codes(from)) {
+        if !self.reason_code.is_allowed_in(CodeContext::Auth, from) {
             return writer.refuse(EncodeError::ReasonCode);
         }
         let bare = self.properties.is_empty() && self.reason_code == ReasonCode::SUCCESS;
@@ -65,13 +65,5 @@ impl<'a> Auth<'a> {
                 self.properties.encode(writer, PropertyContext::Auth);
             }
         })
-    }
-}
-
-/// Section 3.15.2.1 `[MQTT-3.15.2-1]`.
-const fn codes(from: Role) -> CodeContext {
-    match from {
-        Role::Client => CodeContext::AuthFromClient,
-        Role::Server => CodeContext::AuthFromServer,
     }
 }

@@ -42,18 +42,18 @@ impl<'a> Body<'a> {
         let is_bare = reader.is_empty();
         if version.is_v5() && !(shape.has(FLAGS) && is_of_earlier_version(reader)) {
             if shape.has(CODE) && !(shape.has(SHORT) && is_bare) {
-                this.reason_code = decode_code(reader, shape.code);
+                this.reason_code = decode_code(reader, shape.code, from);
             }
             if !(shape.has(SHORT) && reader.is_empty()) || (shape.has(METHOD) && !is_bare) {
                 this.properties = Block::decode(reader, shape.context);
             }
             if shape.has(LIST) {
-                this.codes = decode_codes(reader, shape.code);
+                this.codes = decode_codes(reader, shape.code, from);
             }
         } else if shape.has(FLAGS) {
             this.reason_code = decode_return_code(reader);
         } else if packet_type == PacketType::Suback {
-            this.codes = decode_codes(reader, CodeContext::SubackV3);
+            this.codes = decode_codes(reader, CodeContext::SubackV3, from);
         }
         if this.session_present && this.reason_code != ReasonCode::SUCCESS {
             reader.fail(DecodeError::SessionPresent);
@@ -102,16 +102,15 @@ static SHAPES: [Shape; 16] = {
         Shape { parts, code, context }
     }
     let mut shapes = [shape(FLAGS | CODE, CodeContext::Connack, PropertyContext::Connack); 16];
-    shapes[PacketType::Puback as usize] = shape(ACK, CodeContext::AckFromServer, PropertyContext::Puback);
-    shapes[PacketType::Pubrec as usize] = shape(ACK, CodeContext::AckFromServer, PropertyContext::Pubrec);
+    shapes[PacketType::Puback as usize] = shape(ACK, CodeContext::Ack, PropertyContext::Puback);
+    shapes[PacketType::Pubrec as usize] = shape(ACK, CodeContext::Ack, PropertyContext::Pubrec);
     shapes[PacketType::Pubrel as usize] = shape(ACK, CodeContext::Release, PropertyContext::Pubrel);
     shapes[PacketType::Pubcomp as usize] = shape(ACK, CodeContext::Release, PropertyContext::Pubcomp);
     shapes[PacketType::Suback as usize] = shape(ID | LIST, CodeContext::Suback, PropertyContext::Suback);
     shapes[PacketType::Unsuback as usize] = shape(ID | LIST, CodeContext::Unsuback, PropertyContext::Unsuback);
     shapes[PacketType::Disconnect as usize] =
-        shape(CODE | SHORT, CodeContext::DisconnectFromServer, PropertyContext::DisconnectFromServer);
-    shapes[PacketType::Auth as usize] =
-        shape(CODE | SHORT | METHOD, CodeContext::AuthFromServer, PropertyContext::Auth);
+        shape(CODE | SHORT, CodeContext::Disconnect, PropertyContext::DisconnectFromServer);
+    shapes[PacketType::Auth as usize] = shape(CODE | SHORT | METHOD, CodeContext::Auth, PropertyContext::Auth);
     shapes
 };
 
@@ -120,7 +119,7 @@ impl Shape {
         let connack = Self { parts: FLAGS | CODE, code: CodeContext::Connack, context: PropertyContext::Connack };
         let mut this = SHAPES.get(usize::from(packet_type.number())).copied().unwrap_or(connack);
         if from == Role::Client {
-            (this.code, this.context) = (this.code.on_client_side(), this.context.other_side());
+            this.context = this.context.other_side();
         }
         this
     }
@@ -145,13 +144,13 @@ fn decode_return_code(reader: &mut Reader<'_>) -> ReasonCode {
     })
 }
 
-fn decode_codes<'a>(reader: &mut Reader<'a>, context: CodeContext) -> &'a [u8] {
+fn decode_codes<'a>(reader: &mut Reader<'a>, context: CodeContext, from: Role) -> &'a [u8] {
     let codes = reader.rest();
     if codes.is_empty() {
         reader.fail(DecodeError::EmptyList);
     }
     for code in codes {
-        if ReasonCode::decode(*code, context).is_none() {
+        if ReasonCode::decode(*code, context, from).is_none() {
             reader.fail(DecodeError::ReasonCode(*code));
         }
     }

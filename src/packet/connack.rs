@@ -1,6 +1,6 @@
 use super::{Body, encode_packet, encode_properties};
 use crate::codec::{EncodeError, PacketType, Properties, PropertyContext, Writer};
-use crate::types::{CodeContext, ProtocolVersion, ReasonCode};
+use crate::types::{CodeContext, ProtocolVersion, ReasonCode, Role};
 
 /// CONNACK: the server's answer to CONNECT (section 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +29,8 @@ impl<'a> Connack<'a> {
     /// [`EncodeError`] for what the version does not allow.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion) -> Result<(), EncodeError> {
         let code = match version {
-            ProtocolVersion::V5 => {
-                Some(self.reason_code.byte()).filter(|_| self.reason_code.is_allowed_in(CodeContext::Connack))
-            }
+            ProtocolVersion::V5 => Some(self.reason_code.byte())
+                .filter(|_| self.reason_code.is_allowed_in(CodeContext::Connack, Role::Server)),
             ProtocolVersion::V3_1_1 => self.reason_code.return_code(),
         };
         let Some(code) = code else { return writer.refuse(EncodeError::ReasonCode) };

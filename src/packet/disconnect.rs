@@ -29,7 +29,7 @@ impl<'a> Disconnect<'a> {
     /// but success in v3.1.1 or from its server, and what properties report.
     pub fn encode(&self, writer: &mut Writer<'_>, version: ProtocolVersion, from: Role) -> Result<(), EncodeError> {
         if version.is_v5() {
-            if !self.reason_code.is_allowed_in(codes(from)) {
+            if !self.reason_code.is_allowed_in(CodeContext::Disconnect, from) {
                 return writer.refuse(EncodeError::ReasonCode);
             }
         } else if !self.properties.is_empty() || self.reason_code != ReasonCode::SUCCESS || from == Role::Server {
@@ -45,13 +45,5 @@ const fn context(from: Role) -> PropertyContext {
     match from {
         Role::Client => PropertyContext::DisconnectFromClient,
         Role::Server => PropertyContext::DisconnectFromServer,
-    }
-}
-
-/// Section 3.14.2.1 `[MQTT-3.14.2-1]`; 0x8C only the table of section 2.4 gives to DISCONNECT.
-const fn codes(from: Role) -> CodeContext {
-    match from {
-        Role::Client => CodeContext::DisconnectFromClient,
-        Role::Server => CodeContext::DisconnectFromServer,
     }
 }

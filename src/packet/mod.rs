@@ -185,10 +185,10 @@ fn decode_packet_id(reader: &mut Reader<'_>) -> PacketId {
     })
 }
 
-/// Reads a reason code that may stand there.
-fn decode_code(reader: &mut Reader<'_>, context: CodeContext) -> ReasonCode {
+/// Reads a reason code that this side may send there.
+fn decode_code(reader: &mut Reader<'_>, context: CodeContext, from: Role) -> ReasonCode {
     let byte = reader.u8();
-    ReasonCode::decode(byte, context).unwrap_or_else(|| {
+    ReasonCode::decode(byte, context, from).unwrap_or_else(|| {
         reader.fail(DecodeError::ReasonCode(byte));
         ReasonCode::SUCCESS
     })

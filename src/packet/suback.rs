@@ -1,6 +1,6 @@
 use super::{Body, encode_packet, encode_properties};
 use crate::codec::{EncodeError, PacketType, Properties, PropertyContext, Writer};
-use crate::types::{CodeContext, PacketId, ProtocolVersion, ReasonCode};
+use crate::types::{CodeContext, PacketId, ProtocolVersion, ReasonCode, Role};
 
 /// SUBACK: a code for each filter of the SUBSCRIBE (section 3.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ fn check_codes(writer: &mut Writer<'_>, codes: &[u8], context: CodeContext) {
     if codes.is_empty() {
         writer.fail(EncodeError::EmptyList);
     }
-    if !codes.iter().all(|code| ReasonCode::decode(*code, context).is_some()) {
+    if !codes.iter().all(|code| ReasonCode::decode(*code, context, Role::Server).is_some()) {
         writer.fail(EncodeError::ReasonCode);
     }
 }

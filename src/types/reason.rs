@@ -1,7 +1,7 @@
 use core::cmp::Ordering;
 use core::num::NonZeroU8;
 
-use super::{ProtocolVersion, QoS};
+use super::{ProtocolVersion, QoS, Role};
 
 /// A Reason Code of MQTT 5.0 (section 2.4). Return codes of v3.1.1 are carried as the v5 code of the same meaning.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,55 +11,52 @@ pub struct ReasonCode {
     complement: NonZeroU8,
 }
 
-/// Where a reason code stands: the packet, and the side that sends it where that makes a difference.
+/// Where a reason code stands.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 pub(crate) enum CodeContext {
     Connack = 0,
     /// PUBACK or PUBREC `[MQTT-3.4.2-1]` `[MQTT-3.5.2-1]`. That nobody subscribes only a server can say.
-    AckFromClient = 1,
-    AckFromServer = 2,
+    Ack = 1,
     /// PUBREL or PUBCOMP `[MQTT-3.6.2-1]` `[MQTT-3.7.2-1]`.
-    Release = 3,
-    Suback = 4,
+    Release = 2,
+    Suback = 3,
     /// That of v3.1.1 `[MQTT-3.9.3-2]`.
-    SubackV3 = 5,
-    Unsuback = 6,
-    DisconnectFromClient = 7,
-    DisconnectFromServer = 8,
-    AuthFromClient = 9,
-    AuthFromServer = 10,
+    SubackV3 = 4,
+    Unsuback = 5,
+    /// Section 3.14.2.1 `[MQTT-3.14.2-1]`; 0x8C only the table of section 2.4 gives to DISCONNECT.
+    Disconnect = 6,
+    /// Section 3.15.2.1 `[MQTT-3.15.2-1]`.
+    Auth = 7,
 }
 
 impl CodeContext {
-    /// The same packet from the client, where that sends it with codes of its own.
-    pub(crate) const fn on_client_side(self) -> Self {
-        match self {
-            Self::AckFromServer => Self::AckFromClient,
-            Self::DisconnectFromServer => Self::DisconnectFromClient,
-            Self::AuthFromServer => Self::AuthFromClient,
-            other => other,
-        }
+    const fn bit(self) -> u8 {
+        1 << self as u8
     }
 
-    const fn bit(self) -> u16 {
-        1 << self as u8
+    const fn from_server(self) -> u16 {
+        self.bit() as u16
+    }
+
+    const fn from_client(self) -> u16 {
+        (self.bit() as u16) << 8
     }
 }
 
-const CONNACK: u16 = CodeContext::Connack.bit();
-const SERVER_ACK: u16 = CodeContext::AckFromServer.bit();
-const ACK: u16 = CodeContext::AckFromClient.bit() | SERVER_ACK;
-const RELEASE: u16 = CodeContext::Release.bit();
-const SUBACK: u16 = CodeContext::Suback.bit();
-const SUBACK_V3: u16 = CodeContext::SubackV3.bit();
-const UNSUBACK: u16 = CodeContext::Unsuback.bit();
+const CONNACK: u16 = CodeContext::Connack.from_server();
+const SERVER_ACK: u16 = CodeContext::Ack.from_server();
+const ACK: u16 = CodeContext::Ack.from_client() | SERVER_ACK;
+const RELEASE: u16 = CodeContext::Release.from_client() | CodeContext::Release.from_server();
+const SUBACK: u16 = CodeContext::Suback.from_server();
+const SUBACK_V3: u16 = CodeContext::SubackV3.from_server();
+const UNSUBACK: u16 = CodeContext::Unsuback.from_server();
 const SUBACKS: u16 = SUBACK | UNSUBACK;
-const CLIENT_BYE: u16 = CodeContext::DisconnectFromClient.bit();
-const SERVER_BYE: u16 = CodeContext::DisconnectFromServer.bit();
+const CLIENT_BYE: u16 = CodeContext::Disconnect.from_client();
+const SERVER_BYE: u16 = CodeContext::Disconnect.from_server();
 const BYE: u16 = CLIENT_BYE | SERVER_BYE;
-const CLIENT_AUTH: u16 = CodeContext::AuthFromClient.bit();
-const SERVER_AUTH: u16 = CodeContext::AuthFromServer.bit();
+const CLIENT_AUTH: u16 = CodeContext::Auth.from_client();
+const SERVER_AUTH: u16 = CodeContext::Auth.from_server();
 const AUTH: u16 = CLIENT_AUTH | SERVER_AUTH;
 
 macro_rules! reason_codes {
@@ -88,10 +85,15 @@ macro_rules! reason_codes {
             }
         }
 
-        /// The contexts of each code, by its [`index`].
-        static CONTEXTS: [u16; 0x43] = {
+        /// The contexts of each code, by its [`index`]. A table for each side: most programs are only one.
+        static FROM_SERVER: [u8; 0x43] = {
             let mut contexts = [0; 0x43];
-            $( contexts[index($code)] = $contexts; )*
+            $( contexts[index($code)] = ($contexts & 0xFF) as u8; )*
+            contexts
+        };
+        static FROM_CLIENT: [u8; 0x43] = {
+            let mut contexts = [0; 0x43];
+            $( contexts[index($code)] = ($contexts >> 8) as u8; )*
             contexts
         };
     };
@@ -155,20 +157,25 @@ reason_codes! {
 impl ReasonCode {
     /// The code of a byte; `None` where MQTT 5.0 defines none.
     pub fn from_byte(byte: u8) -> Option<Self> {
-        Some(Self::new(byte)).filter(|code| code.contexts() != 0)
+        let is_known = |code: &Self| code.contexts(Role::Server) | code.contexts(Role::Client) != 0;
+        Some(Self::new(byte)).filter(is_known)
     }
 
-    /// The code of a byte, if it may stand there.
-    pub(crate) fn decode(byte: u8, context: CodeContext) -> Option<Self> {
-        Some(Self::new(byte)).filter(|code| code.is_allowed_in(context))
+    /// The code of a byte, if that side may send it there.
+    pub(crate) fn decode(byte: u8, context: CodeContext, from: Role) -> Option<Self> {
+        Some(Self::new(byte)).filter(|code| code.is_allowed_in(context, from))
     }
 
-    pub(crate) fn is_allowed_in(self, context: CodeContext) -> bool {
-        self.contexts() & context.bit() != 0
+    pub(crate) fn is_allowed_in(self, context: CodeContext, from: Role) -> bool {
+        self.contexts(from) & context.bit() != 0
     }
 
-    fn contexts(self) -> u16 {
-        CONTEXTS.get(index(self.byte())).copied().unwrap_or(0)
+    fn contexts(self, from: Role) -> u8 {
+        let table = match from {
+            Role::Client => &FROM_CLIENT,
+            Role::Server => &FROM_SERVER,
+        };
+        table.get(index(self.byte())).copied().unwrap_or(0)
     }
 
     /// The byte on the wire of v5.0.
