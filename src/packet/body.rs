@@ -40,7 +40,10 @@ impl<'a> Body<'a> {
             this.session_present = flags == 1;
         }
         let is_bare = reader.is_empty();
-        if version.is_v5() && !(shape.has(FLAGS) && is_of_earlier_version(reader)) {
+        if version.is_v5() && shape.has(FLAGS) && is_of_earlier_version(reader) {
+            reader.rest();
+            this.reason_code = ReasonCode::UNSUPPORTED_PROTOCOL_VERSION;
+        } else if version.is_v5() {
             if shape.has(CODE) && !(shape.has(SHORT) && is_bare) {
                 this.reason_code = decode_code(reader, shape.code, from);
             }
