@@ -86,7 +86,7 @@ impl<'a> Publish<'a> {
             topic: head.topic.as_str(),
             payload: &[],
             retain: head.retain,
-            delivery: head.delivery,
+            delivery: head.delivery(),
             properties: Properties::from_wire(head.properties),
         }
     }
@@ -186,7 +186,10 @@ pub(crate) struct Head<'a> {
     /// A Topic Name; empty where a Topic Alias stands for it.
     pub(crate) topic: Text<'a>,
     pub(crate) retain: bool,
-    pub(crate) delivery: Delivery,
+    pub(crate) dup: bool,
+    pub(crate) qos: QoS,
+    /// QoS 0 has none.
+    pub(crate) packet_id: Option<PacketId>,
     pub(crate) properties: Block<'a>,
 }
 
@@ -202,11 +205,7 @@ impl<'a> Head<'a> {
             reader.fail(DecodeError::DupAtQoS0);
         }
         let topic = reader.text();
-        let delivery = match qos {
-            QoS::AtMostOnce => Delivery::AtMostOnce,
-            QoS::AtLeastOnce => Delivery::AtLeastOnce { packet_id: decode_packet_id(reader), dup },
-            QoS::ExactlyOnce => Delivery::ExactlyOnce { packet_id: decode_packet_id(reader), dup },
-        };
+        let packet_id = (qos != QoS::AtMostOnce).then(|| decode_packet_id(reader));
         let properties = decode_properties(reader, version, context(from));
         if let Some(error) = TopicName::fault(topic.as_bytes()) {
             if error != TopicError::Empty || !version.is_v5() {
@@ -215,7 +214,16 @@ impl<'a> Head<'a> {
                 reader.fail(DecodeError::NoTopic);
             }
         }
-        Self { topic, retain: flags & RETAIN != 0, delivery, properties }
+        Self { topic, retain: flags & RETAIN != 0, dup, qos, packet_id, properties }
+    }
+
+    #[cfg_attr(feature = "std", inline)]
+    fn delivery(&self) -> Delivery {
+        match (self.qos, self.packet_id) {
+            (QoS::AtLeastOnce, Some(packet_id)) => Delivery::AtLeastOnce { packet_id, dup: self.dup },
+            (QoS::ExactlyOnce, Some(packet_id)) => Delivery::ExactlyOnce { packet_id, dup: self.dup },
+            _ => Delivery::AtMostOnce,
+        }
     }
 
     pub(crate) fn topic_alias(&self) -> Option<u16> {

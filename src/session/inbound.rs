@@ -58,13 +58,13 @@ impl Machine {
         let is_automatic = self.config.acknowledgement == Acknowledgement::Automatic;
         let code = (is_automatic && !is_oversize).then_some(ReasonCode::SUCCESS);
         let is_new = self.admit_publish(store, &publish, code, taken)?;
-        let packet_id = publish.delivery.packet_id().filter(|_| is_new);
+        let packet_id = publish.packet_id.filter(|_| is_new);
         let mut message = Message {
             topic,
             payload: reader.rest(),
-            qos: publish.delivery.qos(),
+            qos: publish.qos,
             retain: publish.retain,
-            dup: publish.delivery.dup(),
+            dup: publish.dup,
             properties: Properties::from_wire(publish.properties),
             receipt: self.last_receipt(packet_id),
         };
@@ -163,8 +163,8 @@ impl Machine {
         code: Option<ReasonCode>,
         taken: &mut Taken<'_>,
     ) -> Result<bool, Halted> {
-        let qos = publish.delivery.qos();
-        let Some(packet_id) = publish.delivery.packet_id() else { return Ok(true) };
+        let qos = publish.qos;
+        let Some(packet_id) = publish.packet_id else { return Ok(true) };
         if qos == QoS::ExactlyOnce && !has_qos_2::<V>() {
             return taken.fault(PeerError::LeftOut(PacketType::Publish));
         }
