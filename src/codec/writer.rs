@@ -164,21 +164,29 @@ impl<'b> Writer<'b> {
 
     /// As [`Writer::prefixed`], for a body that goes on for `more` bytes, which are written elsewhere.
     pub fn prefixed_before(&mut self, more: usize, body: impl FnOnce(&mut Self)) {
+        let prefix = self.leave_prefix(more);
+        body(self);
+        self.put_length(prefix, more);
+    }
+
+    /// Leaves a place for a length, and says where.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn leave_prefix(&mut self, more: usize) -> usize {
         let prefix = self.written;
         self.bytes([0; 4].get(..shortest_prefix(more)).unwrap_or(&[]));
         #[cfg(feature = "std")]
         if let Target::Vec(buffer) = &mut self.target {
             buffer.reserve(more);
         }
-        body(self);
-        self.put_length(prefix, more);
+        prefix
     }
 
     /// Puts the length where a place was left for it, and moves up what is behind for each byte that it takes more.
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn put_length(&mut self, prefix: usize, more: usize) {
         let mut left = shortest_prefix(more);
-        let whole = self.written.saturating_sub(prefix).saturating_sub(left).saturating_add(more);
+        // Both were written.
+        let whole = self.written.wrapping_sub(prefix).wrapping_sub(left).saturating_add(more);
         let mut rest = u32::try_from(whole).unwrap_or(u32::MAX);
         if rest > MAX_REMAINING_LENGTH {
             return self.fail(EncodeError::TooLong);
