@@ -43,12 +43,12 @@ impl<'a> Block<'a> {
         let mut seen = Seen::new(context);
         let mut value = Value::default();
         while let Some(id) = read(&mut reader, &mut value) {
-            if let Err(fault) = seen.note(id, &value) {
-                reader.fail(fault.of_peer(context));
+            if let Some(fault) = seen.note(id, &value) {
+                reader.fail(fault.of_peer(id, context));
             }
         }
         match reader.error() {
-            None => seen.finish().err().map(|fault| fault.of_peer(context)),
+            None => seen.lacks_method().then_some(DecodeError::AuthenticationMethod),
             Some(DecodeError::Truncated) => Some(DecodeError::PropertyLength),
             error => error,
         }
@@ -89,7 +89,7 @@ impl<'a> Block<'a> {
 
     /// Whether the property is there.
     pub(crate) fn has(self, wanted: PropertyId) -> bool {
-        self.locate(wanted, &mut Value::default()).is_some()
+        self.number(wanted).is_some()
     }
 
     /// Reads the value of the property `wanted`, and says how many bytes of the block are behind it.
@@ -102,14 +102,13 @@ impl<'a> Block<'a> {
 }
 
 impl Fault {
-    fn of_peer(self, context: PropertyContext) -> DecodeError {
+    fn of_peer(self, id: PropertyId, context: PropertyContext) -> DecodeError {
         match self {
-            Self::Misplaced(id) if id.is_allowed_in(context.other_side()) => DecodeError::OneSidedProperty(id),
-            Self::Misplaced(id) => DecodeError::MisplacedProperty(id),
-            Self::Duplicate(id) => DecodeError::DuplicateProperty(id),
-            Self::Value(PropertyId::TopicAlias) => DecodeError::TopicAliasZero,
-            Self::Value(id) => DecodeError::PropertyValue(id),
-            Self::NoMethod => DecodeError::AuthenticationMethod,
+            Self::Misplaced if id.is_allowed_in(context.other_side()) => DecodeError::OneSidedProperty(id),
+            Self::Misplaced => DecodeError::MisplacedProperty(id),
+            Self::Duplicate => DecodeError::DuplicateProperty(id),
+            Self::Value if id == PropertyId::TopicAlias => DecodeError::TopicAliasZero,
+            Self::Value => DecodeError::PropertyValue(id),
         }
     }
 }

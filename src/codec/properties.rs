@@ -180,13 +180,13 @@ impl<'a> Properties<'a> {
         let mut value = Value::default();
         let mut cursor = self.cursor();
         while let Some(id) = cursor.next(&mut value) {
-            if let Err(fault) = seen.note(id, &value) {
-                return writer.fail(fault.of_caller());
+            if let Some(fault) = seen.note(id, &value) {
+                return writer.fail(fault.of_caller(id));
             }
             write(id, &value, writer);
         }
-        if let Err(fault) = seen.finish() {
-            writer.fail(fault.of_caller());
+        if seen.lacks_method() {
+            writer.fail(EncodeError::AuthenticationMethod);
         }
     }
 
@@ -216,12 +216,11 @@ impl<'a> Cursor<'a> {
 }
 
 impl Fault {
-    fn of_caller(self) -> EncodeError {
+    fn of_caller(self, id: PropertyId) -> EncodeError {
         match self {
-            Self::Misplaced(id) => EncodeError::MisplacedProperty(id),
-            Self::Duplicate(id) => EncodeError::DuplicateProperty(id),
-            Self::Value(id) => EncodeError::PropertyValue(id),
-            Self::NoMethod => EncodeError::AuthenticationMethod,
+            Self::Misplaced => EncodeError::MisplacedProperty(id),
+            Self::Duplicate => EncodeError::DuplicateProperty(id),
+            Self::Value => EncodeError::PropertyValue(id),
         }
     }
 }

@@ -273,11 +273,11 @@ impl PropertyId {
 }
 
 /// What is wrong with a property in its place, whichever way it travels.
+#[derive(Clone, Copy)]
 pub(super) enum Fault {
-    Misplaced(PropertyId),
-    Duplicate(PropertyId),
-    Value(PropertyId),
-    NoMethod,
+    Misplaced,
+    Duplicate,
+    Value,
 }
 
 /// Which properties a block has had so far.
@@ -292,23 +292,23 @@ impl Seen {
     }
 
     #[cfg_attr(feature = "std", inline)]
-    pub(super) fn note(&mut self, id: PropertyId, value: &Value<'_>) -> Result<(), Fault> {
+    pub(super) fn note(&mut self, id: PropertyId, value: &Value<'_>) -> Option<Fault> {
         if !value.is_in_range(id.form()) {
-            return Err(Fault::Value(id));
+            return Some(Fault::Value);
         }
         if !id.is_allowed_in(self.context) {
-            return Err(Fault::Misplaced(id));
+            return Some(Fault::Misplaced);
         }
         let is_repeated = self.bits & bit(id) != 0;
         self.bits |= bit(id);
-        if is_repeated && !id.may_repeat_in(self.context) { Err(Fault::Duplicate(id)) } else { Ok(()) }
+        (is_repeated && !id.may_repeat_in(self.context)).then_some(Fault::Duplicate)
     }
 
     /// Authentication Data means nothing without its method (v5.0 section 3.1.2.11.10).
-    pub(super) const fn finish(&self) -> Result<(), Fault> {
+    pub(super) const fn lacks_method(&self) -> bool {
         const DATA: u32 = bit(PropertyId::AuthenticationData);
         const METHOD: u32 = bit(PropertyId::AuthenticationMethod);
-        if self.bits & (DATA | METHOD) == DATA { Err(Fault::NoMethod) } else { Ok(()) }
+        self.bits & (DATA | METHOD) == DATA
     }
 }
 
