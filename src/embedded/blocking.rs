@@ -130,21 +130,25 @@ impl<'b, T: Read + Write, S: Storage> Client<'b, T, S> {
     pub fn poll_with<R>(
         &mut self,
         now: Instant,
-        handler: impl FnOnce(Event<'_>, &mut Session<S>) -> R,
+        mut handler: impl FnOnce(Event<'_>, &mut Session<S>) -> R,
     ) -> Result<Option<R>, Error<T::Error>> {
-        let mut handler = Some(handler);
-        loop {
-            match self.driver.turn(now, &mut handler) {
+        let error = loop {
+            let io = match self.driver.turn(now, handler) {
                 Turn::Event(result) => return Ok(Some(result)),
-                Turn::Io(io) => match self.work(now, io) {
-                    Ok(true) => {}
-                    Ok(false) => return Ok(None),
-                    Err(error) => return Err(self.driver.end(now, error)),
-                },
+                Turn::Io(io, unused) => {
+                    handler = unused;
+                    io
+                }
                 Turn::Stalled(stall) => return Err(Error::Stalled(stall)),
-                Turn::End => return Err(self.driver.end(now, Error::Closed)),
+                Turn::End => break Error::Closed,
+            };
+            match self.work(now, io) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(error) => break error,
             }
-        }
+        };
+        Err(self.driver.end(now, error))
     }
 
     /// Polls until an event comes, or until `deadline`, when it returns `None`. It asks `clock` for the time before

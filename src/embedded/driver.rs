@@ -20,11 +20,11 @@ pub(super) struct Driver<'b, S> {
 
 /// What has to happen next.
 #[derive(Debug)]
-pub(super) enum Turn<R> {
+pub(super) enum Turn<R, F> {
     /// Nothing: an event was handled.
     Event(R),
-    /// The transport has to do something.
-    Io(Io),
+    /// The transport has to do something; the handler was not called.
+    Io(Io, F),
     /// The application has to do something.
     Stalled(Stall),
     /// The connection has to be ended, if there is one.
@@ -49,9 +49,9 @@ impl<'b, S: Storage> Driver<'b, S> {
         Self { session, buffer, start: 0, end: 0, fault: None, unflushed: false }
     }
 
-    /// Does all that needs no transport, and gives the first event to the handler, which is not taken otherwise.
+    /// Does all that needs no transport, and gives the first event to the handler.
     #[inline(never)]
-    pub(super) fn turn<R, F>(&mut self, now: Instant, handler: &mut Option<F>) -> Turn<R>
+    pub(super) fn turn<R, F>(&mut self, now: Instant, handler: F) -> Turn<R, F>
     where
         F: FnOnce(Event<'_>, &mut Session<S>) -> R,
     {
@@ -65,10 +65,10 @@ impl<'b, S: Storage> Driver<'b, S> {
         }
         loop {
             if self.session.poll_transmit(now).is_some() {
-                return Turn::Io(Io::Write);
+                return Turn::Io(Io::Write, handler);
             }
             if self.unflushed {
-                return Turn::Io(Io::Flush);
+                return Turn::Io(Io::Flush, handler);
             }
             if self.session.is_closing() {
                 return Turn::End;
@@ -87,16 +87,12 @@ impl<'b, S: Storage> Driver<'b, S> {
             if let Some(stall) = progress.stalled {
                 return Turn::Stalled(stall);
             }
-            if let Some(event) = &progress.event {
-                log_event(event);
-            }
-            if let Some(event) = progress.event
-                && let Some(handler) = handler.take()
-            {
+            if let Some(event) = progress.event {
+                log_event(&event);
                 return Turn::Event(handler(event, &mut self.session));
             }
             if progress.consumed == 0 {
-                return Turn::Io(Io::Read);
+                return Turn::Io(Io::Read, handler);
             }
         }
     }
@@ -127,14 +123,21 @@ impl<'b, S: Storage> Driver<'b, S> {
     }
 
     /// The connection is over, and why if nothing says more than `error`.
+    #[inline(always)]
     pub(super) fn end<E: embedded_io::Error>(&mut self, now: Instant, error: Error<E>) -> Error<E> {
-        let error = self.fault.take().map_or(error, Error::Peer);
+        let error = self.fault.map_or(error, Error::Peer);
         if self.session.has_connection() {
             log_end(&error, self.session.is_closing());
         }
-        self.session.handle_closed(now);
-        (self.start, self.end, self.unflushed) = (0, 0, false);
+        self.close(now);
         error
+    }
+
+    /// By itself, so that a program that does not ask why the connection has ended links nothing of it.
+    #[inline(never)]
+    fn close(&mut self, now: Instant) {
+        self.session.handle_closed(now);
+        (self.start, self.end, self.unflushed, self.fault) = (0, 0, false, None);
     }
 
     /// The address that [`Place::of`] counts from.

@@ -151,15 +151,17 @@ impl<'b, T: Read + Write, S: Storage, C: Clock> Client<'b, T, S, C> {
     /// As [`Client::poll`].
     pub async fn poll_with<R>(
         &mut self,
-        handler: impl FnOnce(Event<'_>, &mut Session<S>) -> R,
+        mut handler: impl FnOnce(Event<'_>, &mut Session<S>) -> R,
     ) -> Result<R, Error<T::Error>> {
-        let mut handler = Some(handler);
         loop {
             let now = self.clock.now();
-            let io = match self.driver.turn(now, &mut handler) {
+            let io = match self.driver.turn(now, handler) {
                 // Nothing is awaited between here and the return, so no result is lost to a dropped future.
                 Turn::Event(result) => return Ok(result),
-                Turn::Io(io) => io,
+                Turn::Io(io, unused) => {
+                    handler = unused;
+                    io
+                }
                 Turn::Stalled(stall) => return Err(Error::Stalled(stall)),
                 Turn::End => return Err(self.driver.end(now, Error::Closed)),
             };
