@@ -344,23 +344,26 @@ impl Machine {
     /// Puts the most urgent packet on the wire: PINGREQ, answers, acknowledgements, PUBRELs, then what was queued and
     /// held.
     fn load_next<V: Store>(&mut self, store: &mut V, now: Instant) -> bool {
-        match self.phase {
-            Phase::Idle | Phase::Ended => false,
-            Phase::Connecting { .. } => self.load_queued(store, now, false),
-            Phase::Connected => {
-                self.load_urgent(store) || {
-                    let may_publish = self.send_quota() > 0 && !self.session_lost && self.refused.is_none();
-                    self.load_queued(store, now, may_publish)
-                }
-            }
-            Phase::Closing { orderly, farewell } => {
-                if orderly && (self.load_urgent(store) || self.load_queued(store, now, false)) {
-                    return true;
-                }
-                self.phase = Phase::Closing { orderly: false, farewell: None };
-                farewell.map(|code| load_disconnect(store, code)).is_some()
-            }
+        let (is_accepted, is_open) = match self.phase {
+            Phase::Idle | Phase::Ended => return false,
+            Phase::Connecting { .. } => (false, true),
+            Phase::Connected => (true, true),
+            Phase::Closing { orderly, .. } => (orderly, orderly),
+        };
+        if is_accepted && self.load_urgent(store) || is_open && self.load_queued(store, now) {
+            return true;
         }
+        let Phase::Closing { farewell, .. } = self.phase else { return false };
+        self.phase = Phase::Closing { orderly: false, farewell: None };
+        farewell.map(|code| load_disconnect(store, code)).is_some()
+    }
+
+    /// Whether a held PUBLISH may leave: only on a connection, within the send quota, and behind what has to be told.
+    const fn may_publish<V: Store>(&self) -> bool {
+        self.is_connected()
+            && self.in_flight < self.limits::<V>().receive_maximum
+            && !self.session_lost
+            && self.refused.is_none()
     }
 
     #[inline(never)]
@@ -390,7 +393,8 @@ impl Machine {
     }
 
     #[inline(never)]
-    fn load_queued<V: Store>(&mut self, store: &mut V, now: Instant, publishes: bool) -> bool {
+    fn load_queued<V: Store>(&mut self, store: &mut V, now: Instant) -> bool {
+        let publishes = self.may_publish::<V>();
         if publishes {
             let loaded = store.load_run(self.send_quota().into());
             if loaded > 0 {
@@ -461,9 +465,7 @@ pub(super) const fn has_oversize<V: Store>() -> bool {
 }
 
 fn load_disconnect<V: Store>(store: &mut V, code: ReasonCode) {
-    let first = PacketType::Disconnect.first_byte();
-    match code {
-        ReasonCode::SUCCESS => store.load(&[first, 0]),
-        code => store.load(&[first, 1, code.byte()]),
-    }
+    let len = u8::from(code != ReasonCode::SUCCESS);
+    let packet = [PacketType::Disconnect.first_byte(), len, code.byte()];
+    store.load(packet.get(..usize::from(len) + 2).unwrap_or_default());
 }

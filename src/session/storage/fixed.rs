@@ -10,7 +10,8 @@ mod received;
 mod table;
 
 use arena::Arena;
-use table::{Table, remove, take};
+use received::ReceivedTable;
+use table::{Table, remove};
 
 /// A storage of fixed size, without a heap: `TX` bytes for packets to send and messages to keep, and `WINDOW` messages
 /// in flight in each direction. `WITHOUT` says what the program does without, to save flash: see [`without`].
@@ -46,7 +47,7 @@ use table::{Table, remove, take};
 #[repr(C)]
 pub struct Fixed<const TX: usize, const WINDOW: usize, const WITHOUT: u32 = 0> {
     arena: Arena<TX>,
-    received: Table<Received, WINDOW>,
+    received: ReceivedTable<WINDOW, WITHOUT>,
     requests: Table<Unanswered, WINDOW>,
     /// Those in front were sent on this connection.
     releases: Table<PacketId, WINDOW>,
@@ -78,7 +79,7 @@ impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Fixed<TX, WINDOW,
     pub const fn empty() -> Self {
         Self {
             arena: Arena::new(),
-            received: Table::new(),
+            received: ReceivedTable::new(),
             requests: Table::new(),
             releases: Table::new(),
             sent_releases: 0,
@@ -136,12 +137,11 @@ impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Store for Fixed<T
     fn close(&mut self) {
         self.arena.rewind();
         self.requests.clear();
-        if !Self::HAS_QOS_2 {
-            return self.received.clear();
+        self.received.interrupt();
+        if Self::HAS_QOS_2 {
+            self.sent_releases = 0;
+            self.answers.clear();
         }
-        self.sent_releases = 0;
-        self.answers.clear();
-        received::interrupt(&mut self.received);
     }
 
     fn has_wire_room(&self) -> bool {
@@ -165,7 +165,9 @@ impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Store for Fixed<T
                 self.arena.remove(at);
                 return Loaded::Refused(packet_id);
             }
-            self.arena.set_since(at, held.since);
+            if WITHOUT & without::EXPIRY == 0 {
+                self.arena.set_since(at, held.since);
+            }
             self.arena.load(at);
             return Loaded::Publish;
         }
@@ -214,7 +216,8 @@ impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Store for Fixed<T
     }
 
     fn pop_lost(&mut self) -> Option<(PacketId, Option<NoFrame>)> {
-        if let Some((at, packet_id)) = self.arena.find_begun() {
+        if let Some(at) = self.arena.find_begun() {
+            let packet_id = self.arena.packet_id(at)?;
             self.arena.remove(at);
             return Some((packet_id, None));
         }
@@ -296,53 +299,46 @@ impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Store for Fixed<T
     }
 
     fn received_count(&self) -> usize {
-        self.received.iter().filter(|received| received.stage.is_counted()).count()
+        self.received.counted()
     }
 
     fn carried_count(&self) -> usize {
-        if !Self::HAS_QOS_2 {
-            return 0;
-        }
-        self.received.iter().filter(|received| received.stage == Stage::Carried).count()
+        self.received.carried()
     }
 
     fn push_received(&mut self, received: Received) -> bool {
-        take(&mut self.received, |known| known.packet_id == received.packet_id);
-        self.received.push(received).is_ok()
+        self.received.push(received)
     }
 
     fn stall(&self) -> Option<Stall> {
-        received::stall(&self.received)
+        self.received.stall()
     }
 
     fn received(&self, packet_id: PacketId) -> Option<Received> {
-        self.received.iter().find(|received| received.packet_id == packet_id).copied()
+        self.received.find(packet_id)
     }
 
     fn acknowledge(&mut self, packet_id: PacketId, serial: u16, code: ReasonCode) -> bool {
-        received::acknowledge(&mut self.received, packet_id, serial, code)
+        self.received.acknowledge(packet_id, serial, code)
     }
 
     fn pop_acknowledged(&mut self, stage: Stage) -> Option<(PacketId, ReasonCode)> {
-        if stage == Stage::ExactlyOnce && !Self::HAS_QOS_2 {
+        if !Self::HAS_QOS_2 && stage == Stage::ExactlyOnce {
             return None;
         }
-        received::pop_acknowledged(&mut self.received, stage)
+        self.received.pop_acknowledged(stage)
     }
 
     fn revive(&mut self, packet_id: PacketId) {
-        received::revive(&mut self.received, packet_id);
+        self.received.revive(packet_id);
     }
 
     fn release(&mut self, packet_id: PacketId) -> bool {
-        if !Self::HAS_QOS_2 {
-            return false;
-        }
-        take(&mut self.received, |received| received.packet_id == packet_id && received.is_accepted()).is_some()
+        self.received.release(packet_id)
     }
 
     fn remove_received(&mut self, packet_id: PacketId) {
-        take(&mut self.received, |received| received.packet_id == packet_id);
+        self.received.remove(packet_id);
     }
 
     fn clear_received(&mut self) {

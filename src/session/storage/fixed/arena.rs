@@ -186,9 +186,13 @@ impl<const N: usize> Arena<N> {
         Some((QoS::from_bits(flags & QOS)?, flags & LOADED != 0 && !is_before_first_byte))
     }
 
-    pub(super) fn find_begun(&mut self) -> Option<(At, PacketId)> {
-        let at = self.find(|header| flags(header) & BEGUN != 0 && flags(header) & QOS != 0)?;
-        Some((at, id(self.header(at)?)?))
+    /// The oldest held message of which bytes have gone to a transport.
+    pub(super) fn find_begun(&mut self) -> Option<At> {
+        self.find(|header| flags(header) & BEGUN != 0 && flags(header) & QOS != 0)
+    }
+
+    pub(super) fn packet_id(&mut self, at: At) -> Option<PacketId> {
+        id(self.header(at)?)
     }
 
     /// How many messages are held.
@@ -247,14 +251,14 @@ impl<const N: usize> Arena<N> {
     pub(super) fn rewind(&mut self) {
         self.position.sending = None;
         self.position.small_len = 0;
-        while let Some(at) = self.find(|header| flags(header) & QOS == 0) {
-            self.remove(at);
-        }
-        self.find(|header| {
+        let is_queued = |header: &mut Header| {
             let [_, _, _, _, flags, ..] = header;
             *flags &= !LOADED;
-            false
-        });
+            *flags & QOS == 0
+        };
+        while let Some(at) = self.find(is_queued) {
+            self.remove(at);
+        }
     }
 
     /// Sets a flag and gives all of them.
