@@ -123,11 +123,13 @@ impl DecodeError {
     ///
     /// What can be parsed but is not allowed is a protocol error; where the standard calls it malformed, it is that.
     pub const fn reason_code(self) -> ReasonCode {
+        if let Self::PacketType(1..) = self {
+            return ReasonCode::PROTOCOL_ERROR;
+        }
         match self {
             Self::ProtocolName | Self::ProtocolLevel(_) => ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
             Self::ClientIdentifier => ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
             Self::TopicAliasZero => ReasonCode::TOPIC_ALIAS_INVALID,
-            Self::PacketType(kind) if kind != 0 => ReasonCode::PROTOCOL_ERROR,
             Self::SessionPresent
             | Self::PacketId
             | Self::Topic(_)

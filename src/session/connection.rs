@@ -1,7 +1,5 @@
 //! The life of a connection: CONNECT, CONNACK, DISCONNECT, AUTH (sections 3.1, 3.2, 3.14, 3.15).
 
-use core::num::NonZeroU32;
-
 use super::config::Oversize;
 use super::error::{Full, Misuse, PeerError};
 use super::event::{Event, Halted, Taken};
@@ -36,8 +34,8 @@ impl Machine {
         {
             return Err(EncodeError::DuplicateProperty(own.id()).into());
         }
-        let client_id = Some(fingerprint(Text::new(options.client_id)));
-        let starts_anew = options.clean_start || (self.client_id.is_some() && self.client_id != client_id);
+        let client_id = Fingerprint::of(Some(Text::new(options.client_id)));
+        let starts_anew = options.clean_start || (!self.client_id.is_none() && self.client_id != client_id);
         let receive_maximum = self.receive_maximum(store, starts_anew);
         let topic_alias_maximum = self.config.topic_alias_maximum.min(store.topic_alias_capacity());
 
@@ -67,7 +65,7 @@ impl Machine {
         self.timers.set_keep_alive(options.keep_alive);
         if has_v5::<V>() {
             let properties = Properties::new(options.properties);
-            self.method = properties.text(PropertyId::AuthenticationMethod).map(fingerprint);
+            self.method = Fingerprint::of(properties.text(PropertyId::AuthenticationMethod));
             self.wants_problem_information = properties.number(PropertyId::RequestProblemInformation) != Some(0);
         }
         self.session_expiry = match self.version::<V>() {
@@ -122,7 +120,8 @@ impl Machine {
         let Phase::Connecting { clean_start } = self.phase else {
             return taken.fault(PeerError::UnexpectedPacket(PacketType::Connack));
         };
-        if connack.reason_code != ReasonCode::SUCCESS {
+        let is_refusal = connack.reason_code != ReasonCode::SUCCESS;
+        if is_refusal {
             self.phase = Phase::Ended; // [MQTT-4.13.2-1]
             taken.has(Event::Refused(Connack::from_body(connack)));
             return Ok(());
@@ -154,7 +153,7 @@ impl Machine {
     /// What CONNACK of v5.0 says of the session, and of the server.
     fn take_over(&mut self, properties: Block<'_>) {
         if let Some(client_id) = properties.text(PropertyId::AssignedClientIdentifier) {
-            self.client_id = Some(fingerprint(client_id));
+            self.client_id = Fingerprint::of(Some(client_id));
         }
         if let Some(seconds) = properties.number(PropertyId::SessionExpiryInterval) {
             self.session_expiry = seconds;
@@ -175,7 +174,7 @@ impl Machine {
         if !self.is_connected() && auth.reason_code == ReasonCode::REAUTHENTICATE {
             return Err(Misuse::NotConnected);
         }
-        if auth.method().is_some() && auth.method().map(Text::new).map(fingerprint) != self.method {
+        if auth.method().is_some() && Fingerprint::of(auth.method().map(Text::new)) != self.method {
             return Err(Misuse::AuthenticationMethod); // [MQTT-4.12.0-5]
         }
         let version = self.version::<V>();
@@ -288,15 +287,27 @@ const fn is_own(property: &Property<'_>) -> bool {
     )
 }
 
-/// A fingerprint of the Authentication Method.
-pub(super) fn method(properties: Block<'_>) -> Option<NonZeroU32> {
-    properties.text(PropertyId::AuthenticationMethod).map(fingerprint)
+/// That of the Authentication Method.
+pub(super) fn method(properties: Block<'_>) -> Fingerprint {
+    Fingerprint::of(properties.text(PropertyId::AuthenticationMethod))
 }
 
-/// Tells two texts apart without keeping them (FNV-1a).
-#[cfg_attr(not(feature = "std"), inline(never))]
-fn fingerprint(text: Text<'_>) -> NonZeroU32 {
-    let hash =
-        text.as_bytes().iter().fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-    NonZeroU32::new(hash).unwrap_or(NonZeroU32::MIN)
+/// Tells two texts apart without keeping them; 0 stands for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint(u32);
+
+impl Fingerprint {
+    pub(super) const NONE: Self = Self(0);
+
+    pub(super) const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// FNV-1a.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn of(text: Option<Text<'_>>) -> Self {
+        let Some(text) = text else { return Self::NONE };
+        let mix = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+        Self(text.as_bytes().iter().fold(0x811C_9DC5, mix).max(1))
+    }
 }

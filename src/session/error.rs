@@ -83,9 +83,6 @@ pub enum Full {
     /// The table of messages in flight.
     #[error("the window of unacknowledged messages is full")]
     Window,
-    /// The table of subscribe and unsubscribe requests.
-    #[error("too many subscribe and unsubscribe requests are unanswered")]
-    Requests,
     /// The bytes ready for the transport: transmit some first.
     #[error("enough is waiting for the transport")]
     Wire,

@@ -1,9 +1,7 @@
 //! The state of a session beside its storage, and the routes that packets take through it.
 
-use core::num::NonZeroU32;
-
 use super::config::{Config, Oversize, ServerLimits};
-use super::connection::method;
+use super::connection::{Fingerprint, method};
 use super::error::{Misuse, PeerError};
 use super::event::{DropReason, Dropped, Event, Halted, Taken};
 use super::inbound::Stream;
@@ -47,11 +45,11 @@ pub(super) struct Machine {
     pub(super) limits: ServerLimits,
     pub(super) config: Config,
     /// Fingerprint of the Authentication Method of CONNECT.
-    pub(super) method: Option<NonZeroU32>,
+    pub(super) method: Fingerprint,
     /// How long the session outlives this connection: what CONNECT asked for, or what the server has said.
     pub(super) session_expiry: u32,
     /// Fingerprint of the Client Identifier that the session is known by `[MQTT-3.1.3-2]`.
-    pub(super) client_id: Option<NonZeroU32>,
+    pub(super) client_id: Fingerprint,
     pub(super) stream: Option<Stream>,
 }
 
@@ -84,12 +82,12 @@ impl Machine {
             in_flight: 0,
             receive_maximum: 0,
             topic_alias_maximum: 0,
-            method: None,
+            method: Fingerprint::NONE,
             wants_problem_information: true,
             asked_to_keep: false,
             session_expiry: 0,
             is_established: false,
-            client_id: None,
+            client_id: Fingerprint::NONE,
             has_spoken: false,
             session_lost: false,
             refused: None,
@@ -281,47 +279,53 @@ impl Machine {
 
     /// Whether the properties go with what CONNECT has said.
     fn check_properties(&self, packet_type: PacketType, body: &Body<'_>, taken: &mut Taken<'_>) -> Result<(), Halted> {
+        const MAY_EXPLAIN: u16 = PacketType::Connack.bit() | PacketType::Disconnect.bit();
         let properties = body.properties;
         if matches!(packet_type, PacketType::Auth | PacketType::Connack) {
             let told = method(properties);
             // Only a refusal, and an AUTH that is bare, may leave it out.
             let may_be_absent = packet_type == PacketType::Auth || body.reason_code != ReasonCode::SUCCESS;
-            if told != self.method && (told.is_some() || !may_be_absent) {
+            if told != self.method && !(may_be_absent && told.is_none()) {
                 return taken.fault(PeerError::AuthenticationMethod); // [MQTT-4.12.0-5] [MQTT-4.12.0-6]
             }
         }
         // Without Request Problem Information only PUBLISH, CONNACK and DISCONNECT may explain themselves
         // [MQTT-3.1.2-29].
         let explains = || properties.has(PropertyId::ReasonString) || properties.has(PropertyId::UserProperty);
-        let may_explain = matches!(packet_type, PacketType::Connack | PacketType::Disconnect);
-        if self.wants_problem_information || may_explain || !explains() {
+        if self.wants_problem_information || packet_type.bit() & MAY_EXPLAIN != 0 || !explains() {
             return Ok(());
         }
         taken.fault(PeerError::UnrequestedProblemInformation(packet_type))
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), PeerError> {
-        let result = match self.phase {
-            Phase::Connecting { .. } if now.has_reached(self.connack_deadline()) => Err(PeerError::ConnackTimeout),
-            Phase::Connected => self.timers.handle_timeout(now, self.config.ping_timeout_ms),
-            _ => Ok(()),
-        };
-        if result.is_err() {
+        if self.answer_deadline().is_some_and(|deadline| now.has_reached(deadline)) {
+            let error = if self.is_connected() { PeerError::PingTimeout } else { PeerError::ConnackTimeout };
             self.phase = Phase::Ended;
+            return Err(error);
         }
-        result
+        if self.is_connected() {
+            self.timers.handle_timeout(now);
+        }
+        Ok(())
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Connecting { .. } => Some(self.connack_deadline()),
-            Phase::Connected => self.timers.poll_timeout(self.config.ping_timeout_ms),
-            _ => None,
+        let ping_at = if self.is_connected() { self.timers.ping_at() } else { None };
+        match (self.answer_deadline(), ping_at) {
+            (Some(deadline), Some(at)) => Some(deadline.earlier_of(at)),
+            (deadline, at) => deadline.or(at),
         }
     }
 
-    const fn connack_deadline(&self) -> Instant {
-        self.timers.awaited_since().after_millis(self.config.connect_timeout_ms)
+    /// When CONNACK or PINGRESP has to be there.
+    fn answer_deadline(&self) -> Option<Instant> {
+        let (since, timeout_ms) = match self.phase {
+            Phase::Connecting { .. } => (self.timers.awaited_since(), self.config.connect_timeout_ms),
+            Phase::Connected => (self.timers.pong_awaited_since()?, self.config.ping_timeout_ms),
+            _ => return None,
+        };
+        Some(since.after_millis(timeout_ms))
     }
 
     /// The peer is at fault: v5.0 tells it why. v3.1.1 just closes, since a DISCONNECT would discard the will

@@ -3,7 +3,7 @@
 use super::error::{Misuse, PeerError};
 use super::event::{Event, Halted, Taken};
 use super::machine::{Machine, has_qos_2, has_v5};
-use super::storage::{Queued, Request, RequestKind, Store};
+use super::storage::{Request, RequestKind, Store};
 use crate::codec::{EncodeError, PacketType, Properties, Property, PropertyId};
 use crate::packet::{Body, Suback, Subscription, Unsuback, encode_subscribe, encode_unsubscribe};
 use crate::types::{PacketId, QoS, behind_share, has_wildcard};
@@ -57,11 +57,7 @@ impl Machine {
         len: usize,
     ) -> Result<PacketId, Misuse> {
         let filters = u16::try_from(filters).map_err(|_| EncodeError::TooLong)?;
-        store.push_request(Request { kind, packet_id, filters })?;
-        if let Err(full) = store.queue(Queued::Control, len) {
-            store.take_request(kind, packet_id);
-            return Err(full.into());
-        }
+        store.queue_request(Request { kind, packet_id, filters }, len)?;
         self.last_packet_id = packet_id;
         Ok(packet_id)
     }

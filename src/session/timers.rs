@@ -1,6 +1,5 @@
 //! Keep-alive (section 3.1.2.10), and the deadlines for CONNACK and PINGRESP.
 
-use super::error::PeerError;
 use crate::packet::PINGREQ;
 use crate::time::Instant;
 
@@ -133,12 +132,8 @@ impl Timers {
         self.another = Another::None;
     }
 
-    /// Asks for a PINGREQ when one side was silent for the keep-alive `[MQTT-3.1.2-20]`, and finds a peer that does not
-    /// answer one.
-    pub(super) fn handle_timeout(&mut self, now: Instant, ping_timeout_ms: u32) -> Result<(), PeerError> {
-        if self.pong_deadline(ping_timeout_ms).is_some_and(|deadline| now.has_reached(deadline)) {
-            return Err(PeerError::PingTimeout);
-        }
+    /// Asks for a PINGREQ when one side was silent for the keep-alive `[MQTT-3.1.2-20]`.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.ping_at().is_some_and(|at| now.has_reached(at)) {
             if self.ping == Ping::Idle {
                 self.ping(now);
@@ -146,18 +141,10 @@ impl Timers {
                 self.another = Another::Due;
             }
         }
-        Ok(())
-    }
-
-    pub(super) fn poll_timeout(&self, ping_timeout_ms: u32) -> Option<Instant> {
-        match (self.pong_deadline(ping_timeout_ms), self.ping_at()) {
-            (Some(deadline), Some(at)) => Some(deadline.earlier_of(at)),
-            (deadline, at) => deadline.or(at),
-        }
     }
 
     /// When the next PINGREQ is due: a little before the keep-alive has passed, so that it arrives within it.
-    fn ping_at(&self) -> Option<Instant> {
+    pub(super) fn ping_at(&self) -> Option<Instant> {
         let quiet_since = match (self.ping, self.another) {
             // Reading counts too: a client that only sends QoS 0 would else never notice that nobody is there.
             (Ping::Idle, _) if !self.reading_paused => self.last_transmit.earlier_of(self.last_receive),
@@ -170,16 +157,14 @@ impl Timers {
         (keep_alive_ms != 0).then(|| quiet_since.after_millis(keep_alive_ms - margin))
     }
 
-    /// Input of any kind shows that the peer lives: what it sent before the PINGRESP may be long. Output counts only
-    /// while it pushes the PINGREQ before it: the buffers of a dead link take bytes for a while.
-    fn pong_deadline(&self, ping_timeout_ms: u32) -> Option<Instant> {
+    /// Since when a peer that is read owes a PINGRESP. Input of any kind shows that the peer lives: what it sent before the
+    /// PINGRESP may be long. Output counts only while it pushes the PINGREQ before it: the buffers of a dead link take
+    /// bytes for a while.
+    pub(super) fn pong_awaited_since(&self) -> Option<Instant> {
         if self.reading_paused || self.ping == Ping::Idle {
             return None;
         }
-        let mut since = self.awaited_since.later_of(self.last_receive);
-        if self.ping != Ping::Sent {
-            since = since.later_of(self.last_transmit);
-        }
-        Some(since.after_millis(ping_timeout_ms))
+        let since = self.awaited_since.later_of(self.last_receive);
+        Some(if self.ping == Ping::Sent { since } else { since.later_of(self.last_transmit) })
     }
 }

@@ -84,20 +84,49 @@ fn a_full_wire_refuses_what_is_not_kept() {
     });
 }
 
+/// Once sent, a request takes 9 bytes until its answer, however long its filters are.
 #[test]
-#[cfg_attr(miri, ignore = "repeats itself too often")]
-fn a_full_table_of_requests_refuses_another() {
+fn a_request_makes_room_when_it_is_sent_and_again_when_it_is_answered() {
+    let config = Config::DEFAULT;
+    let mut rig = Rig::new(config, Box::new(Session::new(config, Fixed::<120, 3>::new())));
+    rig.up();
+    let filter = "f".repeat(80);
+    for id in 1..=3 {
+        assert_eq!(rig.subscribe(&[&filter]), id);
+        refused(&mut rig, Full::Bytes, |rig| rig.try_subscribe(&[&filter], &[]).map(drop));
+        rig.sent();
+    }
+    refused(&mut rig, Full::Bytes, |rig| rig.try_subscribe(&[&filter], &[]).map(drop));
+    refused(&mut rig, Full::Bytes, |rig| rig.try_unsubscribe(&[&filter]).map(drop));
+    assert_eq!(rig.give(suback(2, &[0])), ["Subscribed 2 [00]"]);
+    assert_eq!(rig.subscribe(&[&filter]), 4);
+    assert_eq!(rig.give(suback(1, &[0])), ["Subscribed 1 [00]"], "while another one is on its way");
+    assert_eq!(rig.sent(), [format!("SUBSCRIBE 4 {filter}")]);
+    for id in [4, 3] {
+        assert_eq!(rig.give(suback(id, &[0])), [format!("Subscribed {id} [00]")]);
+    }
+    assert_eq!(rig.give(suback(4, &[0])), [""; 0]);
+}
+
+/// Requests and messages beside each other: each goes its own way, whichever ends first.
+#[test]
+fn requests_and_messages_end_in_any_order() {
     let config = Config::DEFAULT;
     let mut rig = Rig::new(config, Box::new(Session::new(config, Fixed::<300, 3>::new())));
     rig.up();
-    for _ in 0..3 {
-        rig.subscribe(&["f"]);
-        rig.sent();
-    }
-    refused(&mut rig, Full::Requests, |rig| rig.try_subscribe(&["f"], &[]).map(drop));
-    refused(&mut rig, Full::Requests, |rig| rig.try_unsubscribe(&["f"]).map(drop));
-    rig.give(suback(2, &[0]));
-    assert_eq!(rig.subscribe(&["f"]), 4);
+    let first = rig.publish(AtLeastOnce, "a");
+    let request = rig.subscribe(&["f"]);
+    let second = rig.publish(AtLeastOnce, "b");
+    let other = rig.subscribe(&["g"]);
+    rig.sent();
+    assert_eq!(rig.give(puback(request)), [""; 0], "that is no message");
+    assert_eq!(rig.give(suback(first, &[0])), [""; 0], "that is no request");
+    assert_eq!(rig.give(unsuback(V5, request, &[0])), [""; 0], "that is no unsubscribe");
+    assert_eq!(rig.give(puback(second)), [format!("Published {second} q1")]);
+    assert_eq!(rig.give(suback(other, &[0])), [format!("Subscribed {other} [00]")]);
+    assert_eq!(rig.give(suback(request, &[0])), [format!("Subscribed {request} [00]")]);
+    rig.cut_and_resume();
+    assert_eq!(rig.sent(), [format!("PUBLISH {first} q1 t a dup")]);
 }
 
 /// What has been connected once can connect again, whatever it keeps.

@@ -86,15 +86,15 @@ fn a_full_window_is_named_and_refuses_messages_without_a_trace() {
 }
 
 #[test]
-fn a_full_table_of_requests_is_named_and_refuses_more_without_a_trace() {
+fn unanswered_requests_fill_the_transmit_buffer_and_leave_no_trace_when_refused() {
     let fill = |rig: &mut Rig| {
         rig.publish(AtLeastOnce, "kept");
-        for _ in 0..3 {
-            rig.subscribe(&["f"]);
+        for _ in 0..30 {
+            rig.try_subscribe(&["f"], &[]).ok();
             rig.sent();
         }
     };
-    refuses(fill, Full::Requests, "subscribe and unsubscribe requests", &[SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBE]);
+    refuses(fill, Full::Bytes, "transmit storage", &[SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBE]);
 }
 
 /// The connection ends, as the message can be neither kept nor forgotten; the messages before it are as they were.

@@ -17,7 +17,8 @@ use table::{Table, remove};
 /// in flight in each direction. `WITHOUT` says what the program does without, to save flash: see [`without`].
 ///
 /// Packets that have gone are overwritten, CONNECT with its password among them; those that are dropped before are not.
-/// A message takes 9 bytes beside its packet. The longest CONNECT sent so far keeps its room, so that a store full of
+/// A message takes 9 bytes beside its packet, and so does a subscribe or unsubscribe, of which these 9 stay until its
+/// answer. The longest CONNECT sent so far keeps its room, so that a store full of
 /// messages can always connect again; messages stored before the first CONNECT may leave none for it.
 ///
 /// # RAM
@@ -27,11 +28,11 @@ use table::{Table, remove};
 ///
 /// | Buffer | window 1 | window 4 | window 8 | window 16 |
 /// |---|---|---|---|---|
-/// | 256 | 400 | 448 | 512 | 640 |
-/// | 512 | 656 | 704 | 768 | 896 |
-/// | 1,024 | 1,168 | 1,216 | 1,280 | 1,408 |
-/// | 2,048 | 2,192 | 2,240 | 2,304 | 2,432 |
-/// | 4,096 | 4,240 | 4,288 | 4,352 | 4,480 |
+/// | 256 | 396 | 432 | 480 | 576 |
+/// | 512 | 652 | 688 | 736 | 832 |
+/// | 1,024 | 1,164 | 1,200 | 1,248 | 1,344 |
+/// | 2,048 | 2,188 | 2,224 | 2,272 | 2,368 |
+/// | 4,096 | 4,236 | 4,272 | 4,320 | 4,416 |
 ///
 /// # Example
 ///
@@ -48,16 +49,11 @@ use table::{Table, remove};
 pub struct Fixed<const TX: usize, const WINDOW: usize, const WITHOUT: u32 = 0> {
     arena: Arena<TX>,
     received: ReceivedTable<WINDOW, WITHOUT>,
-    requests: Table<Unanswered, WINDOW>,
     /// Those in front were sent on this connection.
     releases: Table<PacketId, WINDOW>,
     sent_releases: u16,
     answers: Table<Answer, WINDOW>,
 }
-
-/// A request: its identifier, how many filters it has, and in the lowest bit its kind.
-#[derive(Clone, Copy, Debug)]
-struct Unanswered(PacketId, u16);
 
 /// A [`Fixed`] encodes into its own memory: no frame is ever handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +76,6 @@ impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Fixed<TX, WINDOW,
         Self {
             arena: Arena::new(),
             received: ReceivedTable::new(),
-            requests: Table::new(),
             releases: Table::new(),
             sent_releases: 0,
             answers: Table::new(),
@@ -93,7 +88,6 @@ shows! {
         bytes: Bytes(TX),
         position: this.arena.position,
         releases: this.releases,
-        requests: this.requests,
         received: this.received,
         answers: this.answers,
     }
@@ -104,7 +98,6 @@ shows! {
         bytes: TX,
         window: WINDOW,
         releases: this.releases.len(),
-        requests: this.requests.len(),
         received: this.received.len(),
     }
 }
@@ -136,7 +129,6 @@ impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Store for Fixed<T
 
     fn close(&mut self) {
         self.arena.rewind();
-        self.requests.clear();
         self.received.interrupt();
         if Self::HAS_QOS_2 {
             self.sent_releases = 0;
@@ -206,7 +198,7 @@ impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Store for Fixed<T
     }
 
     fn unhold(&mut self, packet_id: PacketId) {
-        if let Some(at) = self.arena.find_held(packet_id) {
+        if let Some(at) = self.arena.find_id(packet_id) {
             self.arena.let_go(at);
         }
     }
@@ -258,29 +250,16 @@ impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Store for Fixed<T
         if Self::HAS_QOS_2 { self.releases.len() } else { 0 }
     }
 
-    fn push_request(&mut self, request: Request) -> Result<(), Full> {
-        // So many filters have no room in the arena.
-        let filters = request.filters.checked_mul(2).ok_or(Full::Bytes)?;
-        let unanswered = Unanswered(request.packet_id, filters + request.kind.bit());
-        self.requests.push(unanswered).map_err(|_| Full::Requests)
+    fn queue_request(&mut self, request: Request, len: usize) -> Result<(), Full> {
+        self.arena.queue_request(request, len)
     }
 
     fn take_request(&mut self, kind: RequestKind, packet_id: PacketId) -> Option<u16> {
-        let is_wanted = |Unanswered(id, filters): &Unanswered| *id == packet_id && filters % 2 == kind.bit();
-        let index = self.requests.iter().position(is_wanted)?;
-        // They have no order: the last one takes the place.
-        let last = self.requests.pop()?;
-        let Unanswered(_, filters) = match self.requests.get_mut(index) {
-            Some(place) => core::mem::replace(place, last),
-            None => last,
-        };
-        Some(filters / 2)
+        self.arena.take_request(kind, packet_id)
     }
 
     fn is_in_use(&mut self, packet_id: PacketId) -> bool {
-        self.arena.find_held(packet_id).is_some()
-            || self.has_release(packet_id)
-            || self.requests.iter().any(|Unanswered(id, _)| *id == packet_id)
+        self.arena.find_id(packet_id).is_some() || self.has_release(packet_id)
     }
 
     fn push_answer(&mut self, answer: Answer) -> bool {
@@ -355,14 +334,5 @@ impl<const TX: usize, const WINDOW: usize, const WITHOUT: u32> Store for Fixed<T
 
     fn has_topic(&self, _alias: core::num::NonZeroU16) -> bool {
         false
-    }
-}
-
-impl RequestKind {
-    const fn bit(self) -> u16 {
-        match self {
-            Self::Subscribe => 0,
-            Self::Unsubscribe => 1,
-        }
     }
 }

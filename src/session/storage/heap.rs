@@ -74,7 +74,6 @@ struct Release {
 
 /// How many answers wait at most; the rest of the input waits then.
 const MAX_ANSWERS: usize = 1024;
-const MAX_REQUESTS: usize = 65_535;
 
 impl Heap {
     /// An empty storage.
@@ -366,10 +365,8 @@ impl Store for Heap {
         self.releases.len()
     }
 
-    fn push_request(&mut self, request: Request) -> Result<(), Full> {
-        if self.requests.len() >= MAX_REQUESTS {
-            return Err(Full::Requests);
-        }
+    fn queue_request(&mut self, request: Request, len: usize) -> Result<(), Full> {
+        self.queue(Queued::Control, len)?;
         self.requests.push(request.packet_id, request);
         Ok(())
     }

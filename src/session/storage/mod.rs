@@ -172,11 +172,11 @@ pub trait Store {
     /// How many PUBRELs wait for their PUBCOMP.
     fn releases(&self) -> usize;
 
-    /// Notes a SUBSCRIBE or UNSUBSCRIBE.
+    /// Queues the SUBSCRIBE or UNSUBSCRIBE that was written last, and notes it.
     ///
     /// # Errors
-    /// [`Full::Requests`].
-    fn push_request(&mut self, request: Request) -> Result<(), Full>;
+    /// [`Full`].
+    fn queue_request(&mut self, request: Request, len: usize) -> Result<(), Full>;
     /// Removes the request of that kind and identifier; says how many filters it has.
     fn take_request(&mut self, kind: RequestKind, packet_id: PacketId) -> Option<u16>;
     /// Whether a message, a PUBREL or a request of ours has this identifier.

@@ -1,17 +1,18 @@
 //! One run of bytes that holds packets, each behind a header of its own.
 //!
 //! Records stand in the order they were made. Those that are queued go away once sent, those that are held once they
-//! are acknowledged; the bytes behind move up. Nothing is ever split.
+//! are acknowledged; of a request the header stays until its answer. The bytes behind move up. Nothing is ever split.
 
 use core::num::NonZeroU16;
 
-use super::super::{Held, Queued};
+use super::super::{Held, Queued, Request, RequestKind};
 use crate::codec::{Writer, copy, shift_down};
 use crate::session::error::Full;
 use crate::time::Instant;
 use crate::types::{PacketId, QoS};
 
-/// Length and Packet Identifier, two bytes each; flags; four bytes of time since when the message expires.
+/// Length and Packet Identifier, two bytes each, where a queued packet has no identifier; flags; four bytes: of a message
+/// the time since when it expires, of a request how many filters it has.
 type Header = [u8; HEADER];
 
 const HEADER: usize = 9;
@@ -25,6 +26,9 @@ const LOADED: u8 = 0x04;
 const BEGUN: u8 = 0x08;
 /// The DISCONNECT.
 const FAREWELL: u8 = 0x10;
+/// A SUBSCRIBE or UNSUBSCRIBE whose answer has not come.
+const SUBSCRIBE: u8 = 0x20;
+const UNSUBSCRIBE: u8 = 0x40;
 
 /// Where a record begins, plus one: an empty arena is all zeros, and costs a `static` no flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,6 +128,11 @@ impl<const N: usize> Arena<N> {
         Ok(())
     }
 
+    /// As [`Arena::queue`], but the header stays until [`Arena::take_request`].
+    pub(super) fn queue_request(&mut self, request: Request, len: usize) -> Result<(), Full> {
+        self.push(len, request.packet_id.value(), request.kind.flag(), request.filters.into())
+    }
+
     /// Keeps a PUBLISH that was written until the server has it, unless that takes the room of a CONNECT.
     pub(super) fn hold(&mut self, held: &Held, len: usize) -> Result<(), Full> {
         let end = usize::from(self.position.used) + HEADER + len + usize::from(self.position.reserved);
@@ -133,19 +142,19 @@ impl<const N: usize> Arena<N> {
         self.push(len, held.packet_id.value(), held.qos.bits(), held.since.as_millis())
     }
 
-    fn push(&mut self, len: usize, id: u16, flags: u8, since: u32) -> Result<(), Full> {
+    fn push(&mut self, len: usize, id: u16, flags: u8, note: u32) -> Result<(), Full> {
         let at = usize::from(self.position.used);
         let header = self.bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<HEADER>).ok_or(Full::Bytes)?;
-        let ([l0, l1], [i0, i1], [s0, s1, s2, s3]) =
-            (low_half(len).to_be_bytes(), id.to_be_bytes(), since.to_be_bytes());
-        *header = [l0, l1, i0, i1, flags, s0, s1, s2, s3];
+        let ([l0, l1], [i0, i1], [n0, n1, n2, n3]) =
+            (low_half(len).to_be_bytes(), id.to_be_bytes(), note.to_be_bytes());
+        *header = [l0, l1, i0, i1, flags, n0, n1, n2, n3];
         self.position.used = low_half(at + HEADER + len);
         Ok(())
     }
 
     /// The record that is next to be put on the wire, and its identifier if it is held.
     pub(super) fn next(&mut self, publishes: bool) -> Option<(At, Option<PacketId>)> {
-        let wanted = |flags| flags & QOS == 0 || (publishes && flags & LOADED == 0);
+        let wanted = |flags| flags & LOADED == 0 && (publishes || flags & QOS == 0);
         let at = self.find(|header| wanted(flags(header)))?;
         let header = self.header(at)?;
         Some((at, if flags(header) & QOS == 0 { None } else { id(header) }))
@@ -174,14 +183,29 @@ impl<const N: usize> Arena<N> {
         }
     }
 
-    pub(super) fn find_held(&mut self, packet_id: PacketId) -> Option<At> {
-        self.find(|header| flags(header) & QOS != 0 && id(header) == Some(packet_id))
+    /// The record of an identifier. It stays as long as bytes of it are on the wire.
+    pub(super) fn find_id(&mut self, packet_id: PacketId) -> Option<At> {
+        self.find(|header| id(header) == Some(packet_id))
+    }
+
+    /// Ends a request of that kind; says how many filters it has.
+    pub(super) fn take_request(&mut self, kind: RequestKind, packet_id: PacketId) -> Option<u16> {
+        let at = self.find_id(packet_id)?;
+        let [_, _, _, _, flags, _, _, filters @ ..] = *self.header(at)?;
+        if flags & kind.flag() == 0 {
+            return None;
+        }
+        self.let_go(at);
+        Some(u16::from_be_bytes(filters))
     }
 
     /// The QoS of a held message, and whether bytes of it have gone out on this connection.
     pub(super) fn held(&mut self, packet_id: PacketId) -> Option<(QoS, bool)> {
-        let at = self.find_held(packet_id)?;
+        let at = self.find_id(packet_id)?;
         let flags = flags(self.header(at)?);
+        if flags & QOS == 0 {
+            return None;
+        }
         let is_before_first_byte = self.position.sending == Some(at) && self.position.sent == 0;
         Some((QoS::from_bits(flags & QOS)?, flags & LOADED != 0 && !is_before_first_byte))
     }
@@ -207,10 +231,17 @@ impl<const N: usize> Arena<N> {
     }
 
     pub(super) fn remove(&mut self, at: At) {
+        self.cut(at, 0);
+    }
+
+    /// Keeps so many bytes of a record: its header, or none.
+    fn cut(&mut self, at: At, kept: usize) {
         let Some(header) = self.header(at) else { return };
-        let gap = HEADER + len(header);
+        let gap = HEADER + len(header) - kept;
+        let [l0, l1, ..] = header;
+        (*l0, *l1) = (0, 0);
         let used = usize::from(self.position.used);
-        shift_down(self.bytes.get_mut(at.index()..used).unwrap_or_default(), gap);
+        shift_down(self.bytes.get_mut(at.index() + kept..used).unwrap_or_default(), gap);
         self.position.used = low_half(used.saturating_sub(gap));
         if let Some(sending) = self.position.sending
             && sending > at
@@ -219,12 +250,15 @@ impl<const N: usize> Arena<N> {
         }
     }
 
-    /// Removes a held record, or makes it a queued one where it is being sent: then it goes away behind its last byte.
+    /// Removes a record that was held or has its answer, or makes it a queued one where it has still to be sent: then it
+    /// goes away behind its last byte.
     pub(super) fn let_go(&mut self, at: At) {
-        if self.position.sending != Some(at) {
+        let is_on_wire = self.position.sending == Some(at);
+        let Some([_, _, _, _, flags, ..]) = self.header(at) else { return };
+        if is_on_wire || *flags & LOADED == 0 {
+            *flags &= !(QOS | SUBSCRIBE | UNSUBSCRIBE);
+        } else {
             self.remove(at);
-        } else if let Some([_, _, _, _, flags, ..]) = self.header(at) {
-            *flags &= !QOS;
         }
     }
 
@@ -242,7 +276,7 @@ impl<const N: usize> Arena<N> {
             && flags & QOS == 0
             && is_whole
         {
-            self.remove(at);
+            self.cut(at, if flags & (SUBSCRIBE | UNSUBSCRIBE) == 0 { 0 } else { HEADER });
         }
     }
 
@@ -281,6 +315,15 @@ impl<const N: usize> Arena<N> {
                 return Some(at);
             }
             at = at.plus(HEADER + len(header));
+        }
+    }
+}
+
+impl RequestKind {
+    const fn flag(self) -> u8 {
+        match self {
+            Self::Subscribe => SUBSCRIBE,
+            Self::Unsubscribe => UNSUBSCRIBE,
         }
     }
 }
