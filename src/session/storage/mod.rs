@@ -241,21 +241,21 @@ pub trait Store {
 /// # assert!(!session.is_connected());
 /// ```
 pub mod without {
-    /// No QoS 2, about 1,250 bytes of flash: a publish or a subscription that asks for it is refused as
+    /// No QoS 2, about 1,350 bytes of flash: a publish or a subscription that asks for it is refused as
     /// [`Misuse::LeftOut`](crate::session::Misuse::LeftOut). A server that sends a packet of it all the same, which it
     /// may only by a subscription of an earlier program in the same session, ends the connection by
     /// [`PeerError::LeftOut`](crate::session::PeerError::LeftOut): connect with `clean_start`.
     pub const QOS_2: u32 = 1 << 0;
-    /// No messages longer than the receive limit, about 550 bytes of flash:
+    /// No messages longer than the receive limit, about 600 bytes of flash:
     /// [`Config::oversize`](crate::session::Config::oversize) is taken for `Refuse`.
     pub const OVERSIZE: u32 = 1 << 1;
     /// No expiry of messages in this storage, about 300 bytes of flash: a Message Expiry Interval is sent as it was
     /// given, however long the message has waited here, and only the server counts it.
     pub const EXPIRY: u32 = 1 << 2;
-    /// No v3.1.1, about 260 bytes of flash: a [`Config::version`](crate::session::Config::version) that says so cannot
+    /// No v3.1.1, about 450 bytes of flash: a [`Config::version`](crate::session::Config::version) that says so cannot
     /// connect, which is refused as [`Misuse::LeftOut`](crate::session::Misuse::LeftOut).
     pub const V3_1_1: u32 = 1 << 3;
-    /// No v5.0, about 3,750 bytes of flash, as properties, limits of the server and reasons told to it go with it. A
+    /// No v5.0, about 3,100 bytes of flash, as properties, limits of the server and reasons told to it go with it. A
     /// [`Config::version`](crate::session::Config::version) of v5.0, the default, cannot connect, which is refused as
     /// [`Misuse::LeftOut`](crate::session::Misuse::LeftOut).
     pub const V5_0: u32 = 1 << 4;
