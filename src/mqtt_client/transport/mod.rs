@@ -23,7 +23,7 @@ pub(super) use self::tls::TlsStream;
 use self::websocket::WebSocket;
 
 /// How many slices one write takes.
-pub(super) const MAX_SLICES: usize = 16;
+pub(super) const MAX_SLICES: usize = 32;
 
 /// A stream over which MQTT can begin at once.
 #[derive(Debug)]
