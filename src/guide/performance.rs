@@ -6,7 +6,7 @@
 //! another thread more than everything else that is done for a short message, and the second copy of a long one as much
 //! as the first. So the client gathers:
 //!
-//! - Messages that follow each other at one QoS are encoded into one buffer of up to 16 KiB, a topic that stays the
+//! - Messages that follow each other at one QoS are encoded into one buffer of up to 17 KiB, a topic that stays the
 //!   same once. It goes to the worker, to the socket and back to be filled again; at QoS 1 and 2 when the last of these
 //!   messages is acknowledged, and if the server's window has no room for all of them, as many as it has room for are
 //!   copied out. Results travel as one, too, and become a call of

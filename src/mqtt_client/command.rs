@@ -131,8 +131,10 @@ impl Messages {
     }
 }
 
-/// So many bytes at most are in one run.
-pub(super) const MAX_RUN: usize = 16 * 1024;
+/// So many bytes at most are in one run: four messages of 4 KiB, with room for their heads.
+pub(super) const MAX_RUN: usize = 17 * 1024;
+/// The longest message that is in one.
+pub(super) const LONGEST_IN_RUN: usize = 16 * 1024;
 /// From this size on the messages of a run get room for all of them at once.
 const ROOM_AT_ONCE: usize = 1024;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::client::PublishResult;
-use super::command::{Expiry, MAX_RUN, Messages, Plain, Publishing, Run};
+use super::command::{Expiry, LONGEST_IN_RUN, Messages, Plain, Publishing, Run};
 use super::error::ClientError;
 use super::handle::AsyncMqttClient;
 use super::options::PublishOptions;
@@ -287,7 +287,7 @@ impl<'a> Message<'a> {
 
     /// Whether nothing has to be known of it later but its token.
     fn fits_run(&self) -> bool {
-        self.options.properties.message_expiry_interval.is_none() && self.room <= MAX_RUN
+        self.options.properties.message_expiry_interval.is_none() && self.room <= LONGEST_IN_RUN
     }
 }
 

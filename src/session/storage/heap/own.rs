@@ -11,7 +11,7 @@ use crate::types::PacketId;
 
 /// How many frames are kept to be filled again, and how many bytes; a longer one is kept alone.
 const MAX_SPENT: usize = 64;
-const MAX_SPENT_BYTES: usize = 1024 * 1024;
+const MAX_SPENT_BYTES: usize = MAX_SPENT * 17 * 1024;
 
 impl Heap {
     /// How many QoS 0 messages the transport has taken whole since this was last asked, in the order they were queued.
