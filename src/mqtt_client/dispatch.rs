@@ -6,6 +6,7 @@
 
 mod backlog;
 mod next;
+mod sending;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub(super) struct Outlet {
     /// The same channel's other end, for what is left in it when nobody listens any more.
     unheard: Receiver<Batch>,
     sent_batches: u64,
+    /// Bytes of batches whose listener was not called yet.
+    uncalled: usize,
     /// Batches that wait until something is durable: what, and the batch; those behind them wait with them.
     held: VecDeque<(u64, Batch)>,
     /// The last that is.
@@ -101,6 +104,7 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         unheard: batches.clone(),
         auto_ack,
         sent_batches: 0,
+        uncalled: 0,
         held: VecDeque::new(),
         durable: 0,
         listener: Listener::Receiver,
@@ -202,55 +206,13 @@ impl Outlet {
         self.run.push(Notice { behind: 0, news: News::Published(results) });
     }
 
-    /// Sends a batch behind those before, when what it stands `behind` is durable.
-    pub(super) fn send(&mut self, batch: Batch, behind: u64) {
-        // What was told before has its place before these messages.
-        self.flush();
-        self.sent_batches += 1;
-        self.shared.add_undelivered(batch.cost());
-        if behind > self.durable || !self.held.is_empty() {
-            self.held.push_back((behind, batch));
-        } else {
-            self.pass_on(batch);
-        }
-    }
-
-    /// Sends what has waited for this to be durable.
-    pub(super) fn release(&mut self, durable: u64) {
-        self.durable = durable;
-        while self.held.front().is_some_and(|(behind, _)| *behind <= durable)
-            && let Some((_, batch)) = self.held.pop_front()
-        {
-            self.pass_on(batch);
-        }
-    }
-
-    /// Nothing becomes durable any more: messages that have waited for it are not told, and what was told behind them
-    /// is.
-    pub(super) fn drop_held(&mut self) {
-        while let Some((_, mut batch)) = self.held.pop_front() {
-            batch.places.clear();
-            self.pass_on(batch);
-        }
-    }
-
-    fn pass_on(&mut self, batch: Batch) {
-        // It cannot fail: this has the other end, too.
-        let _ = self.batches.send(batch);
-        self.listener.call();
-        if self.shared.has_lost_callbacks() {
-            // The server must not wait for what nobody wants [MQTT-4.5.0-2].
-            for batch in self.unheard.try_iter() {
-                self.shared.remove_undelivered(batch.cost());
-                if self.auto_ack {
-                    self.shared.acknowledge(batch.acknowledgements(0));
-                }
-            }
-        }
-    }
-
     /// Hands over what has come together.
     pub(super) fn flush(&mut self) {
+        self.send_notices();
+        self.call();
+    }
+
+    fn send_notices(&mut self) {
         if self.run.is_empty() {
             return;
         }

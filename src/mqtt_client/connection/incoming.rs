@@ -338,6 +338,7 @@ impl Connection {
 
     /// Callbacks that wait for this very processor have it now: what they ask for goes out with what this turn writes.
     fn let_callbacks_run(&mut self) {
+        self.outlet.call();
         if std::mem::take(&mut self.input.awaits) {
             self.outlet.listener().let_run();
         }
