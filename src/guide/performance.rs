@@ -16,8 +16,9 @@
 //! - A publish wakes the worker only if it sleeps. The worker takes all that has come, writes once, and asks again
 //!   before it sleeps.
 //! - Received messages reach the callbacks as pieces of what was read, without a copy or an allocation each, and their
-//!   acknowledgements go back together: half of the [window](crate::mqtt_client::ProtocolOptions::receive_maximum)
-//!   before the other half is handled, so that the server goes on meanwhile.
+//!   acknowledgements go back together.
+//! - Where an answer is awaited, the worker looks for it for up to 50 µs before it sleeps, as long as that
+//!   [saves what it costs](crate::mqtt_client::Threads::spin).
 //! - Callbacks that wait for the worker's processor get it before the worker looks for what they have asked for. It
 //!   reads no more than some 200 KiB ahead of them, or two long messages, unless a callback takes longer than 5 ms.
 //! - An idle client wakes for its keep-alive alone.
