@@ -77,6 +77,9 @@
 //! | QoS 1 | at least once | It is handed over again when its acknowledgement had not reached the server |
 //! | QoS 2 | exactly once for each time the server sends it as a new message | Identifiers are remembered over connections, so that a repeated one is not handed over again |
 //!
+//! Messages are handed over in the order they came, and news of the connection and the end of an unsubscribe keep their
+//! place between them. How a publish or a subscribe has ended is told as soon as possible, ahead of messages that wait.
+//!
 //! A message is acknowledged when your callback has returned, or when you [say
 //! so](crate::mqtt_client::AsyncMqttClient::acknowledge) where `auto_ack` is false. When the session is lost, the
 //! server has forgotten what it still held for you; the client subscribes again, and what was published in between is

@@ -50,7 +50,7 @@ pub trait MqttEventHandler: Send {
         let _ = result;
     }
 
-    /// An unsubscribe has ended.
+    /// An unsubscribe has ended. Messages that came before the server's answer were handed over before.
     fn on_unsubscribed(&mut self, result: &UnsubscribeResult) {
         let _ = result;
     }

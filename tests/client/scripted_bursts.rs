@@ -11,7 +11,7 @@ use flowsdk::mqtt_client::{
 use flowsdk::types::ProtocolVersion;
 
 use crate::recorder::{Log, Recorder};
-use crate::scripted_setup::{Scene, V5, both, publish};
+use crate::scripted_setup::{Scene, V5, both, publish, unsuback, unsubscribe};
 use crate::support::scripted_broker::Peer;
 use crate::support::{PATIENCE, wire};
 
@@ -190,6 +190,27 @@ fn the_news_of_a_publish_does_not_wait_behind_messages_that_have_come_before() {
         assert!(published.is_some());
     });
     (1..=20).for_each(|id| peer.expect(&wire::ack(wire::PUBACK, id)));
+}
+
+#[test]
+fn the_end_of_an_unsubscribe_is_told_behind_the_messages_that_came_before_it() {
+    both(|version| {
+        let mut live = Scene::new(version).connected();
+        let token = live.client.unsubscribe(vec!["t"]).unwrap();
+        live.peer.expect(&unsubscribe(version, 1, &["t"]));
+        let mut input = burst(version, 1..=50);
+        input.extend(unsuback(version, 1, &[0]));
+        input.extend(publish(version, 0, "other", None, b""));
+        live.peer.send(&input);
+        live.log.unsubscribed(token);
+        live.log.messages(51);
+        live.log.with(|events| {
+            let is_message = |event: &&MqttEvent<'_>| matches!(event, MqttEvent::MessageReceived(_));
+            let end = events.iter().position(|event| matches!(event, MqttEvent::Unsubscribed(_))).unwrap();
+            let (before, behind) = events.split_at(end);
+            assert_eq!((before.iter().filter(is_message).count(), behind.iter().filter(is_message).count()), (50, 1));
+        });
+    });
 }
 
 #[test]

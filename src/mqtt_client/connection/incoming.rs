@@ -168,7 +168,10 @@ impl Connection {
                     self.handle_connected(result, client_id);
                 }
                 Step::Published(packet_id, code, properties) => self.handle_published(packet_id, code, properties),
-                Step::Answered(answer) => self.handle_answer(answer),
+                Step::Answered(answer) => {
+                    self.send_batch();
+                    self.handle_answer(answer);
+                }
                 Step::PingResponse => {
                     self.doubt.handle_ping_response();
                     self.answer_pings();

@@ -158,7 +158,8 @@ impl Connection {
                 if let Some(tracked) = tracked {
                     tracked.complete(result.clone());
                 }
-                self.outlet.tell_result(MqttEvent::Unsubscribed(result));
+                // The last message of a subscription comes before the news of its end.
+                self.outlet.tell(MqttEvent::Unsubscribed(result));
             }
         }
     }
