@@ -97,7 +97,8 @@
 //! its answer, or has ended one by a DISCONNECT whose code may be about a request (0x81 to 0x83, 0x87, 0x8F, 0x90, 0x95,
 //! 0x99 to 0x9B, 0x9E, 0xA1, 0xA2). The next connection then tries them out: it stands for a while (at random, a tenth
 //! to three tenths of [`Connecting::stable_after`](crate::mqtt_client::Connecting::stable_after)), sends a ping, and
-//! upon its answer what had none, alone, one after the other; calls wait in the command queue meanwhile.
+//! upon its answer what had none, alone, one after the other. Whatever else is to be sent waits meanwhile, behind
+//! `on_connected`.
 //!
 //! What five of these connections in a row end upon within two seconds, or one of them by such a DISCONNECT, ends as
 //! [`Dropped(EndsConnection(_))`](crate::mqtt_client::DropCause::EndsConnection) with that code, and all else goes on. A

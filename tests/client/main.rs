@@ -13,6 +13,7 @@ mod scram_example;
 #[cfg(feature = "log")]
 mod logging;
 mod scripted_ahead;
+mod scripted_anything;
 mod scripted_authentication;
 mod scripted_backlog;
 mod scripted_buffer;
