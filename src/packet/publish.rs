@@ -194,6 +194,7 @@ pub(crate) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
+    #[cfg_attr(feature = "std", inline(always))]
     #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn decode(flags: u8, reader: &mut Reader<'a>, version: ProtocolVersion, from: Role) -> Self {
         let qos = QoS::from_bits(flags >> 1 & 3).unwrap_or_else(|| {
