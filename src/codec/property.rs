@@ -319,12 +319,12 @@ const fn bit(id: PropertyId) -> u32 {
 }
 
 const _: () = {
-    let mut one = 0;
-    while one < TABLE_LEN {
+    let mut one = 0u8;
+    while (one as usize) < TABLE_LEN {
         let mut other = 0;
         while other < one {
-            if let (Some(a), Some(b)) = (PropertyId::from_number(one as u8), PropertyId::from_number(other as u8)) {
-                assert!(bit(a) != bit(b) || CONTEXTS[one] & CONTEXTS[other] == 0);
+            if let (Some(a), Some(b)) = (PropertyId::from_number(one), PropertyId::from_number(other)) {
+                assert!(bit(a) != bit(b) || CONTEXTS[one as usize] & CONTEXTS[other as usize] == 0);
             }
             other += 1;
         }

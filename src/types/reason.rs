@@ -35,28 +35,28 @@ impl CodeContext {
         1 << self as u8
     }
 
-    const fn from_server(self) -> u16 {
+    const fn of_server(self) -> u16 {
         self.bit() as u16
     }
 
-    const fn from_client(self) -> u16 {
+    const fn of_client(self) -> u16 {
         (self.bit() as u16) << 8
     }
 }
 
-const CONNACK: u16 = CodeContext::Connack.from_server();
-const SERVER_ACK: u16 = CodeContext::Ack.from_server();
-const ACK: u16 = CodeContext::Ack.from_client() | SERVER_ACK;
-const RELEASE: u16 = CodeContext::Release.from_client() | CodeContext::Release.from_server();
-const SUBACK: u16 = CodeContext::Suback.from_server();
-const SUBACK_V3: u16 = CodeContext::SubackV3.from_server();
-const UNSUBACK: u16 = CodeContext::Unsuback.from_server();
+const CONNACK: u16 = CodeContext::Connack.of_server();
+const SERVER_ACK: u16 = CodeContext::Ack.of_server();
+const ACK: u16 = CodeContext::Ack.of_client() | SERVER_ACK;
+const RELEASE: u16 = CodeContext::Release.of_client() | CodeContext::Release.of_server();
+const SUBACK: u16 = CodeContext::Suback.of_server();
+const SUBACK_V3: u16 = CodeContext::SubackV3.of_server();
+const UNSUBACK: u16 = CodeContext::Unsuback.of_server();
 const SUBACKS: u16 = SUBACK | UNSUBACK;
-const CLIENT_BYE: u16 = CodeContext::Disconnect.from_client();
-const SERVER_BYE: u16 = CodeContext::Disconnect.from_server();
+const CLIENT_BYE: u16 = CodeContext::Disconnect.of_client();
+const SERVER_BYE: u16 = CodeContext::Disconnect.of_server();
 const BYE: u16 = CLIENT_BYE | SERVER_BYE;
-const CLIENT_AUTH: u16 = CodeContext::Auth.from_client();
-const SERVER_AUTH: u16 = CodeContext::Auth.from_server();
+const CLIENT_AUTH: u16 = CodeContext::Auth.of_client();
+const SERVER_AUTH: u16 = CodeContext::Auth.of_server();
 const AUTH: u16 = CLIENT_AUTH | SERVER_AUTH;
 
 macro_rules! reason_codes {

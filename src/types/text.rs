@@ -83,11 +83,11 @@ fn is_utf8(bytes: &[u8]) -> bool {
             return false;
         }
         due = match byte {
-            ..0x80 => 0,
-            ..0xC0 => due.wrapping_sub(1),
-            ..0xE0 => 1,
-            ..0xF0 => 2,
-            _ => 3,
+            0x00..=0x7F => 0,
+            0x80..=0xBF => due.wrapping_sub(1),
+            0xC0..=0xDF => 1,
+            0xE0..=0xEF => 2,
+            0xF0.. => 3,
         };
         allowed = match byte {
             0xC0 | 0xC1 | 0xF5.. => return false,
