@@ -24,6 +24,28 @@ fn a_suback_has_a_code_for_each_filter_in_order() {
     }
 }
 
+/// A server that answers so early is out of step: what is on the wire is not torn for it.
+#[test]
+fn a_request_answered_before_its_last_byte_still_leaves_whole() {
+    for sent in [0, 1, 5] {
+        everywhere(|rig| {
+            rig.publish(AtLeastOnce, "a");
+            rig.sent();
+            rig.subscribe(&["b"]);
+            rig.unsubscribe(&["c"]);
+            let mut bytes = rig.transmit(sent);
+            // The message before it makes room meanwhile.
+            assert_eq!(rig.give(puback(1)), ["Published 1 q1"]);
+            assert_eq!(rig.give(suback(2, &[0])), ["Subscribed 2 [00]"]);
+            bytes.extend(rig.wire());
+            assert_eq!(packets(&bytes, rig.config.version), ["SUBSCRIBE 2 b", "UNSUBSCRIBE 3 c"]);
+            let answer = unsuback(rig.config.version, 3, &[0]);
+            assert_eq!(rig.give(answer).len(), 1);
+            assert_eq!(rig.give(suback(2, &[0])), NOTHING);
+        });
+    }
+}
+
 /// [MQTT-3.11.3-1]
 #[test]
 fn an_unsuback_has_a_code_for_each_filter_in_order() {
