@@ -128,9 +128,10 @@ mod tests {
                 all().filter(|_| is_bound || !cfg!(miri)).for_each(|third| check(&[first, second, third]));
             }
         }
-        for first in bounds {
+        let some = || bounds.into_iter().step_by(if cfg!(miri) { 8 } else { 1 });
+        for first in some() {
             for second in bounds {
-                for third in bounds {
+                for third in some() {
                     for fourth in bounds {
                         check(&[first, second, third, fourth]);
                         check(&[first, second, third, 0x80, fourth]);
