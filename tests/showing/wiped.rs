@@ -139,9 +139,7 @@ fn a_session_without_a_heap_wipes_connect_and_auth_when_they_have_gone() {
 }
 
 /// A client that is connected to a server that never looks at its CONNECT, and the server's end.
-fn connected(options: MqttClientOptions) -> (AsyncMqttClient, TcpStream) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
-    let options = MqttClientOptions { peer: listener.local_addr().expect("a port").to_string(), ..options };
+fn connected(listener: &TcpListener, options: MqttClientOptions) -> (AsyncMqttClient, TcpStream) {
     let (client, mut events) = AsyncMqttClient::with_receiver(options, AsyncClientConfig::default()).expect("a client");
     client.connect().expect("an open client");
     let (mut stream, _) = listener.accept().expect("a connection");
@@ -171,14 +169,16 @@ fn keeps_its_password_only_in_its_options(seed: u32, client: AsyncMqttClient, se
 
 #[test]
 fn a_client_keeps_its_password_only_in_its_options() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
     let options = MqttClientOptions {
+        peer: listener.local_addr().expect("a port").to_string(),
         client_id: "c".to_string(),
         username: Some("user".to_string()),
         password: Some(Secret::from(secret(4))),
         ..Default::default()
     };
     assert_eq!(found(4), 1);
-    let (client, stream) = connected(options);
+    let (client, stream) = connected(&listener, options);
     keeps_its_password_only_in_its_options(4, client, stream);
 }
 
@@ -203,16 +203,12 @@ fn what_a_url_says_of_a_user_is_wiped_with_the_client() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
         let address = listener.local_addr().expect("a port").to_string();
         let peer = with_text_secret(seed, &format!("mqtt://{user_info}{address}"));
-        let options = MqttClientOptions { peer, ..Default::default() };
-        let (client, events) = AsyncMqttClient::with_receiver(options, AsyncClientConfig::default()).expect("a client");
-        client.connect().expect("an open client");
-        let (stream, _) = listener.accept().expect("a connection");
-        assert_eq!(stream.peek(&mut [0]).expect("a CONNECT"), 1);
+        let (client, stream) = connected(&listener, MqttClientOptions { peer, ..Default::default() });
         let kept = found_as(|index| text_byte(seed, index));
         assert!((1..=2).contains(&kept), "{kept} of {user_info}");
         drop((stream, listener));
         client.shutdown().expect("an end in time");
-        drop((client, events));
+        drop(client);
         assert_eq!(found_as(|index| text_byte(seed, index)), 0, "{user_info}");
     }
     // Options that cannot work are wiped, too.
