@@ -33,33 +33,37 @@
 //!
 //! On a virtual machine with two cores of an AMD EPYC and Linux, over loopback, the client on one core and the sink on
 //! the other, medians of five rounds: messages a second, and microseconds of processor time that the client's process
-//! spends on each. *Spinning* is [`spin`](crate::mqtt_client::Threads::spin) of 50 µs, where an answer is awaited.
+//! spends on each. Other programs ran on that machine, too, which slows all of them. *Spinning* is
+//! [`spin`](crate::mqtt_client::Threads::spin), where an answer is awaited; flowsdk does so by default.
 //!
 //! ```text
 //! benches/compare/run --rounds 5 --pin pinned --driver plain --driver flowsdk --driver rumqttc
 //! ```
 //!
-//! | messages a second, CPU µs each | plain TCP | flowsdk | callbacks on the worker | and spinning | rumqttc 0.25 | rumqttc-v5-next |
+//! | messages a second, CPU µs each | plain TCP | flowsdk | without spinning | callbacks on the worker | rumqttc 0.25 | rumqttc-v5-next |
 //! |---|---|---|---|---|---|---|
-//! | publish QoS 0, 64 B | 42.17 M, 0.02 | 9.64 M, 0.1 | 10.07 M, 0.099 |  | 184 k, 5.4 | 1.10 M, 0.91 |
-//! | publish QoS 1, 64 B | 1.24 M, 0.34 | 1.19 M, 0.51 | 1.07 M, 0.53 | 1.84 M, 0.52 | 155 k, 6.4 | 533 k, 1.8 |
-//! | publish QoS 2, 64 B | 693 k, 0.57 | 621 k, 0.84 | 584 k, 0.88 | 1.22 M, 0.79 | 119 k, 8.2 | 380 k, 2.5 |
-//! | receive QoS 0, 64 B | 38.50 M, 0.015 | 20.44 M, 0.049 | 29.52 M, 0.033 |  | 3.11 M, 0.32 | 2.10 M, 0.47 |
-//! | receive QoS 1, 64 B | 1.20 M, 0.32 | 1.36 M, 0.47 | 1.24 M, 0.37 | 2.57 M, 0.37 | 900 k, 1.1 | 981 k, 0.97 |
-//! | publish QoS 0, 4 KiB | 1.20 M, 0.8 | 585 k, 1.6 | 497 k, 2 |  | 136 k, 7.3 | 218 k, 4.6 |
-//! | publish QoS 1, 4 KiB | 1.01 M, 0.95 | 524 k, 1.8 | 548 k, 1.8 | 569 k, 1.7 | 110 k, 8.8 | 178 k, 5.5 |
-//! | publish QoS 2, 4 KiB | 517 k, 1.4 | 465 k, 2.1 | 471 k, 2 | 511 k, 1.9 | 98 k, 10 | 132 k, 7.4 |
-//! | receive QoS 0, 4 KiB | 855 k, 0.81 | 1.23 M, 0.78 | 1.19 M, 0.56 |  | 385 k, 2.5 | 309 k, 2.8 |
-//! | receive QoS 1, 4 KiB | 1.16 M, 0.5 | 964 k, 0.92 | 1.08 M, 0.67 | 1.07 M, 0.78 | 317 k, 3.1 | 361 k, 2.7 |
-//! | publish QoS 0, 1 MiB | 2.9 k, 293 | 2.5 k, 356 | 2.6 k, 367 |  | 3.0 k, 312 | 2.4 k, 386 |
-//! | receive QoS 0, 1 MiB | 3.2 k, 197 | 3.5 k, 159 | 3.7 k, 144 |  | 2.5 k, 358 | 1.4 k, 674 |
-//! | round trip, 64 B (µs) | 79, 31 | 85, 53 | 80, 43 | 26, 28 | 95, 47 | 90, 48 |
+//! | publish QoS 0, 64 B | 33.52 M, 0.03 | 8.35 M, 0.12 |  | 9.70 M, 0.1 | 180 k, 5.5 | 974 k, 1 |
+//! | publish QoS 1, 64 B | 983 k, 0.27 | 1.27 M, 0.49 | 1.05 M, 0.55 | 1.32 M, 0.46 | 62 k, 6.8 | 309 k, 1.7 |
+//! | publish QoS 2, 64 B | 536 k, 0.55 | 637 k, 0.86 | 525 k, 0.94 | 520 k, 0.85 | 48 k, 8.5 | 205 k, 2.9 |
+//! | receive QoS 0, 64 B | 16.64 M, 0.019 | 13.28 M, 0.057 |  | 14.62 M, 0.03 | 2.91 M, 0.34 | 1.95 M, 0.51 |
+//! | receive QoS 1, 64 B | 861 k, 0.26 | 1.01 M, 0.45 | 808 k, 0.48 | 969 k, 0.37 | 223 k, 1.6 | 710 k, 1.1 |
+//! | publish QoS 0, 4 KiB | 411 k, 0.96 | 407 k, 1.5 |  | 393 k, 1.2 | 126 k, 3.5 | 152 k, 2.8 |
+//! | publish QoS 1, 4 KiB | 309 k, 1.2 | 235 k, 1.8 | 207 k, 2 | 232 k, 2 | 45 k, 9.1 | 70 k, 6.7 |
+//! | publish QoS 2, 4 KiB | 190 k, 1.8 | 164 k, 2 | 153 k, 2.4 | 185 k, 2 | 38 k, 11 | 46 k, 9.5 |
+//! | receive QoS 0, 4 KiB | 362 k, 0.86 | 928 k, 0.78 |  | 497 k, 0.82 | 210 k, 2.5 | 256 k, 2.8 |
+//! | receive QoS 1, 4 KiB | 297 k, 0.85 | 530 k, 1.1 | 475 k, 1.2 | 270 k, 1.1 | 104 k, 3.4 | 198 k, 3.6 |
+//! | publish QoS 0, 1 MiB | 1.2 k, 281 | 1.2 k, 300 |  | 1.4 k, 283 | 1.3 k, 260 | 1.1 k, 288 |
+//! | receive QoS 0, 1 MiB | 1.0 k, 181 | 1.0 k, 218 |  | 1.1 k, 193 | 0.9 k, 367 | 0.6 k, 583 |
+//! | round trip, 64 B (µs) | 54, 24 | 40, 41 | 57, 38 | 29, 31 | 71, 38 | 59, 33 |
 //!
 //! Compare within a row: on another machine the figures are others. At QoS 1 and 2 what counts at this window is how
-//! soon the client answers: all its threads share a core here, and where both sides wait for each other, each window of
-//! 100 messages costs a sleep and a wake-up or more, as it does plain TCP. The same command without `--pin` also runs
-//! unpinned and with everything on one core, and tells peak memory, context switches and system calls; with all peers
-//! (mqtt5, libmosquitto and Paho C, too) it takes half an hour.
+//! soon the client answers: where both sides wait for each other, each window of 100 messages costs a sleep and a
+//! wake-up or more, as it does plain TCP, unless the client still looks for the answer when it comes. With everything
+//! on one core nothing is gained by looking, and nothing lost: there, and unpinned, where the system may put both
+//! programs on one core, it is the instructions that count, and plain TCP is about twice as fast at QoS 1.
+//!
+//! The same command without `--pin` also runs unpinned and with everything on one core, and tells peak memory, context
+//! switches and system calls; with all peers (mqtt5, libmosquitto and Paho C, too) it takes half an hour.
 //!
 //! `cargo bench --bench codec`, `session`, `client` and `scale` measure the parts: nanoseconds a packet, two sessions
 //! in memory, allocations and system calls a message, a thousand clients on one
@@ -88,8 +92,8 @@
 //!   before, which is kept for half a second to a second.
 //!
 //! For the shortest answer: [`CallbackMode::Worker`](crate::mqtt_client::CallbackMode::Worker) saves the way to another
-//! thread, and the handler must not block then; [`spin`](crate::mqtt_client::Threads::spin) looks for an answer instead
-//! of sleeping.
+//! thread, and the handler must not block then. A [`spin`](crate::mqtt_client::Threads::spin) of three times the time
+//! that a broker takes to answer lasts, at the cost of processor time; zero leaves the processor to others.
 //!
 //! For many clients in one process: one [`Runtime`](crate::mqtt_client::Runtime) gives them two threads together.
 //!
@@ -102,8 +106,8 @@
 //! let config = AsyncClientConfig { command_queue_size: 4096, ..Default::default() };
 //! # let _ = (options, config);
 //!
-//! // Short round trips to a broker next door, at the cost of a processor that looks for them.
-//! let threads = Threads { callbacks: CallbackMode::Worker, spin: Duration::from_micros(50), ..Default::default() };
+//! // Short round trips to a broker that answers within 100 µs, at the cost of a processor that looks for them.
+//! let threads = Threads { callbacks: CallbackMode::Worker, spin: Duration::from_micros(300), ..Default::default() };
 //! let options = MqttClientOptions { threads, ..Default::default() };
 //! # let _ = options;
 //!
