@@ -91,24 +91,23 @@
 //!
 //! # What a server ends the connection over
 //!
-//! A server of v3.1.1 can refuse a message only by closing the connection, and some servers refuse a subscribe like
-//! that. As what was cut off is sent again, it would end one connection after the other. So there is a doubt when the
-//! server has closed three connections in a row while the same request, or the same message, was the oldest one without
-//! its answer, or has ended one by a DISCONNECT whose code may be about a request (0x81 to 0x83, 0x87, 0x8F, 0x90, 0x95,
-//! 0x99 to 0x9B, 0x9E, 0xA1, 0xA2). The next connection then tries them out: it stands for a while (at random, a tenth
-//! to three tenths of [`Connecting::stable_after`](crate::mqtt_client::Connecting::stable_after)), sends a ping, and
-//! upon its answer what had none, alone, one after the other. Whatever else is to be sent waits meanwhile, behind
-//! `on_connected`.
-//!
-//! What five of these connections in a row end upon within two seconds, or one of them by such a DISCONNECT, ends as
+//! What a lost connection has cut off is sent again, however often that happens. A server of v5.0 can say that it was
+//! the request itself: by a DISCONNECT whose code may be about one (0x81 to 0x83, 0x87, 0x8F, 0x90, 0x95, 0x99 to 0x9B,
+//! 0x9E, 0xA1, 0xA2) while something has no answer. The next connection then tries out which it was: it stands for a
+//! tenth of [`Connecting::stable_after`](crate::mqtt_client::Connecting::stable_after), sends a ping, and upon its
+//! answer what had none, alone, one after the other. Whatever else is to be sent waits meanwhile, behind
+//! `on_connected`. What the server ends this connection over, by such a DISCONNECT again, ends as
 //! [`Dropped(EndsConnection(_))`](crate::mqtt_client::DropCause::EndsConnection) with that code, and all else goes on. A
-//! connection that ends in any other way in between begins the count anew, as a network that fails does not wait for
-//! one request. A subscription that the client itself makes again is told by `on_error`, and is not made any more.
+//! subscription that the client itself makes again is told by `on_error`, and is not made any more.
 //!
 //! A message of QoS 1 or 2 in a session that the server keeps is not ended like that: the standard wants it sent again
-//! for as long as the session lives `[MQTT-4.4.0-1]`, and its identifier may stand for it at the server. Then `on_error`
-//! tells [`ClientIdInUse`](crate::mqtt_client::ConnectionError::ClientIdInUse) again and again; a client with
-//! `clean_start: true`, which ends the session, gets over it.
+//! for as long as the session lives `[MQTT-4.4.0-1]`, and its identifier may stand for it at the server. There the code
+//! counts as it does where nothing is unanswered: 0x87 stops the client, for one.
+//!
+//! A server of v3.1.1 can only close the connection, which looks like a network that fails, so nothing is held against
+//! a request. From the third close in a row soon behind CONNACK on, `on_error` tells
+//! [`ClientIdInUse`](crate::mqtt_client::ConnectionError::ClientIdInUse), which names this cause, too, and the client
+//! waits longer.
 //!
 //! # Your process ends
 //!

@@ -165,8 +165,8 @@ pub enum DropCause {
     /// It breaks a limit that the server has told.
     Refused(Misuse),
     /// The server [ends the connection](crate::guide::delivery_guarantees#what-a-server-ends-the-connection-over) each
-    /// time it gets it, by a DISCONNECT with this code or without a word.
-    EndsConnection(Option<ReasonCode>),
+    /// time it gets it, by a DISCONNECT with this code.
+    EndsConnection(ReasonCode),
 }
 
 /// The answer to a subscribe: SUBACK (section 3.9).

@@ -53,15 +53,10 @@ impl Backoff {
             return None;
         }
         self.attempts = self.attempts.saturating_add(1);
-        Some(self.random(least, bound))
-    }
-
-    /// A time between these two.
-    pub(super) fn random(&mut self, least: Duration, bound: Duration) -> Duration {
         self.draws += 1;
         let random = self.random.hash_one(self.draws);
         let micros = u64::try_from((bound - least).as_micros()).unwrap_or(u64::MAX);
-        least + Duration::from_micros(random % micros.saturating_add(1))
+        Some(least + Duration::from_micros(random % micros.saturating_add(1)))
     }
 
     pub(super) const fn reset(&mut self) {

@@ -7,7 +7,7 @@ use flowsdk::mqtt_client::{AsyncMqttClient, DropCause, MqttEvent, Outcome, Token
 use flowsdk::types::{ProtocolVersion, ReasonCode};
 
 use crate::recorder::Log;
-use crate::scripted_setup::{Scene, V3_1_1, V5, both, connack, suback, unsuback};
+use crate::scripted_setup::{Scene, V5, both, connack, suback, unsuback};
 use crate::support::scripted_broker::Peer;
 use crate::support::wire;
 
@@ -126,24 +126,13 @@ fn all_but(forbidden: usize, cause: DropCause) -> Vec<Outcome> {
 }
 
 #[test]
-fn what_the_server_closes_the_connection_upon_again_and_again_ends_and_everything_else_goes_on() {
-    both(|version| {
-        for forbidden in [1, 3, 4, 5] {
-            let ends = |packet: &[u8]| is_forbidden(packet).then(Vec::new);
-            let (outcomes, _, _) = run(&scene(version), false, ends, asks(forbidden));
-            assert_eq!(outcomes, all_but(forbidden, DropCause::EndsConnection(None)));
-        }
-    });
-}
-
-#[test]
 fn what_the_server_disconnects_upon_with_a_reason_ends_with_that_reason_once_it_was_sent_alone() {
     for forbidden in [1, 3, 4, 5] {
         for code in [ReasonCode::NOT_AUTHORIZED, ReasonCode::TOPIC_FILTER_INVALID, ReasonCode::PACKET_TOO_LARGE] {
             let disconnect = wire::disconnect_v5(code.byte(), &[]);
             let ends = |packet: &[u8]| is_forbidden(packet).then(|| disconnect.clone());
             let (outcomes, connections, _) = run(&scene(V5), false, ends, asks(forbidden));
-            assert_eq!(outcomes, all_but(forbidden, DropCause::EndsConnection(Some(code))));
+            assert_eq!(outcomes, all_but(forbidden, DropCause::EndsConnection(code)));
             assert_eq!(connections, 3, "one as ever, one with the trial, and one without it");
         }
     }
@@ -151,54 +140,59 @@ fn what_the_server_disconnects_upon_with_a_reason_ends_with_that_reason_once_it_
 
 #[test]
 fn topics_of_the_options_are_tried_apart_and_the_one_that_ends_connections_is_left_out_and_told() {
-    both(|version| {
-        let mut scene = scene(version);
-        scene.options.subscription_topics =
-            ["/a", "/forbidden", "/b"].map(|filter| TopicSubscription::new(filter, 1)).to_vec();
-        let mut subscribed = Vec::new();
-        let ends = |packet: &[u8]| {
-            subscribed.extend((packet[0] == 0x82 && filters(packet) == 1).then(|| packet.to_vec()));
-            is_forbidden(packet).then(Vec::new)
-        };
-        let ask = |client: &AsyncMqttClient| vec![client.publish("/t", b"", 1, false).unwrap()];
-        let (outcomes, _, log) = run(&scene, false, ends, ask);
-        assert_eq!(outcomes, [Outcome::Acknowledged]);
-        log.error("cannot subscribe to \"/forbidden\" again");
-        let last: Vec<_> = subscribed.iter().rev().take(2).collect();
-        assert!(has(last[1], "/a") && has(last[0], "/b"), "{subscribed:?}");
-    });
+    let mut scene = scene(V5);
+    scene.options.subscription_topics =
+        ["/a", "/forbidden", "/b"].map(|filter| TopicSubscription::new(filter, 1)).to_vec();
+    let mut subscribed = Vec::new();
+    let ends = |packet: &[u8]| {
+        subscribed.extend((packet[0] == 0x82 && filters(packet) == 1).then(|| packet.to_vec()));
+        is_forbidden(packet).then(|| wire::disconnect_v5(0x8F, &[]))
+    };
+    let ask = |client: &AsyncMqttClient| vec![client.publish("/t", b"", 1, false).unwrap()];
+    let (outcomes, connections, log) = run(&scene, false, ends, ask);
+    assert_eq!(outcomes, [Outcome::Acknowledged]);
+    assert_eq!(connections, 4, "one as ever, one with all of them, one with each, and one without the guilty one");
+    log.error("cannot subscribe to \"/forbidden\" again");
+    let last: Vec<_> = subscribed.iter().rev().take(2).collect();
+    assert!(has(last[1], "/a") && has(last[0], "/b"), "{subscribed:?}");
 }
 
 #[test]
-fn cuts_that_come_whatever_is_sent_end_no_request() {
+fn what_is_cut_off_is_sent_again_however_often_the_server_closes_upon_it() {
     both(|version| {
-        let mut cuts = 40;
-        let ends = |packet: &[u8]| {
-            let is_cut = cuts > 0 && packet[0] != 0xE0;
-            cuts -= u32::from(is_cut);
-            is_cut.then(Vec::new)
-        };
-        let (outcomes, ..) = run(&scene(version), false, ends, asks(8));
-        assert_eq!(outcomes, [Outcome::Acknowledged; 8]);
-    });
-}
-
-#[test]
-fn cuts_that_meet_a_request_again_and_again_and_then_something_else_end_no_request() {
-    both(|version| {
-        for forbidden in [1, 3, 5] {
-            let (mut met, mut cuts) = (0, 30);
+        for cut_off in [1, 3, 4, 5] {
+            let mut cuts = 20;
             let ends = |packet: &[u8]| {
-                // Three times as ever and four times alone; the next cut comes before it is sent.
-                let is_cut = cuts > 0 && (is_forbidden(packet) || (met == 7 && packet == wire::PINGREQ));
-                met = if is_cut { (met + 1) % 8 } else { met };
+                let is_cut = cuts > 0 && is_forbidden(packet);
                 cuts -= u32::from(is_cut);
                 is_cut.then(Vec::new)
             };
-            let (outcomes, ..) = run(&scene(version), false, ends, asks(forbidden));
-            assert_eq!(outcomes, [Outcome::Acknowledged; 8]);
+            let (outcomes, connections, _) = run(&scene(version), false, ends, asks(cut_off));
+            assert_eq!((outcomes, connections), ([Outcome::Acknowledged; 8].to_vec(), 21));
         }
     });
+}
+
+#[test]
+fn a_server_that_disconnects_before_anything_is_tried_ends_no_request_and_stops_the_client() {
+    let scene = scene(V5);
+    let (client, log) = scene.client();
+    client.connect().unwrap();
+    let token = client.subscribe("/t", 1).unwrap();
+    let mut peer = scene.accept(false);
+    peer.expect_type(8);
+    peer.send(&wire::disconnect_v5(0x87, &[]));
+    scene.accept(false).send(&wire::disconnect_v5(0x87, &[]));
+    log.wait_for(|events| {
+        let ends = events.iter().filter(|event| matches!(event, MqttEvent::Disconnected(Some(0x87))));
+        (ends.count() == 2).then_some(())
+    });
+    assert_eq!(log.with(outcomes), []);
+    client.connect().unwrap();
+    let mut peer = scene.accept(false);
+    let subscribe = peer.expect_type(8);
+    peer.send(&suback(V5, wire::packet_id(&subscribe), &[1]));
+    assert_eq!(log.subscribed(token).outcome, Outcome::Acknowledged);
 }
 
 #[test]
@@ -235,20 +229,20 @@ fn a_message_of_a_session_that_goes_on_is_sent_again_however_often_the_server_cl
 
 #[test]
 fn a_client_that_is_shut_down_amid_a_doubt_sends_what_it_has() {
-    let mut scene = scene(V3_1_1);
+    let mut scene = scene(V5);
     // Longer than a test or a drain may take.
     scene.options.connecting.stable_after = Duration::from_secs(3600);
     let (client, log) = scene.client();
     client.connect().unwrap();
     let token = client.subscribe("/cut", 1).unwrap();
-    for _ in 0..3 {
-        scene.accept(false).expect_type(8);
-    }
     let mut peer = scene.accept(false);
-    log.connection(4);
+    peer.expect_type(8);
+    peer.send(&wire::disconnect_v5(0x87, &[]));
+    let mut peer = scene.accept(false);
+    log.connection(2);
     let closing = thread::spawn(move || {
-        peer.expect_type(8);
-        peer.send(&suback(V3_1_1, 4, &[1]));
+        let subscribe = peer.expect_type(8);
+        peer.send(&suback(V5, wire::packet_id(&subscribe), &[1]));
         peer.expect(&wire::DISCONNECT);
     });
     client.shutdown().unwrap();

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use super::Connection;
-use super::doubt::{EndedBy, Finding, Subject};
+use super::doubt::Finding;
 use super::link::Link;
 use crate::codec::{Properties, Property};
 use crate::macros::client_event;
@@ -63,12 +63,7 @@ impl Connection {
         self.has_refused_credentials = false;
     }
 
-    pub(super) fn after_end(
-        &mut self,
-        ending: Ending,
-        was_accepted: Option<Instant>,
-        unanswered: (Option<Subject>, Option<Subject>),
-    ) {
+    pub(super) fn after_end(&mut self, ending: Ending, was_accepted: Option<Instant>, is_something_unanswered: bool) {
         let stable_after = self.options.connecting.stable_after;
         let has_held = was_accepted.is_some_and(|since| self.now.saturating_duration_since(since) >= stable_after);
         if has_held {
@@ -76,14 +71,13 @@ impl Connection {
             self.closed_in_a_row = 0;
             self.has_refused_credentials = false;
         }
-        let by = ending.by();
         // An attempt that has not come to a connection says nothing.
         let finding = match was_accepted {
-            Some(_) => self.doubt.handle_end(self.now, by, unanswered),
+            Some(_) => self.doubt.handle_end(ending.disconnect_code(), is_something_unanswered),
             None => Finding::Nothing,
         };
-        if let Finding::Certain(subject) = &finding {
-            self.give_up_unwelcome(subject, by);
+        if let Finding::Certain(subject, code) = &finding {
+            self.give_up_unwelcome(subject, *code);
         }
         let next = match ending {
             Ending::ByClient(reason) => {
@@ -94,7 +88,7 @@ impl Connection {
             }
             Ending::ByServer(farewell) => self.note_disconnect(farewell, &finding),
             Ending::Refused(farewell) => self.note_refusal(farewell),
-            Ending::Fault(error) if was_accepted.is_some() => self.note_loss(error, has_held, &finding),
+            Ending::Fault(error) if was_accepted.is_some() => self.note_loss(error, has_held),
             Ending::Fault(error) => {
                 self.servers.skip();
                 self.tell_error(error);
@@ -129,12 +123,17 @@ impl Connection {
     }
 
     /// A connection that was accepted has gone without a word of the server.
-    fn note_loss(&mut self, error: io::Error, has_held: bool, finding: &Finding) -> Next {
+    fn note_loss(&mut self, error: io::Error, has_held: bool) -> Next {
         client_event!(self.client_id(), warn, "connection lost: {}", error);
-        let is_closed = is_closed_by_server(&error) && !matches!(finding, Finding::Tried | Finding::Certain(_));
+        let kind = error.kind();
         self.outlet.tell(MqttEvent::Error(error));
         self.outlet.tell(MqttEvent::ConnectionLost);
-        self.closed_in_a_row = if is_closed && !has_held { self.closed_in_a_row.saturating_add(1) } else { 0 };
+        let is_closed_by_server = matches!(
+            kind,
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
+        );
+        self.closed_in_a_row =
+            if is_closed_by_server && !has_held { self.closed_in_a_row.saturating_add(1) } else { 0 };
         if self.closed_in_a_row < SUSPICIOUS {
             return Next::Soon;
         }
@@ -241,23 +240,13 @@ impl Connection {
 }
 
 impl Ending {
-    /// Who has ended the connection, as far as it may lie in a request.
-    fn by(&self) -> EndedBy {
+    /// The code of the server's DISCONNECT.
+    const fn disconnect_code(&self) -> Option<ReasonCode> {
         match self {
-            Self::ByServer(farewell) => EndedBy::disconnect(farewell.reason),
-            Self::Fault(error) if is_closed_by_server(error) || error.kind() == io::ErrorKind::BrokenPipe => {
-                EndedBy::Closing
-            }
-            Self::ByClient(_) | Self::Refused(_) | Self::Fault(_) => EndedBy::Other,
+            Self::ByServer(farewell) => Some(farewell.reason),
+            Self::ByClient(_) | Self::Refused(_) | Self::Fault(_) => None,
         }
     }
-}
-
-fn is_closed_by_server(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
-    )
 }
 
 impl Farewell {

@@ -323,7 +323,7 @@ impl Connection {
         if !result.session_present {
             self.session_number += 1;
         }
-        self.begin_doubt(present);
+        self.begin_doubt();
         self.restore_subscriptions(present);
         self.shared.set_numbers(self.connection_number, self.session_number);
         self.send_requests();

@@ -349,10 +349,10 @@ impl Connection {
         let Some(ending) = up.ending.take_if(|_| is_over) else { return };
         let was_accepted = up.accepted_at;
         let Link::Up(up) = std::mem::replace(&mut self.link, Link::Down) else { return };
-        let unanswered = self.oldest_unanswered(is_empty);
+        let is_something_unanswered = self.is_something_unanswered(is_empty);
         self.take_back();
         self.close(registry, up.transport, &ending);
-        self.after_end(ending, was_accepted, unanswered);
+        self.after_end(ending, was_accepted, is_something_unanswered);
     }
 
     fn close(&mut self, registry: &Registry, mut transport: Transport, ending: &Ending) {

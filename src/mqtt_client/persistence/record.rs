@@ -127,7 +127,7 @@ fn kind(outcome: Outcome) -> (u8, u32) {
         Outcome::Dropped(DropCause::Refused(Misuse::QoSNotSupported(qos))) => (10, u32::from(qos.bits())),
         Outcome::Dropped(DropCause::Refused(Misuse::RetainNotSupported)) => (11, 0),
         Outcome::Dropped(DropCause::Refused(Misuse::PacketTooLarge { limit })) => (12, limit),
-        Outcome::Dropped(DropCause::EndsConnection(code)) => (14, code.map_or(0, |code| u32::from(code.byte()))),
+        Outcome::Dropped(DropCause::EndsConnection(code)) => (14, code.byte().into()),
         // No server refuses a message that was checked when it was accepted for anything else, and no other one is
         // kept.
         Outcome::Dropped(DropCause::Refused(_)) | Outcome::Sent | Outcome::Kept => (13, 0),
@@ -152,11 +152,10 @@ fn outcome(kind: u8, detail: u32) -> Option<Outcome> {
         11 => Outcome::Dropped(DropCause::Refused(Misuse::RetainNotSupported)),
         12 => Outcome::Dropped(DropCause::Refused(Misuse::PacketTooLarge { limit: detail })),
         13 => Outcome::Dropped(DropCause::Refused(Misuse::LeftOut)),
-        // No DISCONNECT of a server that ends a connection over something has 0x00.
-        14 => Outcome::Dropped(DropCause::EndsConnection(match u8::try_from(detail).ok()? {
-            0 => None,
-            code => Some(ReasonCode::from_byte(code)?),
-        })),
+        14 => {
+            let code = u8::try_from(detail).ok().and_then(ReasonCode::from_byte)?;
+            Outcome::Dropped(DropCause::EndsConnection(code))
+        }
         _ => return None,
     })
 }
@@ -221,9 +220,8 @@ mod tests {
             Misuse::LeftOut,
         ];
         let causes = [DropCause::BufferFull, DropCause::Superseded, DropCause::ConnectionLost, DropCause::NotConnected];
-        let ends = [None, Some(ReasonCode::NOT_AUTHORIZED)].map(DropCause::EndsConnection);
-        let dropped =
-            causes.into_iter().chain([DropCause::SessionLost]).chain(ends).chain(refused.map(DropCause::Refused));
+        let lost = [DropCause::SessionLost, DropCause::EndsConnection(ReasonCode::NOT_AUTHORIZED)];
+        let dropped = causes.into_iter().chain(lost).chain(refused.map(DropCause::Refused));
         let others = [Outcome::Acknowledged, Outcome::Rejected, Outcome::Expired, Outcome::Cancelled];
         let outcomes: Vec<_> = dropped.map(Outcome::Dropped).chain(others).collect();
         for (number, outcome) in outcomes.into_iter().enumerate() {
