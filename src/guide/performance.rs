@@ -16,9 +16,10 @@
 //! - A publish wakes the worker only if it sleeps. The worker takes all that has come, writes once, and asks again
 //!   before it sleeps.
 //! - Received messages reach the callbacks as pieces of what was read, without a copy or an allocation each, and their
-//!   acknowledgements go back together.
+//!   acknowledgements go back together: half of the [window](crate::mqtt_client::ProtocolOptions::receive_maximum)
+//!   before the other half is handled, so that the server goes on meanwhile.
 //! - Where an answer is awaited, the worker looks for it for up to 50 µs before it sleeps, as long as that
-//!   [saves what it costs](crate::mqtt_client::Threads::spin).
+//!   [pays](crate::mqtt_client::Threads::spin).
 //! - Callbacks that wait for the worker's processor get it before the worker looks for what they have asked for. It
 //!   reads no more than some 200 KiB ahead of them, or two long messages, unless a callback takes longer than 5 ms.
 //! - An idle client wakes for its keep-alive alone.
@@ -59,8 +60,8 @@
 //! Compare within a row: on another machine the figures are others. At QoS 1 and 2 what counts at this window is how
 //! soon the client answers: where both sides wait for each other, each window of 100 messages costs a sleep and a
 //! wake-up or more, as it does plain TCP, unless the client still looks for the answer when it comes. With everything
-//! on one core nothing is gained by looking, and nothing lost: there, and unpinned, where the system may put both
-//! programs on one core, it is the instructions that count, and plain TCP is about twice as fast at QoS 1.
+//! on one core nothing is gained by looking, and nothing lost: there it is instructions and switches that count, and
+//! plain TCP is two to three times as fast at QoS 1.
 //!
 //! The same command without `--pin` also runs unpinned and with everything on one core, and tells peak memory, context
 //! switches and system calls; with all peers (mqtt5, libmosquitto and Paho C, too) it takes half an hour.
@@ -92,8 +93,9 @@
 //!   before, which is kept for half a second to a second.
 //!
 //! For the shortest answer: [`CallbackMode::Worker`](crate::mqtt_client::CallbackMode::Worker) saves the way to another
-//! thread, and the handler must not block then. A [`spin`](crate::mqtt_client::Threads::spin) of three times the time
-//! that a broker takes to answer lasts, at the cost of processor time; zero leaves the processor to others.
+//! thread, and the handler must not block then. A [`spin`](crate::mqtt_client::Threads::spin) that is longer than a broker
+//! takes to answer saves the time to fall asleep and to wake, at the cost of processor time; zero leaves the processor to
+//! others.
 //!
 //! For many clients in one process: one [`Runtime`](crate::mqtt_client::Runtime) gives them two threads together.
 //!
@@ -107,7 +109,7 @@
 //! # let _ = (options, config);
 //!
 //! // Short round trips to a broker that answers within 100 µs, at the cost of a processor that looks for them.
-//! let threads = Threads { callbacks: CallbackMode::Worker, spin: Duration::from_micros(300), ..Default::default() };
+//! let threads = Threads { callbacks: CallbackMode::Worker, spin: Duration::from_micros(150), ..Default::default() };
 //! let options = MqttClientOptions { threads, ..Default::default() };
 //! # let _ = options;
 //!

@@ -366,6 +366,11 @@ impl Shared {
         queue.taken.bytes += new.bytes;
     }
 
+    /// As [`Self::take`], without the commands.
+    pub(super) fn take_acknowledgements(&self, acknowledgements: &mut Vec<Acknowledgement>) {
+        std::mem::swap(&mut lock(&self.queue).acknowledgements, acknowledgements);
+    }
+
     /// At the end of a turn: whether there is a connection, and what waits for it.
     pub(super) fn note_pending(&self, connected: bool, count: usize, bytes: usize) {
         if self.bounds.buffer.is_some() {

@@ -51,8 +51,15 @@ struct Head<'i> {
 
 impl Session<Heap> {
     /// Takes whole PUBLISH packets of QoS 0 and 1 without properties at the start of the input, each of which `take`
-    /// hears of, up to the first that is anything else. Says how many bytes are done with.
-    pub(crate) fn take_run<'i>(&mut self, now: Instant, input: &'i [u8], mut take: impl FnMut(Plain<'i>)) -> usize {
+    /// hears of, up to the first that is anything else, or that would be one more to be acknowledged than `at_most`.
+    /// Says how many bytes are done with.
+    pub(crate) fn take_run<'i>(
+        &mut self,
+        now: Instant,
+        input: &'i [u8],
+        at_most: usize,
+        mut take: impl FnMut(Plain<'i>),
+    ) -> usize {
         let Self { machine, storage } = self;
         if !machine.may_run() {
             return 0;
@@ -61,7 +68,7 @@ impl Session<Heap> {
         let code = (machine.config.acknowledgement == Acknowledgement::Automatic).then_some(ReasonCode::SUCCESS);
         let longest = machine.longest();
         let receive_maximum = if is_v5 { machine.receive_maximum } else { u16::MAX };
-        let mut room = storage.room_for_run(usize::from(receive_maximum));
+        let mut room = storage.room_for_run(usize::from(receive_maximum)).min(at_most);
         let (mut rest, mut last_topic) = (input, None);
         while let Some(head) = Head::decode(rest, is_v5).filter(|head| rest.len() - head.rest.len() <= longest) {
             let mut topic = None;
@@ -294,7 +301,7 @@ mod tests {
         fn take_run(&mut self, input: &[u8]) -> usize {
             let Self { session, told, receipts, in_runs, .. } = self;
             let mut topic = "";
-            session.take_run(NOW, input, |plain| {
+            session.take_run(NOW, input, usize::MAX, |plain| {
                 topic = plain.topic.unwrap_or(topic);
                 told.push(format!("{topic} {:?} {} {:?}", &input[plain.payload], plain.flags, plain.receipt));
                 receipts.extend(plain.receipt);

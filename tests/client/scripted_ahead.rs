@@ -13,13 +13,14 @@ use crate::support::wire;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Has the handler of a topic wait at its first message; what tells that it does, and what lets it go on.
-fn waits_at(live: &Live, topic: &str) -> (Receiver<()>, Sender<()>) {
+/// Has the handler of a topic wait at its n-th message; what tells that it does, and what lets it go on.
+fn waits_at(live: &Live, topic: &str, number: usize) -> (Receiver<()>, Sender<()>) {
     let (entered, has_entered) = channel();
     let (release, released) = channel::<()>();
-    let mut waits = Some((entered, released));
+    let mut handled = 0;
     let handler = move |_: &MqttPublish<'_>| {
-        if let Some((entered, released)) = waits.take() {
+        handled += 1;
+        if handled == number {
             entered.send(()).unwrap();
             // It ends when the test does.
             let _ = released.recv();
@@ -30,10 +31,28 @@ fn waits_at(live: &Live, topic: &str) -> (Receiver<()>, Sender<()>) {
 }
 
 #[test]
+fn half_of_a_window_is_acknowledged_before_the_other_half_is_handled() {
+    let mut scene = Scene::new(V5);
+    scene.options.protocol.receive_maximum = 40;
+    let mut live = scene.connected();
+    let (_has_entered, release) = waits_at(&live, "t", 21);
+    let window: Vec<u8> = (1..=40).flat_map(|id| publish(V5, 0x02, "t", Some(id), b"")).collect();
+    live.peer.send(&window);
+    for id in 1..=20 {
+        live.peer.expect(&wire::ack(wire::PUBACK, id));
+    }
+    live.peer.expect_silence(Duration::from_millis(50));
+    drop(release);
+    for id in 21..=40 {
+        live.peer.expect(&wire::ack(wire::PUBACK, id));
+    }
+}
+
+#[test]
 fn what_comes_behind_messages_is_read_although_their_callback_takes_long() {
     both(|version| {
         let mut live = Scene::new(version).connected();
-        let (has_entered, release) = waits_at(&live, "slow");
+        let (has_entered, release) = waits_at(&live, "slow", 1);
         live.peer.send(&publish(version, 0, "slow", None, b""));
         has_entered.recv_timeout(PATIENCE).unwrap();
         let options = PublishOptions { qos: 1, ..Default::default() };

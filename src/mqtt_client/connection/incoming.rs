@@ -22,6 +22,10 @@ use crate::types::{PacketId, ReasonCode};
 /// Who sends so few bytes at once may wait for an answer.
 const FEW: usize = 4 * 1024;
 
+/// Bounds of how many messages are answered together: a write for fewer costs more than it saves, and with more the
+/// callbacks begin later than they could.
+const LEAST_ANSWERS: usize = 16;
+const MOST_ANSWERS: usize = 256;
 /// Reading waits where so much has not been handled, or two batches: what circulates stays in the cache, and is little.
 const AHEAD: usize = 192 * 1024;
 /// How long reading waits for callbacks that are behind.
@@ -48,6 +52,7 @@ impl Connection {
     pub(super) fn read(&mut self, means: &mut Means<'_>) -> bool {
         self.check_pause();
         self.input.borrow(means.buffer, &self.shared.hub.spares);
+        self.input.unanswered = 0;
         let goes_on = self.read_up_to(means.budget);
         self.let_callbacks_run();
         self.input.give_back(means.buffer, &self.shared.hub.spares);
@@ -160,6 +165,11 @@ impl Connection {
                 break;
             }
             self.handle_run(now);
+            if self.input.unanswered >= self.answers_at() {
+                self.send_batch();
+                self.answer();
+                continue;
+            }
             self.handle_acks(now);
             match self.handle_packet(now) {
                 Step::Nothing | Step::Message => {}
@@ -199,12 +209,14 @@ impl Connection {
 
     /// Handles the messages in a row that need nothing else.
     fn handle_run(&mut self, now: time::Instant) {
+        let at_most = self.answers_at() - self.input.unanswered;
         let Self { session, input, connection_number, session_number, .. } = self;
-        let Input { buffer, start, end, batch, batch_start, .. } = input;
+        let Input { buffer, start, end, batch, batch_start, unanswered, .. } = input;
         let bytes = buffer.get(*start..*end).unwrap_or(&[]);
         let before = *start - *batch_start;
         let mut topic = Span::default();
-        *start += session.take_run(now, bytes, |plain| {
+        *start += session.take_run(now, bytes, at_most, |plain| {
+            *unanswered += usize::from(plain.receipt.is_some());
             if let Some(name) = plain.topic {
                 topic = batch.topic(name);
             }
@@ -237,7 +249,7 @@ impl Connection {
     /// Handles one packet.
     fn handle_packet(&mut self, now: time::Instant) -> Step {
         let Self { session, input, connection_number, session_number, .. } = self;
-        let Input { buffer, start, end, batch, batch_start, .. } = input;
+        let Input { buffer, start, end, batch, batch_start, unanswered, .. } = input;
         let bytes = buffer.get(*start..*end).unwrap_or(&[]);
         let progress = match session.handle_input(now, bytes) {
             Ok(progress) => progress,
@@ -254,6 +266,7 @@ impl Connection {
             Some(Event::Message(message)) => {
                 let origin = buffer.get(*batch_start..).unwrap_or(&[]);
                 batch.numbers = (*connection_number, *session_number);
+                *unanswered += usize::from(message.receipt.is_some());
                 add_message(batch, session, origin, &message);
                 Step::Message
             }
@@ -290,6 +303,40 @@ impl Connection {
             // Those that run here do so while their messages are in the cache, and give the memory back for the next.
             self.outlet.run_callbacks();
         }
+    }
+
+    /// How many messages are acknowledged before others that have come with them are handled. A server that has half of
+    /// its window back goes on while the other half is handled, and neither has to sleep. Callbacks that run here are
+    /// too quick for that: the server would see both halves at once.
+    fn answers_at(&self) -> usize {
+        let runs_here = self.outlet.listener().runs_here();
+        match self.options.protocol.receive_maximum {
+            _ if runs_here => usize::MAX,
+            0 => MOST_ANSWERS,
+            window => usize::from(window / 2).clamp(LEAST_ANSWERS, MOST_ANSWERS),
+        }
+    }
+
+    /// Sends what has been acknowledged so far, before there is more.
+    fn answer(&mut self) {
+        self.input.unanswered = 0;
+        self.let_callbacks_run();
+        // With a journal it leaves when the turn has been committed.
+        if self.journal.is_none() && self.take_acknowledgements() {
+            self.write();
+        }
+    }
+
+    /// Takes acknowledgements alone; whether there were some.
+    fn take_acknowledgements(&mut self) -> bool {
+        let mut acknowledgements = std::mem::take(&mut self.acknowledgements);
+        self.shared.take_acknowledgements(&mut acknowledgements);
+        let some = !acknowledgements.is_empty();
+        for acknowledgement in acknowledgements.drain(..) {
+            self.acknowledge(acknowledgement);
+        }
+        self.acknowledgements = acknowledgements;
+        some
     }
 
     /// Callbacks that wait for this very processor have it now: what they ask for goes out with what this turn writes.

@@ -29,6 +29,8 @@ pub(super) struct Input {
     /// Where the first message of the batch in the making begins.
     pub(super) batch_start: usize,
     pub(super) batch: Batch,
+    /// Messages that are to be acknowledged, since there was time for that.
+    pub(super) unanswered: usize,
     /// What the last batch costs.
     pub(super) last_cost: usize,
     /// Until when reading waits for callbacks to catch up.
@@ -51,6 +53,7 @@ impl Default for Input {
             rest: Vec::new(),
             batch_start: 0,
             batch: Batch::default(),
+            unanswered: 0,
             last_cost: 0,
             held_until: None,
             awaits: false,

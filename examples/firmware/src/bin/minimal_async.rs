@@ -21,11 +21,8 @@ const TOPIC: &str = "flowsdk/minimal";
 type Memory = Fixed<1024, 8, WITHOUT>;
 
 /// What this program never asks for.
-const WITHOUT: u32 = if cfg!(feature = "whole") {
-    0
-} else {
-    without::QOS_2 | without::OVERSIZE | without::EXPIRY | without::V3_1_1
-};
+const WITHOUT: u32 =
+    if cfg!(feature = "whole") { 0 } else { without::QOS_2 | without::OVERSIZE | without::EXPIRY | without::V3_1_1 };
 
 const OPTIONS: ConnectOptions<'_> =
     ConnectOptions { client_id: "minimal", clean_start: true, keep_alive: 2, ..ConnectOptions::DEFAULT };
