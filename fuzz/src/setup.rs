@@ -1,6 +1,7 @@
 //! Which session a target works on, by the first bytes of its input.
 
 use arbitrary::{Result, Unstructured};
+use flowsdk::session::storage::without;
 use flowsdk::session::{Acknowledgement, Config, Fixed, Heap, HeapLimits, Oversize, Session};
 
 use crate::support::Endpoint;
@@ -32,7 +33,7 @@ pub(crate) struct Kind(u8, u8);
 
 impl Kind {
     pub(crate) fn new(u: &mut Unstructured<'_>) -> Result<Self> {
-        Ok(Self(u.int_in_range(0..=8)?, u.arbitrary()?))
+        Ok(Self(u.int_in_range(0..=9)?, u.arbitrary()?))
     }
 
     pub(crate) fn session(self, config: Config) -> Box<dyn Endpoint> {
@@ -53,7 +54,12 @@ impl Kind {
             5 => Box::new(Session::new(config, Fixed::<600, 8>::new())),
             6 => Box::new(Session::new(config, Fixed::<70_000, 4>::new())),
             7 => Box::new(Session::new(config, Heap::new(limits))),
-            _ => Box::new(Session::new(config, Heap::new(HeapLimits::default()))),
+            8 => Box::new(Session::new(config, Heap::new(HeapLimits::default()))),
+            // Of the version of its packets alone.
+            _ if config.version.is_v5() => {
+                Box::new(Session::new(config, Fixed::<200, 3, { without::V3_1_1 }>::empty()))
+            }
+            _ => Box::new(Session::new(config, Fixed::<200, 3, { without::V5_0 }>::empty())),
         }
     }
 }
