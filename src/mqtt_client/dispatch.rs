@@ -234,7 +234,7 @@ impl Outlet {
         if self.shared.has_lost_callbacks() {
             return false;
         }
-        let put = self.backlog.put_together(&mut self.run);
+        let put = self.backlog.put_together(&mut self.run, &self.notices);
         self.shared.remove_unreported(put.fewer);
         put.has_begun
     }

@@ -1,10 +1,11 @@
 //! Producers that wait for room, and batches.
 
+use std::io::Read as _;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use flowsdk::mqtt_client::{BatchMessage, CallbackMode, ClientError, MqttPublish, Outcome, PublishOptions};
+use flowsdk::mqtt_client::{BatchMessage, CallbackMode, ClientError, MqttEvent, MqttPublish, Outcome, PublishOptions};
 
 use crate::broker_fixture::{Client, VERSIONS, options, quick};
 use crate::scripted_setup::{Live, Scene, V5, both, publish};
@@ -272,4 +273,27 @@ fn producers_that_wait_have_everything_accepted_through_a_small_queue() {
         assert_eq!(tokens.len(), 2 * EACH);
         assert_eq!(tokens.iter().collect::<std::collections::HashSet<_>>().len(), 2 * EACH);
     }
+}
+
+#[test]
+fn of_messages_that_a_cut_meets_those_that_have_gone_whole_are_told_as_sent() {
+    let mut scene = Scene::new(V5);
+    scene.options.reconnect = false;
+    let Live { client, log, mut peer, .. } = scene.connected();
+    // Until nothing more fits between the two.
+    while client.publish_wait("t", &[b'x'; 1000], &qos(0), A_MOMENT).is_ok() {}
+    peer.finish_sending();
+    log.wait_for_count(1, |event| matches!(event, MqttEvent::ConnectionLost));
+    let mut arrived = 0;
+    let mut stream = peer.into_stream();
+    let mut packet = [0; 2 + 1 + 3 + 1 + 1000];
+    while stream.read_exact(&mut packet).is_ok() {
+        assert_eq!(packet[..7], [0x30, 0xEC, 0x07, 0, 1, b't', 0]);
+        arrived += 1;
+    }
+    let is_sent = |event: &MqttEvent<'static>| match event {
+        MqttEvent::Published(result) => result.outcome == Outcome::Sent,
+        _ => false,
+    };
+    assert_eq!(log.count(is_sent), arrived);
 }

@@ -139,6 +139,37 @@ fn what_the_server_disconnects_upon_with_a_reason_ends_with_that_reason_once_it_
 }
 
 #[test]
+fn an_unsubscribe_that_waits_for_no_message_is_tried_too() {
+    let ends = |packet: &[u8]| is_forbidden(packet).then(|| wire::disconnect_v5(0x8F, &[]));
+    let ask = |client: &AsyncMqttClient| {
+        vec![client.unsubscribe(vec!["/forbidden"]).unwrap(), client.subscribe("/last", 1).unwrap()]
+    };
+    let (outcomes, connections, _) = run(&scene(V5), false, ends, ask);
+    let dropped = Outcome::Dropped(DropCause::EndsConnection(ReasonCode::TOPIC_FILTER_INVALID));
+    assert_eq!(outcomes, [dropped, Outcome::Acknowledged]);
+    assert_eq!(connections, 3);
+}
+
+#[test]
+fn what_is_tried_and_has_no_answer_holds_nothing_else_back_for_long() {
+    let scene = scene(V5);
+    let (client, log) = scene.client();
+    client.connect().unwrap();
+    client.subscribe("/unanswered", 1).unwrap();
+    let mut peer = scene.accept(false);
+    peer.expect_type(8);
+    peer.send(&wire::disconnect_v5(0x87, &[]));
+    let mut peer = scene.accept(false);
+    log.connection(2);
+    let published = client.publish("/t", b"", 0, false).unwrap();
+    peer.expect(&wire::PINGREQ);
+    peer.send(&wire::PINGRESP);
+    peer.expect_type(8);
+    peer.expect_type(3);
+    assert_eq!(log.published(published).outcome, Outcome::Sent);
+}
+
+#[test]
 fn topics_of_the_options_are_tried_apart_and_the_one_that_ends_connections_is_left_out_and_told() {
     let mut scene = scene(V5);
     scene.options.subscription_topics =

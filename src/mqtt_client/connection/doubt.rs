@@ -47,14 +47,14 @@ enum Stage {
     /// Everything is sent as it comes.
     #[default]
     None,
-    /// As before, though something is doubted: what a session resumes goes at once.
+    /// As before, though something is doubted: what a session resumes goes at once, and an answer may be long in coming.
     Resumed,
     /// The connection has to stand for a while.
     Settling { until: Instant },
     /// The server has to answer a ping.
     Asking { is_answered: bool },
-    /// One at a time is sent, and so many messages at most.
-    Trying { subject: Option<Subject>, messages: usize },
+    /// One at a time is sent, with some time for its answer, and so many messages at most.
+    Trying { subject: Option<Subject>, until: Instant, messages: usize },
 }
 
 /// Whether a code of a DISCONNECT may be about a request.
@@ -94,10 +94,10 @@ impl Doubt {
         matches!(self.stage, Stage::None | Stage::Resumed)
     }
 
-    /// When the connection has stood long enough.
+    /// When the connection has stood long enough, or the answer has taken too long.
     pub(super) const fn next_timeout(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Settling { until } => Some(until),
+            Stage::Settling { until } | Stage::Trying { subject: Some(_), until, .. } => Some(until),
             _ => None,
         }
     }
@@ -120,10 +120,10 @@ impl Doubt {
     }
 
     /// It was sent, alone.
-    pub(super) fn note_tried(&mut self, tried: Subject) {
-        if let Stage::Trying { subject, messages } = &mut self.stage {
+    pub(super) fn note_tried(&mut self, tried: Subject, answered_until: Instant) {
+        if let Stage::Trying { subject, until, messages } = &mut self.stage {
             *messages -= usize::from(matches!(tried, Subject::Message(_)));
-            *subject = Some(tried);
+            (*subject, *until) = (Some(tried), answered_until);
         }
     }
 
@@ -171,6 +171,11 @@ impl Connection {
         (nothing_is_left && !self.unanswered.is_empty()) || self.in_flight.oldest().is_some_and(has_sent)
     }
 
+    /// This was sent, alone.
+    pub(super) fn note_tried(&mut self, tried: Subject) {
+        self.doubt.note_tried(tried, self.now + self.options.connecting.stable_after);
+    }
+
     /// Goes on with trying out what is doubted.
     pub(super) fn drive_doubt(&mut self) {
         if self.doubt.is_none() || !self.session.is_connected() {
@@ -191,13 +196,14 @@ impl Connection {
                 }
             }
             Stage::Asking { is_answered: true } => {
-                self.doubt.stage = Stage::Trying { subject: None, messages: MOST_MESSAGES };
+                self.doubt.stage = Stage::Trying { subject: None, until: self.now, messages: MOST_MESSAGES };
                 self.try_next();
             }
             Stage::Trying { subject, .. } if is_quiet => {
                 *subject = None;
                 self.try_next();
             }
+            Stage::Trying { until, .. } if self.now >= *until => self.doubt.stage = Stage::Resumed,
             _ => {}
         }
     }
@@ -205,7 +211,8 @@ impl Connection {
     /// Sends the next one alone, a request if there is one.
     fn try_next(&mut self) {
         let waits = |requesting: &Requesting| matches!(requesting.kind, RequestingKind::Unsubscribe(..));
-        let first = self.requests.front().filter(|first| !waits(first) || self.pending.first_token() > first.token);
+        let has_come = |first: &Requesting| self.pending.first_token().is_none_or(|token| Some(token) > first.token);
+        let first = self.requests.front().filter(|first| !waits(first) || has_come(first));
         if first.is_some() {
             self.send_requests();
         }
@@ -223,7 +230,7 @@ impl Connection {
                 break;
             }
             if !self.in_flight.is_empty() {
-                self.doubt.note_tried(Subject::Message(token));
+                self.note_tried(Subject::Message(token));
             }
         }
         if self.doubt.may_try() {

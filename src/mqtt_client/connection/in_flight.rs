@@ -134,8 +134,8 @@ impl InFlight {
     /// The oldest message.
     pub(super) fn oldest(&self) -> Option<(PacketId, Token)> {
         let in_line = (self.line.count > 0).then_some((self.line.first, self.line.token));
-        let other = self.others.front().map(|(packet_id, message)| (packet_id, message.token));
-        in_line.into_iter().chain(other).min_by_key(|(_, token)| *token)
+        let others = self.others.iter().map(|(packet_id, message)| (packet_id, message.token));
+        in_line.into_iter().chain(others).min_by_key(|(_, token)| *token)
     }
 
     /// Takes all out.

@@ -21,7 +21,7 @@ use crate::mqtt_client::options::{Secret, Will};
 use crate::mqtt_client::outbound_properties::{disconnect_properties, message_properties, user_properties};
 use crate::mqtt_client::transport::Transport;
 use crate::packet::{self, Disconnect};
-use crate::session::{ConnectOptions, Misuse};
+use crate::session::{ConnectOptions, Misuse, Storage};
 use crate::types::{QoS, ReasonCode};
 
 /// How long the last packet may take to leave, and the peer to close after that.
@@ -349,7 +349,8 @@ impl Connection {
         let Some(ending) = up.ending.take_if(|_| is_over) else { return };
         let was_accepted = up.accepted_at;
         let Link::Up(up) = std::mem::replace(&mut self.link, Link::Down) else { return };
-        let is_something_unanswered = self.is_something_unanswered(is_empty);
+        let is_all_sent = self.session.storage().transmit().is_empty() && !up.transport.has_unsent();
+        let is_something_unanswered = self.is_something_unanswered(is_all_sent);
         self.take_back();
         self.close(registry, up.transport, &ending);
         self.after_end(ending, was_accepted, is_something_unanswered);
@@ -366,9 +367,10 @@ impl Connection {
 
     /// Takes back from the session what the connection has not done.
     fn take_back(&mut self) {
-        self.collect_sent();
         let now = self.session_now();
         self.session.handle_closed(now);
+        // Of a run that was cut, too.
+        self.collect_sent();
         self.input.clear();
         self.resume_reading();
         self.drop_unsent();

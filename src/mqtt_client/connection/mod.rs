@@ -428,7 +428,8 @@ impl Connection {
         let drain = self.drain_until().filter(|until| *until > self.now);
         let [spares, held] =
             [self.spares_until, self.input.held_until].map(|until| until.filter(|until| *until > self.now));
-        let (doubt, authenticating) = (self.doubt.next_timeout(), self.authenticating.deadline());
+        let doubt = self.doubt.next_timeout().filter(|until| *until > self.now);
+        let authenticating = self.authenticating.deadline();
         [session, drain, self.link.next_timeout(), self.next_expiry(), authenticating, doubt, spares, held]
             .into_iter()
             .flatten()

@@ -52,7 +52,7 @@ impl Connection {
                 Ok(packet_id) => {
                     self.note_request_sent(&requesting);
                     if !self.doubt.is_none() {
-                        self.doubt.note_tried(requesting.subject());
+                        self.note_tried(requesting.subject());
                     }
                     self.unanswered.insert(packet_id, requesting);
                 }

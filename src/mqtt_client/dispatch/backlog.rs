@@ -6,7 +6,7 @@ use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, SendError, Sender};
 
 use crate::mqtt_client::client::SessionLossReport;
 use crate::mqtt_client::event::MqttEvent;
@@ -54,8 +54,9 @@ impl Backlog {
         self.unheard.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Takes out of `run` the news that there is too much of.
-    pub(super) fn put_together(&self, run: &mut Vec<Notice>) -> Put {
+    /// Takes out of `run` the news that there is too much of, and then sends the rest, before anybody can take what was
+    /// told behind it.
+    pub(super) fn put_together(&self, run: &mut Vec<Notice>, notices: &Sender<Vec<Notice>>) -> Put {
         let mut late = self.late();
         let (was_empty, mut kept) = (late.is_empty(), Vec::with_capacity(run.len()));
         let mut put = Put::default();
@@ -73,7 +74,10 @@ impl Backlog {
                 put.fewer += fewer;
             }
         }
-        *run = kept;
+        *run = match late.is_empty() || kept.is_empty() {
+            true => kept,
+            false => notices.send(kept).map_or_else(SendError::into_inner, |()| Vec::new()),
+        };
         put.has_begun = was_empty && !late.is_empty();
         drop(late);
         if put.has_begun {

@@ -196,8 +196,12 @@ impl<T> Fifo<T> {
     }
 
     #[inline]
-    pub(crate) fn front(&self) -> Option<(PacketId, &T)> {
+    pub(super) fn front(&self) -> Option<(PacketId, &T)> {
         self.items.front()?.as_ref().map(|(id, value)| (*id, value))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PacketId, &T)> {
+        self.items.iter().flatten().map(|(id, value)| (*id, value))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (PacketId, &mut T)> {
