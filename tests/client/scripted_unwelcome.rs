@@ -152,7 +152,8 @@ fn an_unsubscribe_that_waits_for_no_message_is_tried_too() {
 
 #[test]
 fn what_is_tried_and_has_no_answer_holds_nothing_else_back_for_long() {
-    let scene = scene(V5);
+    let mut scene = scene(V5);
+    scene.options.timeouts.ping = Duration::from_secs(1);
     let (client, log) = scene.client();
     client.connect().unwrap();
     client.subscribe("/unanswered", 1).unwrap();

@@ -173,7 +173,7 @@ impl Connection {
 
     /// This was sent, alone.
     pub(super) fn note_tried(&mut self, tried: Subject) {
-        self.doubt.note_tried(tried, self.now + self.options.connecting.stable_after);
+        self.doubt.note_tried(tried, self.now + self.options.timeouts.ping);
     }
 
     /// Goes on with trying out what is doubted.
