@@ -96,10 +96,10 @@
 //! 0x9E, 0xA1, 0xA2) while something has no answer. The next connection then tries out which it was: it stands for a
 //! tenth of [`Connecting::stable_after`](crate::mqtt_client::Connecting::stable_after), sends a ping, and upon its
 //! answer what had none, alone, one after the other. Whatever else is to be sent waits meanwhile, behind
-//! `on_connected`, for each answer at most [`Timeouts::ping`](crate::mqtt_client::Timeouts::ping). What the server
-//! ends this connection over, by such a DISCONNECT again, ends as
-//! [`Dropped(EndsConnection(_))`](crate::mqtt_client::DropCause::EndsConnection) with that code, and all else goes on. A
-//! subscription that the client itself makes again is told by `on_error`, and is not made any more.
+//! `on_connected`, for each answer at most [`Timeouts::ping`](crate::mqtt_client::Timeouts::ping). What the server ends
+//! this connection over, by such a DISCONNECT again, ends as
+//! [`Dropped(EndsConnection(_))`](crate::mqtt_client::DropCause::EndsConnection) with that code, and all else goes on.
+//! A subscription that the client itself makes again is told by `on_error`, and is not made any more.
 //!
 //! A message of QoS 1 or 2 in a session that the server keeps is not ended like that: the standard wants it sent again
 //! for as long as the session lives `[MQTT-4.4.0-1]`, and its identifier may stand for it at the server. There the code
