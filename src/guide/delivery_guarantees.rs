@@ -61,7 +61,8 @@
 //! (its Message Expiry Interval was over before it could be sent), `Dropped(BufferFull)`, `Dropped(Superseded)` and
 //! `Dropped(NotConnected)` (never sent, by the bounds of the [offline buffer](crate::mqtt_client::Offline)),
 //! `Dropped(Refused(_))` (never sent: it breaks a limit that the server has told), `Dropped(EndsConnection(_))` (see
-//! [below](#what-a-server-ends-the-connection-over)), and `Cancelled`: the client ended before anything else was known. A cancelled message of QoS 1 or 2 may have arrived.
+//! [below](#what-a-server-ends-the-connection-over)), and `Cancelled`: the client ended before anything else was known.
+//! A cancelled message of QoS 1 or 2 may have arrived.
 //!
 //! **Order.** Messages of one QoS reach the server in the order of the calls, also over lost connections and lost
 //! sessions; a repeated one of QoS 1 may come behind its successors a second time. A message of QoS 0 may overtake
