@@ -2,16 +2,36 @@
 
 #![allow(dead_code, unreachable_pub, reason = "not every group of tests asks for everything")]
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flowsdk::mqtt_client::{
-    ConnectionError, ConnectionResult, MqttEvent, MqttEventHandler, MqttPublish, PingResult, PublishResult,
+    ConnectionError, ConnectionResult, MqttEvent, MqttEventHandler, MqttPublish, Outcome, PingResult, PublishResult,
     ReauthenticationResult, SessionLossReport, SubscribeResult, Token, UnsubscribeResult,
 };
 
 use crate::support::PATIENCE;
+
+/// Which call an event ends, and how.
+pub fn outcome(event: &MqttEvent<'static>) -> Option<(Token, Outcome)> {
+    match event {
+        MqttEvent::Published(result) => Some((result.token, result.outcome)),
+        MqttEvent::Subscribed(result) => Some((result.token, result.outcome)),
+        MqttEvent::Unsubscribed(result) => Some((result.token, result.outcome)),
+        _ => None,
+    }
+}
+
+/// Every outcome that was told, by its token.
+pub fn ledger(events: &[MqttEvent<'static>]) -> BTreeMap<Token, Vec<Outcome>> {
+    let mut ledger = BTreeMap::<_, Vec<_>>::new();
+    for (token, outcome) in events.iter().filter_map(outcome) {
+        ledger.entry(token).or_default().push(outcome);
+    }
+    ledger
+}
 
 /// A handler that tells a [`Log`] everything.
 pub struct Recorder(Log);

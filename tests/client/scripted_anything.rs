@@ -1,6 +1,6 @@
 //! Anything that an application, its options and a server may do, in any order, from seeds.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,7 @@ use flowsdk::mqtt_client::{
 };
 use flowsdk::types::ProtocolVersion;
 
+use crate::recorder::ledger;
 use crate::scripted_setup::{Scene, V3_1_1, V5, connack, suback, unsuback};
 use crate::support::wire;
 
@@ -167,20 +168,6 @@ fn serve_one(
     }
 }
 
-fn outcomes(events: &[MqttEvent<'static>]) -> BTreeMap<Token, Vec<Outcome>> {
-    let mut outcomes = BTreeMap::<_, Vec<_>>::new();
-    for event in events {
-        let (token, outcome) = match event {
-            MqttEvent::Published(result) => (result.token, result.outcome),
-            MqttEvent::Subscribed(result) => (result.token, result.outcome),
-            MqttEvent::Unsubscribed(result) => (result.token, result.outcome),
-            _ => continue,
-        };
-        outcomes.entry(token).or_default().push(outcome);
-    }
-    outcomes
-}
-
 /// What the application has asked for.
 #[derive(Default)]
 struct Asked {
@@ -268,7 +255,7 @@ fn go(seed: u64) {
         ends.store(true, Ordering::Relaxed);
         server.join().unwrap()
     });
-    let outcomes = log.with(outcomes);
+    let outcomes = log.with(ledger);
     assert_eq!(outcomes.keys().copied().collect::<Vec<_>>(), asked.tokens, "seed {seed}");
     assert!(outcomes.values().all(|outcomes| outcomes.len() == 1), "seed {seed}: {outcomes:?}");
     assert_eq!(log.count(|event| matches!(event, MqttEvent::PingResponse(_))), asked.pings, "seed {seed}");

@@ -1,6 +1,5 @@
 //! Where events go: tokens and their results, waits, the receiver, handlers by topic.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,10 +9,11 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use flowsdk::mqtt_client::{
-    AsyncMqttClient, ClientError, DropCause, MqttEvent, Outcome, PublishOptions, SubscribeOptions, Token,
-    TopicSubscription, WaitError,
+    AsyncMqttClient, ClientError, DropCause, MqttEvent, Outcome, PublishOptions, SubscribeOptions, TopicSubscription,
+    WaitError,
 };
 
+use crate::recorder::ledger;
 use crate::scripted_setup::{Live, Scene, V5, both, publish, suback, unsuback};
 use crate::support::{PATIENCE, wait_until, wire};
 
@@ -39,21 +39,6 @@ fn block_on<F: Future>(future: F) -> F::Output {
         assert!(Instant::now() < deadline, "the future was not woken");
         thread::park_timeout(PATIENCE);
     }
-}
-
-/// Every outcome that was told, by its token.
-fn ledger(events: &[MqttEvent<'static>]) -> BTreeMap<Token, Vec<Outcome>> {
-    let mut ledger = BTreeMap::<_, Vec<_>>::new();
-    for event in events {
-        let (token, outcome) = match event {
-            MqttEvent::Published(result) => (result.token, result.outcome),
-            MqttEvent::Subscribed(result) => (result.token, result.outcome),
-            MqttEvent::Unsubscribed(result) => (result.token, result.outcome),
-            _ => continue,
-        };
-        ledger.entry(token).or_default().push(outcome);
-    }
-    ledger
 }
 
 #[test]

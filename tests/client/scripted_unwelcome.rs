@@ -6,7 +6,7 @@ use std::time::Duration;
 use flowsdk::mqtt_client::{AsyncMqttClient, DropCause, MqttEvent, Outcome, Token, TopicSubscription};
 use flowsdk::types::{ProtocolVersion, ReasonCode};
 
-use crate::recorder::Log;
+use crate::recorder::{Log, outcome};
 use crate::scripted_setup::{Scene, V5, both, connack, suback, unsuback};
 use crate::support::scripted_broker::Peer;
 use crate::support::wire;
@@ -65,12 +65,6 @@ fn has(packet: &[u8], text: &str) -> bool {
 }
 
 fn outcomes(events: &[MqttEvent<'static>]) -> Vec<(Token, Outcome)> {
-    let outcome = |event: &MqttEvent<'static>| match event {
-        MqttEvent::Published(result) => Some((result.token, result.outcome)),
-        MqttEvent::Subscribed(result) => Some((result.token, result.outcome)),
-        MqttEvent::Unsubscribed(result) => Some((result.token, result.outcome)),
-        _ => None,
-    };
     let mut outcomes: Vec<_> = events.iter().filter_map(outcome).collect();
     outcomes.sort_by_key(|(token, _)| *token);
     outcomes
