@@ -12,6 +12,10 @@ use crate::packet::{Auth, Body, Connack, Disconnect};
 use crate::time::Instant;
 use crate::types::{ProtocolVersion, ReasonCode, Role, Text};
 
+/// Bytes of an acknowledgement with a reason code. Nothing else is longer that is sent without a look at the server's
+/// limits.
+const LONGEST_ANSWER: usize = 5;
+
 impl Machine {
     pub(super) fn connect<V: Store>(
         &mut self,
@@ -134,6 +138,12 @@ impl Machine {
         }
         if has_v5::<V>() {
             self.take_over(connack.properties);
+            // Then whatever is answered later fits [MQTT-3.2.2-15].
+            if !self.limits.takes(LONGEST_ANSWER) {
+                // Not even a DISCONNECT with its reason may fit.
+                self.has_spoken = false;
+                return taken.fault(PeerError::MaximumPacketSize(self.limits.maximum_packet_size));
+            }
         }
         // PUBRELs that are sent again still take their place in the server's window.
         self.in_flight = if self.session_lost { 0 } else { u16::try_from(store.releases()).unwrap_or(u16::MAX) };

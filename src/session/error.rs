@@ -123,6 +123,10 @@ pub enum PeerError {
     /// A packet of so many bytes: more than the Maximum Packet Size of CONNECT, or than the receive buffer has.
     #[error("a packet of {0} bytes is longer than the receive limit [MQTT-3.1.2-24]")]
     PacketTooLarge(u32),
+    /// A Maximum Packet Size in CONNACK below the five bytes of an acknowledgement with a reason code: messages could
+    /// not always be answered. The connection ends without a DISCONNECT, which might be too long as well.
+    #[error("the server takes packets of {0} bytes at most, and an acknowledgement can have five [MQTT-3.2.2-15]")]
+    MaximumPacketSize(u32),
     /// A PUBLISH with the identifier of another message whose exchange is not complete.
     #[error("packet identifier {0} is in use by another message of the server [MQTT-2.2.1-4]")]
     PacketIdInUse(u16),
@@ -158,7 +162,7 @@ impl PeerError {
             Self::ReceiveMaximumExceeded | Self::InboundTableFull => ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
             Self::TopicAlias(_) => ReasonCode::TOPIC_ALIAS_INVALID,
             Self::PacketTooLarge(_) => ReasonCode::PACKET_TOO_LARGE,
-            Self::LeftOut(_) => ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
+            Self::LeftOut(_) | Self::MaximumPacketSize(_) => ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
             Self::ConnackTimeout | Self::PingTimeout => ReasonCode::UNSPECIFIED_ERROR,
             _ => ReasonCode::PROTOCOL_ERROR,
         }

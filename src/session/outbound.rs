@@ -158,7 +158,6 @@ impl Machine {
         Ok(())
     }
 
-    #[inline(never)]
     pub(super) fn handle_pubcomp<'i, V: Store>(
         &mut self,
         store: &mut V,

@@ -2,9 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use flowsdk::codec::Property;
-use flowsdk::session::{ApplicationMessage, Misuse};
-use flowsdk::types::QoS;
+use flowsdk::codec::{Properties, Property};
+use flowsdk::packet::{AckKind, Disconnect};
+use flowsdk::session::{Acknowledgement, ApplicationMessage, Misuse, PeerError};
+use flowsdk::types::{QoS, ReasonCode};
 
 use crate::support::*;
 
@@ -101,6 +102,56 @@ fn packets_of_the_maximum_size_leave_and_longer_ones_do_not() {
     });
     let reason = "PacketTooLarge { limit: 20 }";
     published_before(packet_size(20), &message(AtLeastOnce, "1234567890123"), reason);
+}
+
+/// [MQTT-3.2.2-15]
+#[test]
+fn a_server_that_takes_no_packet_as_long_as_an_answer_is_left_without_a_packet() {
+    for size in 1..5 {
+        Setup::new().v5().run(|rig| {
+            rig.give(incoming(ExactlyOnce, 7, "x"));
+            rig.publish(ExactlyOnce, "y");
+            rig.sent();
+            rig.cut();
+            rig.connect();
+            rig.sent();
+            let refused = PeerError::MaximumPacketSize(size);
+            assert_eq!(rig.give_bad(connack(true, &[packet_size(size)])), refused);
+            assert_eq!(refused.reason_code(), ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
+            assert!(rig.session.is_closing());
+            assert_eq!(rig.wire(), b"");
+            // The session goes on where the server takes more.
+            rig.cut_and_resume();
+            assert_eq!(rig.sent(), ["PUBLISH 1 q2 t y dup"]);
+        });
+    }
+}
+
+/// [MQTT-3.2.2-15]
+#[test]
+fn every_answer_fits_where_the_server_takes_five_bytes() {
+    Setup::new().v5().config(|config| config.acknowledgement = Acknowledgement::Manual).run_idle(|rig| {
+        rig.connect();
+        rig.sent();
+        rig.accept_with(false, &[packet_size(5)]);
+        let mut wire = Vec::new();
+        for qos in [AtLeastOnce, ExactlyOnce] {
+            rig.give(incoming(qos, qos as u16, "x"));
+            let receipt = rig.receipts.pop().expect("a receipt");
+            assert_eq!(rig.session.acknowledge(rig.now, receipt, ReasonCode::QUOTA_EXCEEDED), Ok(()));
+            wire.push(rig.wire());
+        }
+        for kind in [AckKind::Pubrec, AckKind::Pubrel] {
+            rig.give(ack(kind, 9));
+            wire.push(rig.wire());
+        }
+        rig.session.ping(rig.now).expect("connected");
+        wire.push(rig.wire());
+        let disconnect = Disconnect { reason_code: ReasonCode::UNSPECIFIED_ERROR, properties: Properties::EMPTY };
+        rig.session.disconnect(rig.now, &disconnect).expect("connected");
+        wire.push(rig.wire());
+        assert_eq!(wire.iter().map(Vec::len).collect::<Vec<_>>(), [5, 5, 5, 5, 2, 3]);
+    });
 }
 
 /// [MQTT-3.2.2-15] [MQTT-3.2.2-11]
