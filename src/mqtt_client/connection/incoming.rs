@@ -158,6 +158,7 @@ impl Connection {
     fn handle_input(&mut self) {
         self.input.stalled = false;
         self.input.begin_batch();
+        self.input.answerable = 0;
         let now = self.session_now();
         loop {
             if self.holds_connack() {
@@ -205,18 +206,22 @@ impl Connection {
             }
         }
         self.send_batch();
+        if self.input.answerable > 0 {
+            self.input.early.note(self.input.answerable, self.now);
+        }
     }
 
     /// Handles the messages in a row that need nothing else.
     fn handle_run(&mut self, now: time::Instant) {
-        let at_most = self.answers_at() - self.input.unanswered;
+        let at_most = self.answers_at().saturating_sub(self.input.unanswered);
         let Self { session, input, connection_number, session_number, .. } = self;
-        let Input { buffer, start, end, batch, batch_start, unanswered, .. } = input;
+        let Input { buffer, start, end, batch, batch_start, unanswered, answerable, .. } = input;
         let bytes = buffer.get(*start..*end).unwrap_or(&[]);
         let before = *start - *batch_start;
         let mut topic = Span::default();
         *start += session.take_run(now, bytes, at_most, |plain| {
             *unanswered += usize::from(plain.receipt.is_some());
+            *answerable += usize::from(plain.receipt.is_some());
             if let Some(name) = plain.topic {
                 topic = batch.topic(name);
             }
@@ -249,7 +254,7 @@ impl Connection {
     /// Handles one packet.
     fn handle_packet(&mut self, now: time::Instant) -> Step {
         let Self { session, input, connection_number, session_number, .. } = self;
-        let Input { buffer, start, end, batch, batch_start, unanswered, .. } = input;
+        let Input { buffer, start, end, batch, batch_start, unanswered, answerable, .. } = input;
         let bytes = buffer.get(*start..*end).unwrap_or(&[]);
         let progress = match session.handle_input(now, bytes) {
             Ok(progress) => progress,
@@ -267,6 +272,7 @@ impl Connection {
                 let origin = buffer.get(*batch_start..).unwrap_or(&[]);
                 batch.numbers = (*connection_number, *session_number);
                 *unanswered += usize::from(message.receipt.is_some());
+                *answerable += usize::from(message.receipt.is_some());
                 add_message(batch, session, origin, &message);
                 Step::Message
             }
@@ -305,13 +311,12 @@ impl Connection {
         }
     }
 
-    /// How many messages are acknowledged before others that have come with them are handled. A server that has half of
-    /// its window back goes on while the other half is handled, and neither has to sleep. Callbacks that run here are
-    /// too quick for that: the server would see both halves at once.
+    /// How many messages are acknowledged before others that have come with them are handled: half of the window, where
+    /// that pays. Callbacks that run here are too quick for it: the server would see both halves at once.
     fn answers_at(&self) -> usize {
         let runs_here = self.outlet.listener().runs_here();
         match self.options.protocol.receive_maximum {
-            _ if runs_here => usize::MAX,
+            _ if runs_here || !self.input.early.is_worth_it() => usize::MAX,
             0 => MOST_ANSWERS,
             window => usize::from(window / 2).clamp(LEAST_ANSWERS, MOST_ANSWERS),
         }

@@ -1,5 +1,6 @@
 use std::time::Instant;
 
+use super::early::Early;
 use crate::codec::FixedHeader;
 use crate::mqtt_client::batch::{BUFFER, Batch, Spares};
 use crate::types::ProtocolVersion;
@@ -31,6 +32,9 @@ pub(super) struct Input {
     pub(super) batch: Batch,
     /// Messages that are to be acknowledged, since there was time for that.
     pub(super) unanswered: usize,
+    /// Those of them that the last read has brought, and whether they are acknowledged part by part.
+    pub(super) answerable: usize,
+    pub(super) early: Early,
     /// What the last batch costs.
     pub(super) last_cost: usize,
     /// Until when reading waits for callbacks to catch up.
@@ -54,6 +58,8 @@ impl Default for Input {
             batch_start: 0,
             batch: Batch::default(),
             unanswered: 0,
+            answerable: 0,
+            early: Early::default(),
             last_cost: 0,
             held_until: None,
             awaits: false,

@@ -2,6 +2,7 @@
 
 mod authenticating;
 mod doubt;
+mod early;
 mod ending;
 mod in_flight;
 mod incoming;
