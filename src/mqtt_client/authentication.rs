@@ -1,10 +1,8 @@
 //! Enhanced authentication (v5.0 section 4.12): the application's side of an exchange, on threads that may block.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-
-use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 use super::contain::{contain, discard};
 use super::options::Secret;
@@ -109,10 +107,13 @@ equal_if_clones! { Authentication }
 pub(super) struct Exchange(State);
 
 enum State {
-    Ready(Box<dyn Authenticator>),
-    Busy(Receiver<Done>),
+    Ready(Fenced),
+    Busy(Arc<Reply>),
     Failed,
 }
+
+/// An authenticator, unless it has failed. Its destructor may panic.
+struct Fenced(Option<Box<dyn Authenticator>>);
 
 /// What the authenticator is asked for.
 pub(super) enum Step {
@@ -122,10 +123,12 @@ pub(super) enum Step {
 }
 
 struct Done {
-    /// None if it has failed.
-    authenticator: Option<Box<dyn Authenticator>>,
+    authenticator: Fenced,
     result: io::Result<Option<Secret>>,
 }
+
+/// What a step has come to, where nobody has taken it.
+type Reply = Mutex<Option<Done>>;
 
 /// What a step runs with: whom it wakes when it is done, and a reference that lives as long as it does.
 pub(super) struct Apart<'a> {
@@ -136,22 +139,22 @@ pub(super) struct Apart<'a> {
 impl Exchange {
     /// Begins on this thread, which may block.
     pub(super) fn begin(authentication: &Authentication) -> io::Result<(Self, Option<Secret>)> {
-        let Done { authenticator, result } = Step::Start(authentication.clone()).run(None);
+        let Done { authenticator, result } = Step::Start(authentication.clone()).run(Fenced(None));
         let data = result?;
-        Ok((Self(authenticator.map_or(State::Failed, State::Ready)), data))
+        Ok((Self(State::of(authenticator)), data))
     }
 
     /// Begins on another thread.
     pub(super) fn begin_apart(authentication: &Authentication, apart: &Apart<'_>) -> io::Result<Self> {
         let mut exchange = Self(State::Failed);
-        exchange.run(Step::Start(authentication.clone()), None, apart)?;
+        exchange.run(Step::Start(authentication.clone()), Fenced(None), apart)?;
         Ok(exchange)
     }
 
     /// Takes the next step on another thread.
     pub(super) fn go_on(&mut self, step: Step, apart: &Apart<'_>) -> io::Result<()> {
         match std::mem::replace(&mut self.0, State::Failed) {
-            State::Ready(authenticator) => self.run(step, Some(authenticator), apart),
+            State::Ready(authenticator) => self.run(step, authenticator, apart),
             busy => {
                 self.0 = busy;
                 let text = "the server has gone on with the authentication before it had its answer";
@@ -160,25 +163,22 @@ impl Exchange {
         }
     }
 
-    fn run(&mut self, step: Step, authenticator: Option<Box<dyn Authenticator>>, apart: &Apart<'_>) -> io::Result<()> {
+    fn run(&mut self, step: Step, authenticator: Fenced, apart: &Apart<'_>) -> io::Result<()> {
         // One that never returns must not cost a thread for each attempt.
         if Arc::strong_count(apart.running) > 1 {
-            discard(authenticator);
             return Err(explain(&io::Error::other("a step of an earlier exchange has not returned")));
         }
         let (shared, running) = (Arc::clone(apart.shared), Arc::clone(apart.running));
-        let (sender, receiver) = bounded(1);
+        let reply = Arc::<Reply>::default();
+        let awaited = Arc::clone(&reply);
         let work = move || {
             let done = step.run(authenticator);
             drop(running);
-            if let Err(unheard) = sender.send(done) {
-                discard(unheard.into_inner().authenticator);
-            }
-            drop(sender);
+            *lock(&reply) = Some(done);
             shared.wake();
         };
         thread::Builder::new().name("mqtt authentication".to_string()).spawn(work)?;
-        self.0 = State::Busy(receiver);
+        self.0 = State::Busy(awaited);
         Ok(())
     }
 
@@ -189,41 +189,44 @@ impl Exchange {
 
     /// What the last step has come to, once.
     pub(super) fn poll(&mut self) -> Option<io::Result<Option<Secret>>> {
-        let State::Busy(receiver) = &self.0 else { return None };
-        let done = match receiver.try_recv() {
-            Ok(done) => done,
-            Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => Done { authenticator: None, result: Err(panicked()) },
-        };
-        self.0 = done.authenticator.map_or(State::Failed, State::Ready);
-        Some(done.result)
+        let State::Busy(reply) = &self.0 else { return None };
+        let Done { authenticator, result } = lock(reply).take()?;
+        self.0 = State::of(authenticator);
+        Some(result)
+    }
+}
+
+impl State {
+    fn of(authenticator: Fenced) -> Self {
+        if authenticator.0.is_some() { Self::Ready(authenticator) } else { Self::Failed }
     }
 }
 
 impl Step {
-    fn run(self, authenticator: Option<Box<dyn Authenticator>>) -> Done {
+    /// Whatever panics in it, this does not.
+    fn run(self, mut authenticator: Fenced) -> Done {
+        let failed = || Done { authenticator: Fenced(None), result: Err(panicked()) };
         let ran = contain(|| {
-            let mut authenticator = match (&self, authenticator) {
+            let mut authenticator = match (&self, authenticator.0.take()) {
                 (Self::Start(authentication), _) => (authentication.0.begin)(),
                 (_, Some(authenticator)) => authenticator,
-                (_, None) => return Done { authenticator: None, result: Err(panicked()) },
+                (_, None) => return failed(),
             };
             let result = match &self {
                 Self::Start(_) => authenticator.start(),
                 Self::Answer(challenge) => authenticator.answer(challenge.expose()),
                 Self::Finish(data) => authenticator.finish(data.expose()).map(|()| None),
             };
-            Done { authenticator: Some(authenticator), result: result.map_err(|error| explain(&error)) }
+            Done { authenticator: Fenced(Some(authenticator)), result: result.map_err(|error| explain(&error)) }
         });
-        ran.unwrap_or_else(|_| Done { authenticator: None, result: Err(panicked()) })
+        discard(self);
+        ran.unwrap_or_else(|_| failed())
     }
 }
 
-impl Drop for Exchange {
+impl Drop for Fenced {
     fn drop(&mut self) {
-        if let State::Ready(authenticator) = std::mem::replace(&mut self.0, State::Failed) {
-            discard(authenticator);
-        }
+        discard(self.0.take());
     }
 }
 
@@ -240,4 +243,8 @@ fn explain(error: &io::Error) -> io::Error {
 fn panicked() -> io::Error {
     // What the panic says may be of the secret.
     io::Error::other("authentication failed: the authenticator has panicked")
+}
+
+fn lock(reply: &Reply) -> MutexGuard<'_, Option<Done>> {
+    reply.lock().unwrap_or_else(PoisonError::into_inner)
 }

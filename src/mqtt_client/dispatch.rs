@@ -5,16 +5,18 @@
 //! notice about the connection keeps its place between the messages before and behind it.
 
 mod backlog;
+mod mailbox;
 mod next;
 mod sending;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Select, SendError, Sender, TryRecvError, unbounded};
-
-use self::backlog::{Backlog, is_news};
+use self::backlog::{is_news, put_together};
+use self::mailbox::{Came, Mailbox, Taken};
 pub(super) use self::next::{Next, Patience};
 use super::batch::Batch;
 use super::callbacks::Listener;
@@ -37,14 +39,12 @@ const STORE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 /// The worker's end.
 pub(super) struct Outlet {
     shared: Arc<Shared>,
-    run: Vec<Notice>,
+    mailbox: Arc<Mailbox>,
+    run: VecDeque<Notice>,
     /// Some of them are news.
     has_news: bool,
-    backlog: Arc<Backlog>,
-    notices: Sender<Vec<Notice>>,
-    batches: Sender<Batch>,
-    /// The same channel's other end, for what is left in it when nobody listens any more.
-    unheard: Receiver<Batch>,
+    /// How much news was told so far, but for what was replaced.
+    told_news: u64,
     sent_batches: u64,
     /// Bytes of batches whose listener was not called yet.
     uncalled: usize,
@@ -53,7 +53,6 @@ pub(super) struct Outlet {
     /// The last that is.
     durable: u64,
     auto_ack: bool,
-    /// The last field, so that what ends with the channels finds them closed.
     listener: Listener,
 }
 
@@ -61,9 +60,9 @@ pub(super) struct Outlet {
 pub(super) struct Dispatcher {
     shared: Arc<Shared>,
     auto_ack: bool,
-    notices: Receiver<Vec<Notice>>,
-    batches: Receiver<Batch>,
-    waiting: VecDeque<Notice>,
+    mailbox: Arc<Mailbox>,
+    /// What was not heard of it.
+    taken: Taken,
     /// Results that are in hand.
     results: Option<Results>,
     current: Option<Batch>,
@@ -81,7 +80,6 @@ pub(super) struct Dispatcher {
     /// What the notice in hand asks.
     #[cfg(feature = "tls")]
     question: Option<Question>,
-    backlog: Arc<Backlog>,
 }
 
 enum Found {
@@ -91,30 +89,25 @@ enum Found {
 }
 
 pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatcher) {
-    let (notices_in, notices) = unbounded();
-    let (batches_in, batches) = unbounded();
-    let backlog = Arc::<Backlog>::default();
+    let mailbox = Arc::<Mailbox>::default();
     let outlet = Outlet {
         shared: Arc::clone(shared),
-        run: Vec::new(),
+        mailbox: Arc::clone(&mailbox),
+        run: VecDeque::new(),
         has_news: false,
-        backlog: Arc::clone(&backlog),
-        notices: notices_in,
-        batches: batches_in,
-        unheard: batches.clone(),
-        auto_ack,
+        told_news: 0,
         sent_batches: 0,
         uncalled: 0,
         held: VecDeque::new(),
         durable: 0,
+        auto_ack,
         listener: Listener::Receiver,
     };
     let dispatcher = Dispatcher {
         shared: Arc::clone(shared),
         auto_ack,
-        notices,
-        batches,
-        waiting: VecDeque::new(),
+        mailbox,
+        taken: Taken::default(),
         results: None,
         current: None,
         next: 0,
@@ -125,7 +118,6 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         telling: None,
         #[cfg(feature = "tls")]
         question: None,
-        backlog,
     };
     (outlet, dispatcher)
 }
@@ -160,24 +152,24 @@ impl Outlet {
     /// Tells an event in its place between the messages.
     pub(super) fn tell(&mut self, event: MqttEvent<'static>) {
         self.has_news = true;
-        self.run.push(Notice { behind: self.sent_batches, news: News::Event(event) });
+        self.run.push_back(Notice { behind: self.sent_batches, news: News::Event(event) });
     }
 
     /// Tells how an operation has ended, as soon as possible.
     pub(super) fn tell_result(&mut self, event: MqttEvent<'static>) {
         self.has_news |= is_news(&event);
-        self.run.push(Notice { behind: 0, news: News::Event(event) });
+        self.run.push_back(Notice { behind: 0, news: News::Event(event) });
     }
 
     /// As [`Self::tell_result`], for a publish; the file hears when it was told.
     pub(super) fn tell_ended(&mut self, result: PublishResult, telling: Telling) {
-        self.run.push(Notice { behind: 0, news: News::Ended(result, telling) });
+        self.run.push_back(Notice { behind: 0, news: News::Ended(result, telling) });
     }
 
     /// As [`Self::tell_result`], for messages of QoS 0 with consecutive tokens.
     pub(super) fn tell_run(&mut self, first: Token, count: usize, outcome: Outcome) {
         let results = Results { qos: QoS::AtMostOnce, token: first, count, outcome, packet_ids: None };
-        self.run.push(Notice { behind: 0, news: News::Published(results) });
+        self.run.push_back(Notice { behind: 0, news: News::Published(results) });
     }
 
     /// Tells of a certificate, as soon as possible; what the handler says of it, if there is one.
@@ -190,20 +182,20 @@ impl Outlet {
         }
         let (question, answer) = Question::new(&self.shared);
         self.has_news = true;
-        self.run.push(Notice { behind: 0, news: News::Certificate(certificate, question) });
+        self.run.push_back(Notice { behind: 0, news: News::Certificate(certificate, question) });
         Some(answer)
     }
 
     /// As [`Self::tell_result`], for a message of QoS 1 or 2 that the server has acknowledged without a word.
     pub(super) fn tell_acknowledged(&mut self, token: Token, qos: QoS, packet_id: PacketId) {
-        if let Some(Notice { news: News::Published(results), .. }) = self.run.last_mut()
+        if let Some(Notice { news: News::Published(results), .. }) = self.run.back_mut()
             && results.add(token, qos, packet_id)
         {
             return;
         }
         let (outcome, packet_ids) = (Outcome::Acknowledged, Some((packet_id, packet_id)));
         let results = Results { qos, token, count: 1, outcome, packet_ids };
-        self.run.push(Notice { behind: 0, news: News::Published(results) });
+        self.run.push_back(Notice { behind: 0, news: News::Published(results) });
     }
 
     /// Hands over what has come together.
@@ -216,27 +208,35 @@ impl Outlet {
         if self.run.is_empty() {
             return;
         }
-        self.shared.add_unreported(self.run.iter().map(Notice::count).sum());
-        let wakes = !std::mem::take(&mut self.has_news) || self.put_news_together();
-        if (wakes || !self.run.is_empty())
-            && let Err(SendError(run)) = self.notices.send(std::mem::take(&mut self.run))
-        {
-            self.shared.remove_unreported(run.iter().map(Notice::count).sum());
-            // Nobody wants to hear of them.
-            run.into_iter().for_each(Notice::done);
+        self.shared.add_unreported(count(&self.run));
+        let mut late = Vec::new();
+        if std::mem::take(&mut self.has_news) {
+            late = self.put_news_together();
         }
-        self.backlog.note_sent();
+        if !self.mailbox.put_notices(&mut self.run, &mut late) {
+            self.shared.remove_unreported(count(self.run.iter().chain(&late)));
+            // Nobody wants to hear of them.
+            self.run.drain(..).chain(late).for_each(Notice::done);
+        }
         self.listener.call();
     }
 
-    /// Takes out of the run the news that there is too much of; whether who waits has to be told.
-    fn put_news_together(&mut self) -> bool {
-        if self.shared.has_lost_callbacks() {
-            return false;
-        }
-        let put = self.backlog.put_together(&mut self.run, &self.notices);
-        self.shared.remove_unreported(put.fewer);
-        put.has_begun
+    /// Takes out of the run the news that there is too much of. Meanwhile the mailbox is not locked: errors may be the
+    /// application's.
+    fn put_news_together(&mut self) -> Vec<Notice> {
+        let (mut late, heard) = self.mailbox.take_late();
+        let new = self.run.iter().filter(|notice| notice.is_news()).count();
+        let fewer = put_together(&mut self.run, &mut late, self.told_news - heard);
+        self.told_news += (new - fewer) as u64;
+        self.shared.remove_unreported(fewer);
+        late
+    }
+}
+
+impl Drop for Outlet {
+    /// The listener goes behind this, and what ends with the mail finds it complete.
+    fn drop(&mut self) {
+        self.mailbox.complete();
     }
 }
 
@@ -250,14 +250,10 @@ impl Dispatcher {
                 Some(Found::Message) => return Next::Message,
                 None => {}
             }
-            self.flush_acknowledgements();
-            match self.is_closed() {
-                Some(true) => return Next::Closed,
-                Some(false) => {}
-                None => continue,
-            }
-            if !self.wait(patience) {
-                return Next::TimedOut;
+            match self.mailbox.take(patience, &mut self.taken) {
+                Came::Something => {}
+                Came::Nothing => return Next::TimedOut,
+                Came::End => return Next::Closed,
             }
         }
     }
@@ -288,7 +284,7 @@ impl Dispatcher {
             self.next += 1;
             self.owes |= place.receipt.is_some() && self.auto_ack;
             take(&batch.message(place));
-            if *left == 0 || self.backlog.has_notices() {
+            if *left == 0 || self.mailbox.has_notices() {
                 return;
             }
         }
@@ -311,9 +307,11 @@ impl Dispatcher {
             return Some(Found::Results);
         }
         loop {
-            self.backlog.take(&self.notices, &mut self.waiting);
+            if self.mailbox.has_notices() {
+                self.mailbox.take(Patience::None, &mut self.taken);
+            }
             // A notice that waits for messages before it does not hold up results behind it.
-            let due = self.waiting.iter().position(|notice| notice.behind <= self.done_batches);
+            let due = self.taken.notices.iter().position(|notice| notice.behind <= self.done_batches);
             if let Some(found) = due.and_then(|index| self.take_notice(index)) {
                 if let Found::Notice(_) = found {
                     self.shared.remove_unreported(1);
@@ -324,16 +322,19 @@ impl Dispatcher {
                 Some(batch) if self.next < batch.places.len() => return Some(Found::Message),
                 // A notice may have its place right behind this batch.
                 Some(_) => self.finish_batch(),
-                None => self.take_batch().ok()?,
+                None => {
+                    self.current = Some(self.taken.batches.pop_front()?);
+                    (self.next, self.acknowledged) = (0, 0);
+                }
             }
         }
     }
 
     /// Takes a notice in hand that waits.
     fn take_notice(&mut self, index: usize) -> Option<Found> {
-        let notice = self.waiting.remove(index)?;
+        let notice = self.taken.notices.remove(index)?;
         if notice.is_news() {
-            self.backlog.note_heard();
+            self.mailbox.note_heard();
         }
         match notice.news {
             News::Event(event) => Some(Found::Notice(event)),
@@ -374,39 +375,9 @@ impl Dispatcher {
         self.shared.remove_undelivered(cost);
     }
 
-    /// Takes the next batch in hand.
-    fn take_batch(&mut self) -> Result<(), TryRecvError> {
-        self.current = Some(self.batches.try_recv()?);
-        (self.next, self.acknowledged) = (0, 0);
-        Ok(())
-    }
-
     /// Whether something has come, be it the end.
-    pub(super) fn has_news(&mut self) -> bool {
-        self.is_closed() != Some(false)
-    }
-
-    /// Whether the worker has gone; `None` if something has come meanwhile, which must not wait for what comes next.
-    fn is_closed(&mut self) -> Option<bool> {
-        let batches = self.take_batch();
-        let notices = self.notices.try_recv().map(|run| self.waiting.extend(run));
-        let gone = Err(TryRecvError::Disconnected);
-        (batches.is_err() && notices.is_err()).then_some(batches == gone && notices == gone)
-    }
-
-    /// Waits until something may be there; `false` if patience has ended first.
-    fn wait(&self, patience: Patience) -> bool {
-        let mut select = Select::new();
-        select.recv(&self.notices);
-        select.recv(&self.batches);
-        match patience {
-            Patience::None => false,
-            Patience::Until(deadline) => select.ready_deadline(deadline).is_ok(),
-            Patience::Endless => {
-                select.ready();
-                true
-            }
-        }
+    pub(super) fn has_news(&self) -> bool {
+        self.mailbox.has_come()
     }
 }
 
@@ -414,17 +385,23 @@ impl Dispatcher {
     /// Nobody wants to hear of what is left.
     pub(super) fn give_up(&mut self) {
         self.settle_outcome();
-        self.drop_notices(Notice::done);
+        self.leave(Notice::done);
     }
 
-    fn drop_notices(&mut self, end: impl Fn(Notice)) {
-        let mut unreported = 0;
-        self.backlog.take_all(&self.notices, &mut self.waiting);
-        for notice in self.waiting.drain(..) {
-            unreported += notice.count();
-            end(notice);
+    /// Nobody will hear or look at anything any more. What there is to hear comes to an `end`.
+    fn leave(&mut self, end: impl Fn(Notice)) {
+        self.flush_acknowledgements();
+        self.mailbox.abandon(&mut self.taken);
+        let Taken { notices, batches } = std::mem::take(&mut self.taken);
+        let in_hand = self.results.take().map_or(0, |results| results.count);
+        self.shared.remove_unreported(in_hand + count(&notices));
+        if let Some(batch) = self.current.take() {
+            pass_over(&self.shared, self.auto_ack, &batch, self.next);
         }
-        self.shared.remove_unreported(unreported);
+        for batch in batches {
+            pass_over(&self.shared, self.auto_ack, &batch, 0);
+        }
+        notices.into_iter().for_each(end);
     }
 
     /// Behind the end of the client: nothing of it is open on the disk any more.
@@ -435,19 +412,20 @@ impl Dispatcher {
 }
 
 impl Drop for Dispatcher {
-    /// What nobody will look at any more is acknowledged all the same `[MQTT-4.5.0-2]`, and holds up no further call.
     fn drop(&mut self) {
-        self.flush_acknowledgements();
-        self.shared.lose_callbacks();
-        self.drop_notices(drop);
-        let in_hand = self.results.take().map_or(0, |results| results.count);
-        self.shared.remove_unreported(in_hand);
-        let current = self.current.take().into_iter().map(|batch| (batch, self.next));
-        for (batch, next) in current.chain(self.batches.try_iter().map(|batch| (batch, 0))) {
-            if self.auto_ack {
-                self.shared.acknowledge(batch.acknowledgements(next));
-            }
-            self.shared.remove_undelivered(batch.cost());
-        }
+        self.leave(drop);
     }
+}
+
+/// What nobody will look at is acknowledged all the same `[MQTT-4.5.0-2]`, and holds up no further call.
+fn pass_over(shared: &Shared, auto_ack: bool, batch: &Batch, from: usize) {
+    if auto_ack {
+        shared.acknowledge(batch.acknowledgements(from));
+    }
+    shared.remove_undelivered(batch.cost());
+}
+
+/// Calls that they make.
+fn count<'a>(notices: impl IntoIterator<Item = &'a Notice>) -> usize {
+    notices.into_iter().map(Notice::count).sum()
 }

@@ -33,8 +33,6 @@ pub(super) struct Shared {
     /// The numbers of the connection and of the session.
     connection: AtomicU64,
     session: AtomicU64,
-    /// Nobody will take events any more.
-    lost_callbacks: AtomicBool,
     waiting_callback: Mutex<Option<Arc<dyn Waiting>>>,
     pub(super) end: Arc<End>,
 }
@@ -92,7 +90,6 @@ impl Shared {
             wants_connection: AtomicBool::new(false),
             connection: AtomicU64::new(0),
             session: AtomicU64::new(0),
-            lost_callbacks: AtomicBool::new(false),
             waiting_callback: Mutex::new(None),
             end: Arc::default(),
         }
@@ -462,15 +459,6 @@ impl Shared {
 
     pub(super) fn set_waiting_callback(&self, waiting: Option<Arc<dyn Waiting>>) {
         *lock(&self.waiting_callback) = waiting;
-    }
-
-    /// What is sent to the callbacks from now on is heard by nobody.
-    pub(super) fn lose_callbacks(&self) {
-        self.lost_callbacks.store(true, Ordering::SeqCst);
-    }
-
-    pub(super) fn has_lost_callbacks(&self) -> bool {
-        self.lost_callbacks.load(Ordering::SeqCst)
     }
 
     /// Nothing is accepted any more, and nobody waits for room. What the worker has not taken comes back.

@@ -3,10 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use crossbeam_channel::{Receiver, SendError, Sender};
 
 use crate::mqtt_client::client::SessionLossReport;
 use crate::mqtt_client::event::MqttEvent;
@@ -14,97 +10,23 @@ use crate::mqtt_client::notice::{News, Notice};
 use crate::mqtt_client::token::Token;
 
 /// How much of the news waits as it was told. What comes behind it is put together.
-const AS_TOLD: usize = 256;
+const AS_TOLD: u64 = 256;
 /// How many errors are kept of those that are put together.
 const ERRORS: usize = 64;
 
-/// What keeps news bounded that is no outcome of a call: of what waits for long the latest is told.
-#[derive(Default)]
-pub(super) struct Backlog {
-    /// Notices have come that were not taken.
-    has_notices: AtomicBool,
-    /// News that was not heard.
-    unheard: AtomicUsize,
-    /// The part of it that was put together. It is newer than what lies in the channel.
-    late: Mutex<Vec<Notice>>,
-}
-
-/// What [`Backlog::put_together`] has done.
-#[derive(Debug, Default)]
-pub(super) struct Put {
-    /// As many notices were replaced by newer ones.
-    pub(super) fewer: usize,
-    /// There is something now where nothing was: who waits at the channel has to hear of it.
-    pub(super) has_begun: bool,
-}
-
-impl Backlog {
-    /// Whether there is something to take.
-    pub(super) fn has_notices(&self) -> bool {
-        self.has_notices.load(Ordering::Relaxed)
-    }
-
-    /// Something was sent.
-    pub(super) fn note_sent(&self) {
-        self.has_notices.store(true, Ordering::Release);
-    }
-
-    /// News was heard.
-    pub(super) fn note_heard(&self) {
-        self.unheard.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Takes out of `run` the news that there is too much of, and then sends the rest, before anybody can take what was
-    /// told behind it.
-    pub(super) fn put_together(&self, run: &mut Vec<Notice>, notices: &Sender<Vec<Notice>>) -> Put {
-        let mut late = self.late();
-        let (was_empty, mut kept) = (late.is_empty(), Vec::with_capacity(run.len()));
-        let mut put = Put::default();
-        for notice in run.drain(..) {
-            if !notice.is_news() {
-                kept.push(notice);
-                continue;
-            }
-            let unheard = self.unheard.fetch_add(1, Ordering::Relaxed);
-            if unheard < AS_TOLD && late.is_empty() {
-                kept.push(notice);
-            } else {
-                let fewer = add(&mut late, notice);
-                self.unheard.fetch_sub(fewer, Ordering::Relaxed);
-                put.fewer += fewer;
-            }
-        }
-        *run = match late.is_empty() || kept.is_empty() {
-            true => kept,
-            false => notices.send(kept).map_or_else(SendError::into_inner, |()| Vec::new()),
-        };
-        put.has_begun = was_empty && !late.is_empty();
-        drop(late);
-        if put.has_begun {
-            self.note_sent();
-        }
-        put
-    }
-
-    /// Takes what there is, in the order in which it was told.
-    pub(super) fn take(&self, notices: &Receiver<Vec<Notice>>, waiting: &mut VecDeque<Notice>) {
-        // What is sent from now on says so again.
-        if self.has_notices() && self.has_notices.swap(false, Ordering::AcqRel) {
-            self.take_all(notices, waiting);
+/// Takes out of `run` the news that there is too much of, where so much was not heard, and puts it together with what is
+/// `late` already: of what waits for long the latest is told. How many notices were replaced by newer ones.
+pub(super) fn put_together(run: &mut VecDeque<Notice>, late: &mut Vec<Notice>, mut unheard: u64) -> usize {
+    let mut fewer = 0;
+    for notice in mem::take(run) {
+        if !notice.is_news() || (unheard < AS_TOLD && late.is_empty()) {
+            unheard += u64::from(notice.is_news());
+            run.push_back(notice);
+        } else {
+            fewer += add(late, notice);
         }
     }
-
-    /// As [`Self::take`], whether or not something was sent.
-    pub(super) fn take_all(&self, notices: &Receiver<Vec<Notice>>, waiting: &mut VecDeque<Notice>) {
-        // Nothing newer gets into the channel while this is locked and not empty.
-        let mut late = self.late();
-        notices.try_iter().for_each(|run| waiting.extend(run));
-        waiting.extend(late.drain(..));
-    }
-
-    fn late(&self) -> MutexGuard<'_, Vec<Notice>> {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    fewer
 }
 
 /// Adds a notice in the place of what it makes stale; how many it replaces.

@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::mqtt_client::event::MqttEvent;
 
@@ -25,10 +25,15 @@ pub(in crate::mqtt_client) enum Patience {
 
 impl Patience {
     pub(in crate::mqtt_client) fn is_over(self) -> bool {
+        self.left().is_some_and(|left| left.is_zero())
+    }
+
+    /// How long it still lasts, where that ends.
+    pub(super) fn left(self) -> Option<Duration> {
         match self {
-            Self::None => true,
-            Self::Until(deadline) => Instant::now() >= deadline,
-            Self::Endless => false,
+            Self::None => Some(Duration::ZERO),
+            Self::Until(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
+            Self::Endless => None,
         }
     }
 }

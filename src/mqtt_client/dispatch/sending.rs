@@ -1,6 +1,6 @@
 //! Messages on their way to the callbacks.
 
-use super::{Batch, Outlet};
+use super::{Batch, Outlet, pass_over};
 
 /// So many bytes of messages may wait for what the worker reads next before their listener is called. Where both want
 /// the same processor, each call costs two switches.
@@ -42,19 +42,11 @@ impl Outlet {
 
     fn pass_on(&mut self, batch: Batch) {
         self.uncalled += batch.cost();
-        // It cannot fail: this has the other end, too.
-        let _ = self.batches.send(batch);
+        if let Some(batch) = self.mailbox.put_batch(batch) {
+            pass_over(&self.shared, self.auto_ack, &batch, 0);
+        }
         if self.uncalled >= MOST_UNCALLED {
             self.call();
-        }
-        if self.shared.has_lost_callbacks() {
-            // The server must not wait for what nobody wants [MQTT-4.5.0-2].
-            for batch in self.unheard.try_iter() {
-                self.shared.remove_undelivered(batch.cost());
-                if self.auto_ack {
-                    self.shared.acknowledge(batch.acknowledgements(0));
-                }
-            }
         }
     }
 

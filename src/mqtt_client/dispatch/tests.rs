@@ -1,0 +1,154 @@
+use std::fmt;
+use std::io;
+use std::sync::Mutex;
+use std::thread;
+
+use mio::{Poll, Waker};
+
+use super::*;
+use crate::mqtt_client::client::DropCause;
+use crate::mqtt_client::hub::Hub;
+use crate::mqtt_client::shared::Bounds;
+
+/// Any result that waits is too much here, and so is any message.
+fn shared() -> Arc<Shared> {
+    let poll = Poll::new().unwrap();
+    let waker = Waker::new(poll.registry(), mio::Token(0)).unwrap();
+    let bounds = Bounds { commands: 1, bytes: 1, unreported: 1, undelivered: 1, buffer: None };
+    Arc::new(Shared::new(Arc::new(Hub::new(waker, "test")), bounds))
+}
+
+fn has_unreported(shared: &Shared) -> bool {
+    shared.check_bytes(0, usize::MAX).is_err()
+}
+
+fn result(token: u64) -> MqttEvent<'static> {
+    let cancelled = PublishResult::cancelled(Token(token), 1);
+    MqttEvent::Published(PublishResult { outcome: Outcome::Dropped(DropCause::SessionLost), ..cancelled })
+}
+
+/// An error of the application that does something when it is shown and when it is dropped.
+struct Nosy<F: Fn()>(F);
+
+impl<F: Fn()> fmt::Display for Nosy<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0();
+        f.write_str("nosy")
+    }
+}
+
+impl<F: Fn()> fmt::Debug for Nosy<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Nosy")
+    }
+}
+
+impl<F: Fn()> std::error::Error for Nosy<F> {}
+
+impl<F: Fn()> Drop for Nosy<F> {
+    fn drop(&mut self) {
+        self.0();
+    }
+}
+
+fn nosy(see: impl Fn() + Send + Sync + 'static) -> MqttEvent<'static> {
+    MqttEvent::Error(io::Error::other(Nosy(see)))
+}
+
+#[test]
+fn an_outcome_that_comes_in_the_moment_the_callbacks_go_does_not_count_for_ever() {
+    let shared = shared();
+    let (outlet, dispatcher) = channel(&shared, true);
+    let outlet = Arc::new(Mutex::new(outlet));
+    let worker = Arc::clone(&outlet);
+    let told_late = nosy(move || {
+        let mut outlet = worker.lock().unwrap();
+        outlet.tell_result(result(2));
+        outlet.send(Batch::default(), 0);
+        outlet.flush();
+    });
+    outlet.lock().unwrap().tell(told_late);
+    outlet.lock().unwrap().tell_result(result(1));
+    outlet.lock().unwrap().flush();
+    assert!(has_unreported(&shared));
+    drop(dispatcher);
+    assert!(!has_unreported(&shared), "nobody hears it any more");
+    assert!(!shared.too_much_undelivered());
+}
+
+#[test]
+fn errors_of_the_application_are_compared_and_dropped_where_the_mail_is_free() {
+    let (mut outlet, mut dispatcher) = channel(&shared(), true);
+    let seen = Arc::new(Mutex::new(0));
+    for _ in 0..600 {
+        let (mailbox, seen) = (Arc::clone(&outlet.mailbox), Arc::clone(&seen));
+        outlet.tell(nosy(move || {
+            mailbox.has_come();
+            *seen.lock().unwrap() += 1;
+        }));
+        outlet.flush();
+    }
+    assert!(*seen.lock().unwrap() > 600);
+    let mut heard = 0;
+    while let Next::Notice(event) = dispatcher.next(Patience::None) {
+        assert!(matches!(event, MqttEvent::Error(_)));
+        heard += 1;
+    }
+    // As it was told, and one for all that were alike behind that.
+    assert_eq!(heard, 256 + 1);
+}
+
+#[test]
+fn who_waits_hears_everything_and_then_the_end() {
+    const RESULTS: u64 = 2000;
+    let shared = shared();
+    let (mut outlet, mut dispatcher) = channel(&shared, true);
+    let listener = thread::spawn(move || {
+        let (mut results, mut news) = (Vec::new(), 0);
+        loop {
+            match dispatcher.next(Patience::Endless) {
+                Next::Notice(MqttEvent::Published(result)) => results.push(result.token.0),
+                Next::Notice(_) => news += 1,
+                Next::Closed => return (results, news),
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    for token in 0..RESULTS {
+        outlet.tell_result(result(token));
+        outlet.send(Batch::default(), 0);
+        outlet.flush();
+        // The other one may sleep or look just now.
+        if token % 8 == 0 {
+            thread::yield_now();
+        }
+    }
+    outlet.tell(MqttEvent::ConnectionLost);
+    outlet.flush();
+    drop(outlet);
+    let (results, news) = listener.join().unwrap();
+    assert!(results.into_iter().eq(0..RESULTS));
+    assert_eq!(news, 1);
+    assert!(!has_unreported(&shared) && !shared.too_much_undelivered());
+}
+
+#[test]
+fn wherever_the_callbacks_go_nothing_counts_for_ever() {
+    for heard in 0..200 {
+        let shared = shared();
+        let (mut outlet, mut dispatcher) = channel(&shared, true);
+        let listener = thread::spawn(move || {
+            for _ in 0..heard % 20 {
+                dispatcher.next(Patience::Endless);
+            }
+        });
+        for token in 0..50 {
+            outlet.tell_result(result(token));
+            outlet.tell(MqttEvent::ReconnectAttempt(1));
+            outlet.send(Batch::default(), 0);
+            outlet.flush();
+        }
+        listener.join().unwrap();
+        assert!(!has_unreported(&shared) && !shared.too_much_undelivered());
+    }
+}
