@@ -125,7 +125,8 @@ impl AsyncMqttClient {
         let mut bytes = 0;
         let mut refused = None;
         for (message, number) in messages.iter().take(places).zip(first.0..) {
-            match self.prepare_behind(&mut prepared, message, Token(number), room.bound) {
+            let left = Room { bytes: room.bytes.saturating_sub(bytes), ..room };
+            match self.prepare_behind(&mut prepared, message, Token(number), left) {
                 Ok(len) => bytes += len,
                 Err(error) => refused = Some(error),
             }
@@ -147,15 +148,15 @@ impl AsyncMqttClient {
         prepared: &mut Vec<Messages>,
         message: &BatchMessage<'_>,
         token: Token,
-        bound: usize,
+        left: Room,
     ) -> Result<usize, (ClientError, usize)> {
         let message = Message::new(message.topic, message.payload, message.options).map_err(|error| (error, 0))?;
         self.check_long(&message).map_err(|error| (error, 0))?;
         if message.room >= LONG {
             // It is not encoded in vain.
-            self.shared.check_bytes(message.room, bound).map_err(|error| (error, message.room))?;
+            self.shared.check_bytes(message.room, left.bound).map_err(|error| (error, message.room))?;
         }
-        self.encode_behind(prepared, &message, token).map_err(|error| (error, 0))
+        self.encode_behind(prepared, &message, token, left.bytes).map_err(|error| (error, 0))
     }
 
     fn encode_behind(
@@ -163,6 +164,7 @@ impl AsyncMqttClient {
         prepared: &mut Vec<Messages>,
         message: &Message<'_>,
         token: Token,
+        left: usize,
     ) -> Result<usize, ClientError> {
         // Where single messages are refused they have to come as such.
         if !message.fits_run() || self.shared.may_refuse_some() {
@@ -171,7 +173,9 @@ impl AsyncMqttClient {
             prepared.push(Messages::One(publishing));
             return Ok(len);
         }
-        if !matches!(prepared.last(), Some(Messages::Run(run)) if run.takes(message.room, message.qos)) {
+        // A run is taken as a whole: one that may be too much must not hold up those before it.
+        let goes_on = |run: &Run| run.takes(message.room, message.qos) && message.room <= left;
+        if !matches!(prepared.last(), Some(Messages::Run(run)) if goes_on(run)) {
             prepared.push(Messages::Run(Run::new(token, message.qos, self.shared.run_buffer())));
         }
         let Some(Messages::Run(run)) = prepared.last_mut() else { return Ok(0) };

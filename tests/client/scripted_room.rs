@@ -199,6 +199,29 @@ fn a_bound_in_bytes_holds_a_batch_back_and_lets_one_larger_message_through() {
 }
 
 #[test]
+fn a_batch_that_does_not_wait_fills_the_queue_as_single_messages_do() {
+    let live = || {
+        let mut scene = Scene::new(V5);
+        scene.options.limits.in_flight = 1;
+        scene.options.limits.queue_bytes = 40_500;
+        let mut live = scene.connected();
+        live.client.publish("t", b"x", 1, false).unwrap();
+        live.peer.expect_type(3);
+        live
+    };
+    let (options, payload) = (qos(1), [b'x'; 1000]);
+    let Live { client, peer, .. } = live();
+    let single = (0..).take_while(|_| client.publish("t", &payload, 1, false).is_ok()).count();
+    assert_eq!(single, 40);
+    drop(peer);
+    let Live { client, peer, .. } = live();
+    let batch = [BatchMessage { topic: "t", payload: &payload, options: &options }; 60];
+    let result = client.publish_batch(&batch, AT_ONCE);
+    assert_eq!((result.accepted, result.error), (single, Some(ClientError::QueueFull)));
+    drop(peer);
+}
+
+#[test]
 fn producers_that_wait_do_so_at_a_lower_bound_in_bytes() {
     let mut scene = Scene::new(V5);
     scene.options.limits.in_flight = 1;
