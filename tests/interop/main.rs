@@ -46,7 +46,7 @@ fn main() {
     #[cfg(all(feature = "tls", feature = "ring"))]
     let trials = trials.chain(tls::trials()).chain(openssl::trials());
     #[cfg(target_os = "linux")]
-    let trials = trials.chain([resolver::trial()]);
+    let trials = trials.chain(resolver::trials());
     let trials = trials.collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
