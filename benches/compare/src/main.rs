@@ -15,17 +15,8 @@ use round::Runner;
 use scenario::{DRIVERS, Driver, Kind, PLACEMENTS, Placement, SCENARIOS, Scenario};
 use table::{Row, Table};
 
-const USAGE: &str =
-    "usage: run [--rounds N] [--scenario PART]... [--driver PART]... [--pin pinned|unpinned|one-core]...
-           [--seconds S] [--quick] [--no-system-calls]
-
-  --rounds N          rounds of each driver, interleaved (default: 5)
-  --scenario PART     only scenarios whose name has this part, for instance 64B-qos1
-  --driver PART       only drivers whose name has this part; plain TCP and flowsdk are always there
-  --pin PLACEMENT     only this placement (default: all three)
-  --seconds S         how long a round should take (default: 0.5)
-  --quick             one round of few messages: whether everything works, not how fast
-  --no-system-calls   without the round that counts system calls with perf";
+/// What the script beside Cargo.toml prints for `--help`, too.
+const USAGE: &str = include_str!("usage.txt");
 
 struct Args {
     rounds: usize,
