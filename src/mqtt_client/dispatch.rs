@@ -186,15 +186,16 @@ impl Outlet {
         Some(answer)
     }
 
-    /// As [`Self::tell_result`], for a message of QoS 1 or 2 that the server has acknowledged without a word.
-    pub(super) fn tell_acknowledged(&mut self, token: Token, qos: QoS, packet_id: PacketId) {
+    /// As [`Self::tell_result`], for messages of QoS 1 or 2, at least one, that the server has acknowledged without a
+    /// word: with consecutive tokens and identifiers.
+    pub(super) fn tell_acknowledged(&mut self, token: Token, qos: QoS, packet_id: PacketId, count: u16) {
         if let Some(Notice { news: News::Published(results), .. }) = self.run.back_mut()
-            && results.add(token, qos, packet_id)
+            && results.add(token, qos, packet_id, count)
         {
             return;
         }
-        let (outcome, packet_ids) = (Outcome::Acknowledged, Some((packet_id, packet_id)));
-        let results = Results { qos, token, count: 1, outcome, packet_ids };
+        let (outcome, packet_ids) = (Outcome::Acknowledged, Some((packet_id, packet_id.after(count - 1))));
+        let results = Results { qos, token, count: count.into(), outcome, packet_ids };
         self.run.push_back(Notice { behind: 0, news: News::Published(results) });
     }
 

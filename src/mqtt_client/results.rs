@@ -17,12 +17,12 @@ pub(super) struct Results {
 }
 
 impl Results {
-    /// Adds a message that the server has acknowledged if it goes on where these end; whether it does.
-    pub(super) fn add(&mut self, token: Token, qos: QoS, packet_id: PacketId) -> bool {
+    /// Adds messages that the server has acknowledged if they go on where these end; whether they do.
+    pub(super) fn add(&mut self, token: Token, qos: QoS, packet_id: PacketId, count: u16) -> bool {
         let Some((_, last)) = &mut self.packet_ids else { return false };
         let goes_on = qos == self.qos && token.0 == self.token.0 + self.count as u64 && packet_id == last.next();
         if goes_on {
-            (*last, self.count) = (packet_id, self.count + 1);
+            (*last, self.count) = (packet_id.after(count - 1), self.count + usize::from(count));
         }
         goes_on
     }

@@ -82,6 +82,15 @@ pub(super) fn extent(frames: &[u8]) -> Option<(usize, usize)> {
     Some((head + body, head + 2 + usize::from(u16::from_be_bytes(*len))))
 }
 
+/// Puts a Packet Identifier where it stands.
+#[cfg(feature = "std")]
+#[inline]
+pub(super) fn put_packet_id(frame: &mut [u8], at: usize, packet_id: PacketId) {
+    if let Some(place) = frame.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+        *place = packet_id.value().to_be_bytes();
+    }
+}
+
 /// The Message Expiry Interval of a message that expires.
 #[derive(Clone, Copy)]
 pub(super) struct Expiry {

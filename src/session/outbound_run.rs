@@ -7,7 +7,7 @@ use super::error::Full;
 use super::frame::Flags;
 use super::storage::{Heap, Held, Part};
 use crate::time::Instant;
-use crate::types::{PacketId, QoS};
+use crate::types::QoS;
 
 /// What is known of a run of messages that [`Publish::encode`](crate::packet::Publish::encode) has written in the
 /// session's version.
@@ -39,33 +39,31 @@ impl Session<Heap> {
     }
 
     /// Publishes messages of QoS 1 or 2 without an expiry that lie from `start` on, as many of the first ones as there
-    /// is room for. Their identifiers go to `take` in their order. If these are all, the buffer itself may be taken.
+    /// is room and identifiers in a row for. If these are all, the buffer itself may be taken.
     pub(crate) fn hold_run(
         &mut self,
         since: Instant,
         frames: &mut Vec<u8>,
         start: usize,
         run: Outbound,
-        mut take: impl FnMut(PacketId),
     ) -> Result<Part, RunRefusal> {
         if !self.takes(run) || !self.is_connected() {
             return Err(RunRefusal::OneByOne);
         }
         let Self { machine, storage } = self;
-        let held = |packet_id| Held { packet_id, qos: run.qos, since, begun: false };
-        let (part, full) = storage.hold_part(frames, start, run.count, held, |storage| {
-            let next = machine.last_packet_id.next();
-            let is_free = storage.is_next_in_line(next);
-            let packet_id = if is_free { next } else { machine.unused_packet_id(storage)? };
-            machine.last_packet_id = packet_id;
-            take(packet_id);
-            Some(packet_id)
-        });
+        // With all identifiers in use none is looked for.
+        storage.check_hold(0).map_err(RunRefusal::Full)?;
+        let Some(packet_id) = machine.unused_packet_id(storage) else { return Err(RunRefusal::OneByOne) };
+        let first = Held { packet_id, qos: run.qos, since, begun: false };
+        let (part, full) = storage.hold_part(frames, start, run.count, first);
         match full {
             Some(full) if part.count == 0 => Err(RunRefusal::Full(full)),
-            // All identifiers are in use, or a packet is not what it should be.
+            // A packet is not what it should be.
             None if part.count == 0 => Err(RunRefusal::OneByOne),
-            _ => Ok(part),
+            _ => {
+                machine.last_packet_id = packet_id.after(part.count - 1);
+                Ok(part)
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use super::Session;
 use super::config::Acknowledgement;
 use super::event::Receipt;
 use super::machine::Machine;
-use super::storage::{Heap, Store};
+use super::storage::Heap;
 use crate::codec::PacketType;
 use crate::time::Instant;
 use crate::types::{PacketId, QoS, ReasonCode, TopicName};
@@ -98,30 +98,34 @@ impl Session<Heap> {
     }
 
     /// Takes acknowledgements without a reason code at the start of the input, up to the first packet that is anything
-    /// else: PUBACKs and PUBRECs of messages that were sent on this connection, and PUBCOMPs. `take` hears of each
-    /// message that has come to its end. Says how many bytes are done with.
-    pub(crate) fn take_acks(&mut self, now: Instant, input: &[u8], mut take: impl FnMut(PacketId, QoS)) -> usize {
+    /// else: PUBACKs and PUBRECs of messages that were sent on this connection, and PUBCOMPs. `take` hears of messages
+    /// that have come to their end: the first one, their QoS, and how many have consecutive identifiers. Says how many
+    /// bytes are done with.
+    pub(crate) fn take_acks(&mut self, now: Instant, input: &[u8], mut take: impl FnMut(PacketId, QoS, u16)) -> usize {
         let Self { machine, storage } = self;
         if !machine.may_run() || machine.longest() < SHORT_ACK {
             return 0;
         }
         let mut rest = input;
-        while let [first, 2, high, low, behind @ ..] = rest
-            && let Some(packet_id) = PacketId::new(u16::from_be_bytes([*high, *low]))
+        while let [first, 2, high, low, ..] = *rest
+            && let Some(packet_id) = PacketId::new(u16::from_be_bytes([high, low]))
         {
-            let ended = match *first {
-                PUBACK if storage.end_sent(packet_id, QoS::AtLeastOnce) => Some(QoS::AtLeastOnce),
-                PUBREC if storage.end_sent(packet_id, QoS::ExactlyOnce) => {
-                    storage.push_release(packet_id);
-                    None
-                }
-                PUBCOMP if storage.remove_release(packet_id) => Some(QoS::ExactlyOnce),
+            let in_a_row = |at_most| acks_in_a_row(rest, packet_id, at_most);
+            let (count, ended) = match first {
+                PUBACK => (storage.end_sent(packet_id, QoS::AtLeastOnce, in_a_row), Some(QoS::AtLeastOnce)),
+                PUBREC => (storage.end_sent(packet_id, QoS::ExactlyOnce, in_a_row), None),
+                PUBCOMP => (storage.end_releases(packet_id, in_a_row), Some(QoS::ExactlyOnce)),
                 _ => break,
             };
-            rest = behind;
+            if count == 0 {
+                break;
+            }
+            rest = rest.get(usize::from(count) * SHORT_ACK..).unwrap_or(&[]);
             if let Some(qos) = ended {
-                machine.in_flight = machine.in_flight.saturating_sub(1);
-                take(packet_id, qos);
+                machine.in_flight = machine.in_flight.saturating_sub(count);
+                take(packet_id, qos, count);
+            } else {
+                storage.push_releases(packet_id, count);
             }
         }
         let consumed = input.len() - rest.len();
@@ -186,6 +190,24 @@ impl<'i> Head<'i> {
         };
         Some(Self { flags, topic, packet_id, payload, rest })
     }
+}
+
+/// How many packets in front are like the first one, an acknowledgement of this identifier, but for identifiers that
+/// follow one another.
+#[inline]
+fn acks_in_a_row(input: &[u8], first: PacketId, at_most: u16) -> u16 {
+    let (packets, _) = input.as_chunks::<SHORT_ACK>();
+    let Some(mut expected) = packets.first().copied().map(u32::from_be_bytes) else { return 0 };
+    // Behind the last identifier the next number would be another packet.
+    let at_most = at_most.min((u16::MAX - first.value()).saturating_add(1));
+    let mut count = 0;
+    for packet in packets.iter().take(at_most.into()) {
+        if u32::from_be_bytes(*packet) != expected {
+            break;
+        }
+        (count, expected) = (count + 1, expected.wrapping_add(1));
+    }
+    count
 }
 
 fn valid_topic(bytes: &[u8]) -> Option<&str> {
@@ -265,9 +287,9 @@ mod tests {
                 if self.takes_runs {
                     rest = &rest[self.take_run(rest)..];
                     let Self { session, told, in_runs, .. } = self;
-                    let taken = session.take_acks(NOW, rest, |packet_id, _| {
-                        told.push(format!("acknowledged {packet_id}"));
-                        *in_runs += 1;
+                    let taken = session.take_acks(NOW, rest, |first, _, count| {
+                        told.extend((0..count).map(|steps| format!("acknowledged {}", first.after(steps))));
+                        *in_runs += usize::from(count);
                     });
                     rest = &rest[taken..];
                 }

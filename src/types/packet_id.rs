@@ -33,6 +33,26 @@ impl PacketId {
             None => Self::MIN,
         }
     }
+
+    /// The identifier so many steps after this one.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) const fn after(self, steps: u16) -> Self {
+        let (sum, goes_round) = self.0.get().overflowing_add(steps);
+        // There is no identifier 0 in the circle.
+        match NonZeroU16::new(sum.wrapping_add(goes_round as u16)) {
+            Some(id) => Self(id),
+            None => Self::MIN,
+        }
+    }
+
+    /// How many steps lead to another identifier.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) const fn steps_to(self, other: Self) -> u16 {
+        let (from, to) = (self.0.get(), other.0.get());
+        if to >= from { to - from } else { to + (u16::MAX - from) }
+    }
 }
 
 impl core::fmt::Display for PacketId {

@@ -73,12 +73,14 @@ impl InFlight {
         self.others.push(packet_id, publishing.into());
     }
 
-    /// As [`Self::insert`], for a message of which nothing else has to be known.
-    #[inline]
-    pub(super) fn insert_plain(&mut self, packet_id: PacketId, token: Token, qos: QoS) {
-        self.exactly_once += usize::from(qos == QoS::ExactlyOnce);
-        if !self.line.push(packet_id, token, qos) {
-            self.others.push(packet_id, Flying { token, qos, more: None });
+    /// As [`Self::insert`], for messages with consecutive identifiers and tokens of which nothing else has to be known.
+    pub(super) fn insert_run(&mut self, first: PacketId, token: Token, qos: QoS, count: u16) {
+        self.exactly_once += if qos == QoS::ExactlyOnce { count.into() } else { 0 };
+        if !self.line.push(first, token, qos, count) {
+            for steps in 0..count {
+                let token = Token(token.0 + u64::from(steps));
+                self.others.push(first.after(steps), Flying { token, qos, more: None });
+            }
         }
     }
 
@@ -86,14 +88,21 @@ impl InFlight {
         self.take(packet_id).map(Publishing::from)
     }
 
-    /// Removes a message that the server has acknowledged without a word; its token.
-    #[inline]
-    pub(super) fn complete(&mut self, packet_id: PacketId) -> Option<Token> {
-        if let Some((token, qos)) = self.line.pop(packet_id) {
-            self.exactly_once -= usize::from(qos == QoS::ExactlyOnce);
-            return Some(token);
+    /// Removes messages with consecutive identifiers that the server has acknowledged without a word. `ended` hears of
+    /// them: the identifier and the token of the first one, and how many have consecutive ones.
+    pub(super) fn complete(&mut self, first: PacketId, count: u16, mut ended: impl FnMut(PacketId, Token, u16)) {
+        let (mut packet_id, mut left) = (first, count);
+        while left > 0 {
+            let mut done = 1;
+            if let Some((token, qos, count)) = self.line.pop(packet_id, left) {
+                self.exactly_once -= if qos == QoS::ExactlyOnce { count.into() } else { 0 };
+                ended(packet_id, token, count);
+                done = count;
+            } else if let Some(token) = self.complete_out_of_line(packet_id) {
+                ended(packet_id, token, 1);
+            }
+            (packet_id, left) = (packet_id.after(done), left - done);
         }
-        self.complete_out_of_line(packet_id)
     }
 
     fn complete_out_of_line(&mut self, packet_id: PacketId) -> Option<Token> {
@@ -155,38 +164,36 @@ impl Line {
     const EMPTY: Self =
         Self { first: PacketId::MIN, token: Token(0), qos: QoS::AtLeastOnce, count: 0, next: PacketId::MIN };
 
-    /// Adds a message if it goes on where these end; whether it does.
-    #[inline]
-    fn push(&mut self, packet_id: PacketId, token: Token, qos: QoS) -> bool {
+    /// Adds messages if they go on where these end; whether they do.
+    fn push(&mut self, first: PacketId, token: Token, qos: QoS, count: u16) -> bool {
         if self.count == 0 {
-            *self = Self { first: packet_id, token, qos, count: 1, next: packet_id.next() };
+            *self = Self { first, token, qos, count, next: first.after(count) };
             return true;
         }
-        let follows = packet_id == self.next && token.0 == self.token.0 + u64::from(self.count) && qos == self.qos;
-        // A whole circle of identifiers would come to where it begins.
-        let goes_on = follows && self.count < u16::MAX;
-        if goes_on {
-            (self.next, self.count) = (packet_id.next(), self.count + 1);
+        let follows = first == self.next && token.0 == self.token.0 + u64::from(self.count) && qos == self.qos;
+        // More than a circle of identifiers would come to where it begins.
+        let sum = self.count.checked_add(count).filter(|_| follows);
+        if let Some(sum) = sum {
+            (self.next, self.count) = (first.after(count), sum);
         }
-        goes_on
+        sum.is_some()
     }
 
-    /// Takes out the first message if it has this identifier.
-    #[inline]
-    fn pop(&mut self, packet_id: PacketId) -> Option<(Token, QoS)> {
+    /// Takes out the first messages, up to a number, if they begin with this identifier; the token of the first one,
+    /// and how many they are.
+    fn pop(&mut self, packet_id: PacketId, at_most: u16) -> Option<(Token, QoS, u16)> {
         if self.count == 0 || self.first != packet_id {
             return None;
         }
-        let token = self.token;
-        (self.first, self.token.0, self.count) = (packet_id.next(), token.0 + 1, self.count - 1);
-        Some((token, self.qos))
+        let (token, count) = (self.token, at_most.min(self.count));
+        (self.first, self.token.0, self.count) =
+            (packet_id.after(count), token.0 + u64::from(count), self.count - count);
+        Some((token, self.qos, count))
     }
 
     /// The token of a message.
     fn find(&self, packet_id: PacketId) -> Option<Token> {
-        let (id, first) = (packet_id.value(), self.first.value());
-        // There is no identifier 0 in the circle.
-        let at = if id >= first { id - first } else { id + (u16::MAX - first) };
+        let at = self.first.steps_to(packet_id);
         (at < self.count).then(|| Token(self.token.0 + u64::from(at)))
     }
 }
@@ -276,7 +283,18 @@ mod tests {
                     let publishing = Publishing::from(Flying { token, qos, more: None });
                     in_flight.insert(id, publishing);
                 } else {
-                    in_flight.insert_plain(id, token, qos);
+                    // Some at once.
+                    let mut count = if stray { 1 } else { 1 + dice(4) };
+                    while map.contains_key(&id.after(u16::try_from(count - 1).unwrap()))
+                        || map.len() as u64 + count > 40
+                    {
+                        count -= 1;
+                    }
+                    in_flight.insert_run(id, token, qos, u16::try_from(count).unwrap());
+                    for _ in 1..count {
+                        map.insert(id, (token, qos));
+                        (id, token.0) = (id.next(), token.0 + 1);
+                    }
                 }
                 map.insert(id, (token, qos));
             } else {
@@ -285,12 +303,20 @@ mod tests {
                 let some = map.keys().nth(usize::try_from(dice(40)).unwrap()).copied();
                 let answered = if stray { some.unwrap_or(any) } else { oldest.unwrap_or(any) };
                 assert_eq!(in_flight.token(answered), map.get(&answered).map(|(token, _)| *token));
-                let expected = map.remove(&answered);
                 if dice(8) == 0 {
+                    let expected = map.remove(&answered);
                     let removed = in_flight.remove(answered).map(|publishing| (publishing.token, publishing.qos));
                     assert_eq!(removed, expected);
                 } else {
-                    assert_eq!(in_flight.complete(answered), expected.map(|(token, _)| token));
+                    let count = u16::try_from(1 + dice(6)).unwrap();
+                    let mut completed = Vec::new();
+                    in_flight.complete(answered, count, |id, token, count| {
+                        completed.extend((0..count).map(|steps| (id.after(steps), Token(token.0 + u64::from(steps)))));
+                    });
+                    let answered = (0..count).map(|steps| answered.after(steps));
+                    let expected: Vec<_> =
+                        answered.filter_map(|id| map.remove(&id).map(|(token, _)| (id, token))).collect();
+                    assert_eq!(completed, expected);
                 }
             }
             let exactly_once = map.values().filter(|(_, qos)| *qos == QoS::ExactlyOnce).count();
@@ -315,10 +341,9 @@ mod tests {
     #[test]
     fn messages_that_are_answered_in_their_order_are_only_counted() {
         let mut in_flight = InFlight::new();
-        let mut id = PacketId::new(65_500).unwrap();
-        for number in 1..=100 {
-            in_flight.insert_plain(id, Token(number), QoS::AtLeastOnce);
-            id = id.next();
+        let first = PacketId::new(65_500).unwrap();
+        for number in 0..50_u16 {
+            in_flight.insert_run(first.after(2 * number), Token(u64::from(2 * number)), QoS::AtLeastOnce, 2);
         }
         assert_eq!((in_flight.others.len(), in_flight.line.count), (0, 100));
     }

@@ -244,10 +244,10 @@ impl Connection {
         }
         let Self { session, input, in_flight, outlet, .. } = self;
         let bytes = input.buffer.get(input.start..input.end).unwrap_or(&[]);
-        input.start += session.take_acks(now, bytes, |packet_id, qos| {
-            if let Some(token) = in_flight.complete(packet_id) {
-                outlet.tell_acknowledged(token, qos, packet_id);
-            }
+        input.start += session.take_acks(now, bytes, |first, qos, count| {
+            in_flight.complete(first, count, |first, token, count| {
+                outlet.tell_acknowledged(token, qos, first, count);
+            });
         });
     }
 

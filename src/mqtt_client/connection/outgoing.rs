@@ -142,17 +142,13 @@ impl Connection {
             self.pending.put_front(Messages::Run(run));
             return Err(Misuse::Full(Full::Window));
         }
-        let (mut token, qos) = (run.first, run.qos);
-        let held = session.hold_run(now, &mut run.frames, run.start, outbound, |packet_id| {
-            in_flight.insert_plain(packet_id, token, qos);
-            token.0 += 1;
-        });
-        match held {
+        match session.hold_run(now, &mut run.frames, run.start, outbound) {
             Ok(part) => {
+                in_flight.insert_run(part.first, run.first, run.qos, part.count);
                 *holds_new = true;
-                self.freed.count += part.count;
+                self.freed.count += usize::from(part.count);
                 self.freed.bytes += part.bytes;
-                run.take_out(part.count, part.bytes);
+                run.take_out(part.count.into(), part.bytes);
                 if run.count == 0 {
                     self.session.storage_mut().keep_buffer(run.frames);
                 } else {

@@ -14,24 +14,30 @@ use crate::types::{PacketId, QoS, ReasonCode, TopicName};
 mod aliases;
 mod fifo;
 mod held;
+mod in_line;
 mod ledger;
 mod limits;
+mod line;
 mod own;
 mod received;
 mod run;
+mod runs;
 mod shown;
 mod wire;
 
 use fifo::Cursor;
 pub(crate) use fifo::{Fifo, KEPT_PLACES};
-pub(crate) use held::Part;
-use held::{Frame, FrameState, HeldFrame, Runs};
+use held::{Frame, FrameState, HeldFrame};
+use in_line::Packets;
 pub(crate) use ledger::Change;
 use ledger::Ledger;
-#[cfg(feature = "persistence")]
+#[cfg(any(feature = "persistence", test))]
 pub(crate) use ledger::NoteReceived;
 pub use limits::HeapLimits;
+use line::Lines;
 use received::ReceivedTable;
+pub(crate) use runs::Part;
+use runs::Runs;
 use wire::{Gone, Lying, Segment, Wire, put_on_wire};
 
 /// A storage that grows on the heap, up to [`HeapLimits`]. Every operation takes constant time.
@@ -40,14 +46,18 @@ pub struct Heap {
     wire: Wire,
     maximum_packet_size: u32,
     held: Fifo<HeldFrame>,
+    /// Behind them, those of runs that are in line.
+    held_lines: Lines<Packets>,
     runs: Runs,
     /// Bytes of held frames, and of runs as a whole.
     held_bytes: usize,
-    /// Where the held frames that were not sent on this connection begin.
+    /// Where those of `held` that were not sent on this connection begin.
     unsent: Cursor,
     /// PUBRELs without a PUBCOMP.
     releases: Fifo<Release>,
-    /// Where the PUBRELs that were not sent on this connection begin.
+    /// Behind them, those in line, and the batches that have to be durable before they leave.
+    release_lines: Lines<u64>,
+    /// Where those of `releases` that were not sent on this connection begin.
     unsent_releases: Cursor,
     requests: Fifo<Request>,
     /// Answers, and the batch that has to be durable before each of them.
@@ -83,10 +93,12 @@ impl Heap {
             wire: Wire::default(),
             maximum_packet_size: u32::MAX,
             held: Fifo::new(),
+            held_lines: Lines::new(),
             runs: Runs::default(),
             held_bytes: 0,
             unsent: Cursor::default(),
             releases: Fifo::new(),
+            release_lines: Lines::new(),
             unsent_releases: Cursor::default(),
             requests: Fifo::new(),
             answers: VecDeque::new(),
@@ -148,6 +160,7 @@ impl Store for Heap {
         self.unsend();
         self.wire.clear();
         self.take_runs_off_wire();
+        self.take_releases_apart();
         self.releases.iter_mut().for_each(|(_, release)| release.sent = false);
         self.unsent_releases = Cursor::default();
         self.requests.clear();
@@ -293,6 +306,7 @@ impl Store for Heap {
         if let Err(full) = self.check_hold(frame.len()) {
             return Err((full, frame));
         }
+        self.take_held_apart();
         frame::renew(&mut frame, held.packet_id);
         self.held_bytes += frame.len();
         let batch = self.touch();
@@ -301,12 +315,7 @@ impl Store for Heap {
     }
 
     fn held(&mut self, packet_id: PacketId) -> Option<(QoS, bool)> {
-        let held = self.held.get(packet_id)?;
-        match held.state {
-            FrameState::Unsent | FrameState::Checked => Some((held.held.qos, false)),
-            FrameState::Loaded(at) => Some((held.held.qos, at < self.wire.consumed)),
-            FrameState::Acknowledged => None,
-        }
+        self.held_in_any_way(packet_id)
     }
 
     fn unhold(&mut self, packet_id: PacketId) {
@@ -315,7 +324,7 @@ impl Store for Heap {
 
     fn has_lost(&mut self) -> bool {
         // They are sent in their order, so those that were are in front.
-        self.held.front().is_some_and(|(_, held)| held.held.begun) || self.releases.len() > 0
+        self.held.front().is_some_and(|(_, held)| held.held.begun) || self.releases() > 0
     }
 
     fn pop_lost(&mut self) -> Option<(PacketId, Option<Vec<u8>>)> {
@@ -323,22 +332,20 @@ impl Store for Heap {
         if let Some(id) = begun {
             return Some((id, self.take_held(id)));
         }
+        self.take_releases_apart();
         let (id, _) = self.releases.front()?;
         self.releases.remove(id);
         Some((id, None))
     }
 
     fn push_release(&mut self, packet_id: PacketId) {
-        self.note(Change::Released(packet_id));
-        let batch = self.touch();
-        self.releases.push(packet_id, Release { sent: false, batch });
+        self.push_releases(packet_id, 1);
     }
 
     fn next_release(&mut self) -> Option<PacketId> {
         let durable = self.durable();
         let Heap { releases, unsent_releases, .. } = self;
-        loop {
-            let (id, release) = releases.seek(unsent_releases)?;
+        while let Some((id, release)) = releases.seek(unsent_releases) {
             if !release.sent && release.batch > durable {
                 return None;
             }
@@ -347,6 +354,7 @@ impl Store for Heap {
                 return Some(id);
             }
         }
+        self.next_release_in_line()
     }
 
     fn load_pubrels(&mut self) -> bool {
@@ -354,15 +362,15 @@ impl Store for Heap {
     }
 
     fn remove_release(&mut self, packet_id: PacketId) -> bool {
-        self.releases.remove(packet_id).is_some()
+        self.end_release(packet_id)
     }
 
     fn has_release(&self, packet_id: PacketId) -> bool {
-        self.releases.contains(packet_id)
+        self.releases.contains(packet_id) || self.release_lines.contains(packet_id)
     }
 
     fn releases(&self) -> usize {
-        self.releases.len()
+        self.releases.len() + self.release_lines.len()
     }
 
     fn queue_request(&mut self, request: Request, len: usize) -> Result<(), Full> {
@@ -377,7 +385,10 @@ impl Store for Heap {
     }
 
     fn is_in_use(&mut self, packet_id: PacketId) -> bool {
-        self.held.contains(packet_id) || self.releases.contains(packet_id) || self.requests.contains(packet_id)
+        self.held.contains(packet_id)
+            || self.held_lines.contains(packet_id)
+            || self.has_release(packet_id)
+            || self.requests.contains(packet_id)
     }
 
     fn push_answer(&mut self, answer: Answer) -> bool {

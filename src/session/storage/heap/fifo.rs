@@ -108,6 +108,18 @@ impl<T> Fifo<T> {
         }
     }
 
+    /// How many identifiers from one on, `at_most`, have no value.
+    pub(super) fn free_from(&self, id: PacketId, at_most: usize) -> usize {
+        if self.len == 0 {
+            return at_most;
+        }
+        let index = self.in_line(id);
+        if self.strays.is_empty() && self.items.len() as u64 <= index {
+            return usize::try_from(CIRCLE - index).map_or(at_most, |steps| at_most.min(steps));
+        }
+        (0..).take(at_most).take_while(|steps| !self.contains(id.after(*steps))).count()
+    }
+
     /// Appends a value whose identifier is in line.
     #[inline]
     fn append(&mut self, id: PacketId, value: T) {
@@ -369,6 +381,9 @@ mod tests {
                 assert_eq!(fifo.get(*id), Some(value));
             }
             assert_eq!(fifo.contains(last), list.iter().any(|(id, _)| *id == last));
+            let from = last.after((dice % 50) as u16).after(u16::MAX - 40);
+            let free = (0..20).take_while(|steps| !list.iter().any(|(id, _)| *id == from.after(*steps))).count();
+            assert_eq!(fifo.free_from(from, 20), free);
         }
         let mut cursor = Cursor::default();
         for (id, value) in &list {

@@ -126,6 +126,7 @@ impl Heap {
 
     /// Holds a PUBLISH of an earlier life, which may have been sent.
     pub(crate) fn restore_held(&mut self, held: Held, mut frame: Vec<u8>) {
+        self.take_held_apart();
         frame::renew(&mut frame, held.packet_id);
         self.held_bytes += frame.len();
         self.held
@@ -134,6 +135,7 @@ impl Heap {
 
     /// Appends a PUBREL of an earlier life.
     pub(crate) fn restore_release(&mut self, packet_id: PacketId) {
+        self.take_releases_apart();
         self.releases.push(packet_id, Release { sent: false, batch: 0 });
     }
 

@@ -5,7 +5,7 @@ use std::vec::Vec;
 use zeroize::Zeroize as _;
 
 use super::wire::Segment;
-use super::{FrameState, Heap};
+use super::{Heap, Store as _};
 use crate::session::error::Full;
 use crate::types::PacketId;
 
@@ -21,7 +21,7 @@ impl Heap {
 
     /// Messages of QoS 1 and 2 without their PUBACK or PUBREC, and PUBRELs without their PUBCOMP.
     pub fn in_flight(&self) -> usize {
-        self.held.len() + self.releases.len()
+        self.held.len() + self.held_lines.len() + self.releases()
     }
 
     /// Bytes of the messages that are held, and of runs as long as one of their messages is.
@@ -30,10 +30,22 @@ impl Heap {
         self.held_bytes
     }
 
+    /// Messages of QoS 1 and 2 and PUBRELs that are only counted.
+    #[cfg(test)]
+    pub(crate) const fn in_line(&self) -> usize {
+        self.held_lines.len() + self.release_lines.len()
+    }
+
+    /// From now on they are there one by one.
+    #[cfg(test)]
+    pub(crate) fn take_apart(&mut self) {
+        self.take_held_apart();
+        self.take_releases_apart();
+    }
+
     /// Whether some of a message has been sent on this connection, as far as it is still held.
     pub(crate) fn has_sent(&self, packet_id: PacketId) -> bool {
-        let has_begun = |state| !matches!(state, FrameState::Loaded(at) if at >= self.wire.consumed);
-        self.held.get(packet_id).is_none_or(|held| !held.state.waits() && has_begun(held.state))
+        self.held_in_any_way(packet_id).is_none_or(|(_, has_begun)| has_begun)
     }
 
     /// Requests without their answer.
@@ -63,6 +75,7 @@ impl Heap {
     pub(crate) fn shrink(&mut self) {
         self.shrink_held();
         self.releases.shrink();
+        self.release_lines.shrink();
         self.wire.shrink();
     }
 

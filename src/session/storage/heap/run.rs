@@ -1,9 +1,8 @@
 //! What the storage offers for many messages at once.
 
 use super::Heap;
-use super::Store as _;
 use crate::codec::PacketType;
-use crate::types::{PacketId, QoS, ReasonCode};
+use crate::types::{PacketId, ReasonCode};
 
 impl Heap {
     /// How many messages of QoS 1 can be noted in a row by [`Heap::push_in_line`], where `limit` is what the server may
@@ -40,42 +39,5 @@ impl Heap {
             Ok(())
         });
         true
-    }
-
-    /// Puts PUBRELs on the wire for as long as it has room.
-    pub(super) fn load_plain_pubrels(&mut self) -> bool {
-        let durable = self.durable();
-        let Self { releases, unsent_releases, wire, limits, .. } = self;
-        let room = limits.wire_bytes.max(1).saturating_sub(wire.waiting());
-        let mut some = false;
-        let _: Result<(), ()> = wire.gather(|buffer| {
-            let full = buffer.len().saturating_add(room);
-            releases.walk(unsent_releases, |packet_id, release| {
-                if !release.sent && (release.batch > durable || buffer.len() >= full) {
-                    return false;
-                }
-                if !core::mem::replace(&mut release.sent, true) {
-                    let [high, low] = packet_id.value().to_be_bytes();
-                    buffer.extend_from_slice(&[PacketType::Pubrel.first_byte(), 2, high, low]);
-                    some = true;
-                }
-                true
-            });
-            Ok(())
-        });
-        some
-    }
-
-    /// Lets go of a PUBLISH of this QoS that went out on this connection; whether there was one.
-    #[inline]
-    pub(crate) fn end_sent(&mut self, packet_id: PacketId, qos: QoS) -> bool {
-        if self.end_oldest(packet_id, qos) {
-            return true;
-        }
-        let was_sent = self.held(packet_id) == Some((qos, true));
-        if was_sent {
-            self.unhold(packet_id);
-        }
-        was_sent
     }
 }
