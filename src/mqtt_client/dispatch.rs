@@ -48,6 +48,10 @@ pub(super) struct Outlet {
     sent_batches: u64,
     /// Bytes of batches whose listener was not called yet.
     uncalled: usize,
+    /// Something was sent that the listener was not called for.
+    has_uncalled: bool,
+    /// What has come together waits for something else to be told.
+    is_quiet: bool,
     /// Batches that wait until something is durable: what, and the batch; those behind them wait with them.
     held: VecDeque<(u64, Batch)>,
     /// The last that is.
@@ -98,6 +102,8 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         told_news: 0,
         sent_batches: 0,
         uncalled: 0,
+        has_uncalled: false,
+        is_quiet: false,
         held: VecDeque::new(),
         durable: 0,
         auto_ack,
@@ -205,6 +211,22 @@ impl Outlet {
         self.call();
     }
 
+    /// As [`Self::flush`], unless this is nothing but that messages of QoS 0 have been sent: once that may wait for what
+    /// comes next, so that callbacks are woken for both together.
+    pub(super) fn flush_unless_quiet(&mut self) {
+        let is_sent = |notice: &Notice| matches!(&notice.news, News::Published(it) if it.outcome == Outcome::Sent);
+        let may_wait = !self.is_quiet && !self.listener.runs_here() && !self.run.is_empty();
+        self.is_quiet = may_wait && self.run.iter().all(is_sent);
+        if !self.is_quiet {
+            self.flush();
+        }
+    }
+
+    /// Whether something waits to be told.
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.is_quiet
+    }
+
     fn send_notices(&mut self) {
         if self.run.is_empty() {
             return;
@@ -219,7 +241,7 @@ impl Outlet {
             // Nobody wants to hear of them.
             self.run.drain(..).chain(late).for_each(Notice::done);
         }
-        self.listener.call();
+        (self.has_uncalled, self.is_quiet) = (true, false);
     }
 
     /// Takes out of the run the news that there is too much of. Meanwhile the mailbox is not locked: errors may be the

@@ -31,6 +31,8 @@ pub(super) struct Worker {
     free: Vec<usize>,
     /// Clients that have something to do, in the order of their turns.
     runnable: VecDeque<usize>,
+    /// Clients that have kept something to themselves which may wait for the answer that they hope for.
+    quiet: Vec<usize>,
     timers: Timers,
     spin: Spin,
     /// How long to spin for the answers that the last turns hope for.
@@ -60,6 +62,7 @@ impl Worker {
             places: Vec::new(),
             free: Vec::new(),
             runnable: VecDeque::new(),
+            quiet: Vec::new(),
             timers: Timers::default(),
             spin: Spin::new(),
             hope: Duration::ZERO,
@@ -100,6 +103,7 @@ impl Worker {
         if is_idle && self.spin(events) {
             return;
         }
+        self.tell_what_waits();
         let timeout = if is_idle && self.hub.fall_asleep() {
             self.timers.next().map(|at| round_up(at.saturating_duration_since(Instant::now())))
         } else {
@@ -180,6 +184,8 @@ impl Worker {
 
     /// One turn for each client that has something to do.
     pub(super) fn take_turns(&mut self) {
+        // Those that have a turn now tell it with what has come.
+        self.tell_what_waits();
         let count = self.runnable.len();
         self.hope = Duration::ZERO;
         let budget = (ROUND / count.max(1)).max(LEAST_TURN);
@@ -196,10 +202,23 @@ impl Worker {
                 Ok(Turn::Wait(until)) if client.falls_asleep(place) => {
                     client.is_runnable = false;
                     self.hope = self.hope.max(client.connection.spin());
+                    if client.connection.is_quiet() {
+                        self.quiet.push(place);
+                    }
                     self.timers.set(place, client.until, until);
                     client.until = until;
                 }
                 Ok(Turn::Wait(_) | Turn::Again) => self.runnable.push_back(place),
+            }
+        }
+    }
+
+    fn tell_what_waits(&mut self) {
+        while let Some(place) = self.quiet.pop() {
+            if let Some(Some(client)) = self.places.get_mut(place)
+                && !client.is_runnable
+            {
+                client.connection.tell_what_waits();
             }
         }
     }

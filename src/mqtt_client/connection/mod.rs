@@ -240,7 +240,7 @@ impl Connection {
         self.bound_pending();
         let ended = self.check_drain();
         self.end_batch();
-        self.outlet.flush();
+        self.tell();
         self.outlet.run_callbacks();
         let storage = self.session.storage_mut();
         let has_many = self.shared.give_back(&mut self.freed, std::iter::from_fn(|| storage.take_spent()));
@@ -283,7 +283,6 @@ impl Connection {
         self.was_fed
     }
 
-    /// What it has in common with its handle.
     pub(super) const fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

@@ -21,6 +21,9 @@ use crate::packet::Packet;
 use crate::session::{DropReason, Full, Misuse, RunRefusal};
 use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
 
+/// For no longer than that the application does not hear what it could.
+const MOST_QUIET: Duration = Duration::from_millis(1);
+
 impl Connection {
     /// Hands messages to the session in their order, for as long as it takes them.
     pub(super) fn send_publishes(&mut self) {
@@ -183,6 +186,26 @@ impl Connection {
             left -= sent.count();
             self.finish_unsent(sent, Outcome::Sent);
         }
+    }
+
+    /// Tells what has come together. That messages have been sent may wait for the answer that the worker looks for.
+    pub(super) fn tell(&mut self) {
+        let spin = self.spin();
+        if spin.is_zero() || spin > MOST_QUIET || self.drain.is_some() {
+            self.outlet.flush();
+        } else {
+            self.outlet.flush_unless_quiet();
+        }
+    }
+
+    /// Whether something waits to be told.
+    pub(in crate::mqtt_client) const fn is_quiet(&self) -> bool {
+        self.outlet.is_quiet()
+    }
+
+    /// There is no answer to wait for.
+    pub(in crate::mqtt_client) fn tell_what_waits(&mut self) {
+        self.outlet.flush();
     }
 
     fn finish_unsent(&mut self, messages: Leaving, outcome: Outcome) {

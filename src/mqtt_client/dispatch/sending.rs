@@ -41,6 +41,7 @@ impl Outlet {
     }
 
     fn pass_on(&mut self, batch: Batch) {
+        self.has_uncalled = true;
         self.uncalled += batch.cost();
         if let Some(batch) = self.mailbox.put_batch(batch) {
             pass_over(&self.shared, self.auto_ack, &batch, 0);
@@ -50,9 +51,10 @@ impl Outlet {
         }
     }
 
-    /// Calls the listener for messages that were sent.
+    /// Calls the listener for what was sent.
     pub(in crate::mqtt_client) fn call(&mut self) {
-        if std::mem::take(&mut self.uncalled) > 0 {
+        self.uncalled = 0;
+        if std::mem::take(&mut self.has_uncalled) {
             self.listener.call();
         }
     }

@@ -152,3 +152,48 @@ fn wherever_the_callbacks_go_nothing_counts_for_ever() {
         assert!(!has_unreported(&shared) && !shared.too_much_undelivered());
     }
 }
+
+/// The tokens of the results that have come.
+fn results(dispatcher: &mut Dispatcher) -> Vec<u64> {
+    let mut tokens = Vec::new();
+    loop {
+        match dispatcher.next(Patience::None) {
+            Next::Results => tokens.extend(dispatcher.take_result().map(|result| result.token.0)),
+            Next::Notice(MqttEvent::Published(result)) => tokens.push(result.token.0),
+            Next::TimedOut => return tokens,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn that_messages_have_been_sent_waits_once_for_what_is_told_next() {
+    let (mut outlet, mut dispatcher) = channel(&shared(), true);
+    let mut sent = |outlet: &mut Outlet, token| {
+        outlet.tell_run(Token(token), 1, Outcome::Sent);
+        outlet.flush_unless_quiet();
+        (outlet.is_quiet(), results(&mut dispatcher))
+    };
+    assert_eq!(sent(&mut outlet, 0), (true, vec![]));
+    assert_eq!(sent(&mut outlet, 1), (false, vec![0, 1]));
+    assert_eq!(sent(&mut outlet, 2), (true, vec![]));
+    outlet.tell_result(result(3));
+    assert_eq!(sent(&mut outlet, 4), (false, vec![2, 3, 4]));
+    // A message takes with it what was told before, and the next ones may wait again.
+    assert_eq!(sent(&mut outlet, 5), (true, vec![]));
+    outlet.send(Batch::default(), 0);
+    assert_eq!(sent(&mut outlet, 6), (true, vec![5]));
+}
+
+#[test]
+fn that_messages_have_come_to_another_end_is_told_at_once() {
+    let (mut outlet, _dispatcher) = channel(&shared(), true);
+    for outcome in [Outcome::Dropped(DropCause::ConnectionLost), Outcome::Cancelled] {
+        outlet.tell_run(Token(0), 1, outcome);
+        outlet.flush_unless_quiet();
+        assert!(!outlet.is_quiet());
+    }
+    outlet.tell_acknowledged(Token(3), QoS::AtLeastOnce, PacketId::MIN, 1);
+    outlet.flush_unless_quiet();
+    assert!(!outlet.is_quiet());
+}
