@@ -10,7 +10,7 @@ use super::dispatch::{self, Dispatcher};
 use super::error::ClientError;
 use super::event::{MqttPublish, Receipt};
 use super::handler::MqttEventHandler;
-use super::hub::NoteEnd;
+use super::hub::{NoteEnd, is_some_worker};
 use super::kept::Kept;
 use super::offline::Overflow;
 use super::options::{
@@ -407,7 +407,7 @@ impl AsyncMqttClient {
         let deadline = Instant::now() + self.options.timeouts.shutdown;
         // A client that is shut down already is waited for all the same.
         let _ = self.shared.submit_control(Command::Shutdown);
-        if self.shared.hub.is_callback_thread() || self.shared.hub.is_worker() {
+        if self.shared.hub.is_callback_thread() || is_some_worker() {
             return Ok(());
         }
         self.shared.end.wait(deadline).result()

@@ -12,6 +12,11 @@ thread_local! {
     static IS_WORKER: Cell<bool> = const { Cell::new(false) };
 }
 
+/// The calling thread drives the connections of a runtime from here on.
+pub(super) fn enter_worker() {
+    IS_WORKER.set(true);
+}
+
 /// Whether the calling thread drives the connections of some runtime, which none of them may have wait for long.
 pub(super) fn is_some_worker() -> bool {
     IS_WORKER.get()
@@ -23,7 +28,6 @@ pub(super) struct Hub {
     waker: mio::Waker,
     pub(super) connectors: Connectors,
     pub(super) spares: Spares,
-    worker_thread: OnceLock<ThreadId>,
     callback_thread: OnceLock<ThreadId>,
     pub(super) end: Arc<End>,
 }
@@ -59,7 +63,6 @@ impl Hub {
             waker,
             connectors: Connectors::new(name),
             spares: Spares::default(),
-            worker_thread: OnceLock::new(),
             callback_thread: OnceLock::new(),
             end: Arc::default(),
         }
@@ -142,21 +145,10 @@ impl Hub {
         lock(&self.mailbox).sleeping = false;
     }
 
-    /// The calling thread is the one that drives the connections.
-    pub(super) fn enter_worker(&self) {
-        // Only the first thread that asks is the worker.
-        let _ = self.worker_thread.set(thread::current().id());
-        IS_WORKER.set(true);
-    }
-
     /// The calling thread is the one that runs callbacks.
     pub(super) fn enter_callback_thread(&self) {
         // Only the first thread that asks runs callbacks.
         let _ = self.callback_thread.set(thread::current().id());
-    }
-
-    pub(super) fn is_worker(&self) -> bool {
-        self.worker_thread.get() == Some(&thread::current().id())
     }
 
     /// Whether the calling thread runs callbacks of this runtime: there, what other callbacks have to do first never

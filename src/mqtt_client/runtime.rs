@@ -7,7 +7,7 @@ use mio::{Poll, Waker};
 use super::callbacks;
 use super::calls::{self, Caller};
 use super::error::ClientError;
-use super::hub::{Hub, NoteEnd};
+use super::hub::{Hub, NoteEnd, is_some_worker};
 use super::worker::{self, Worker};
 use crate::macros::equal_if_clones;
 
@@ -110,7 +110,7 @@ impl Runtime {
         let hub = &self.0.hub;
         hub.shut();
         self.0.callback_thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if hub.is_callback_thread() || hub.is_worker() {
+        if hub.is_callback_thread() || is_some_worker() {
             return Ok(());
         }
         hub.end.wait(deadline).result()

@@ -11,7 +11,7 @@ use mio::{Events, Poll, Token};
 use super::command::Command;
 use super::connection::{Connection, Means, Turn};
 use super::contain::{contain, discard};
-use super::hub::Hub;
+use super::hub::{Hub, enter_worker};
 use super::spin::{Cost, Spin};
 use super::timers::Timers;
 
@@ -76,7 +76,7 @@ impl Worker {
 
     /// Runs until no client is left and none can come.
     pub(super) fn run(mut self) {
-        self.hub.enter_worker();
+        enter_worker();
         let mut events = Events::with_capacity(256);
         loop {
             self.look_for_news();

@@ -10,7 +10,7 @@ use std::{io, thread};
 
 use flowsdk::mqtt_client::{
     AsyncClientConfig, AsyncMqttClient, BatchMessage, CallbackMode, ClientError, MqttClientOptions, MqttEventHandler,
-    MqttPublish, Offline, Outcome, Overflow, PublishOptions, PublishResult, Runtime, Threads, WaitError,
+    MqttPublish, Offline, Outcome, Overflow, PublishOptions, PublishResult, Runtime, Threads, Timeouts, WaitError,
 };
 
 use crate::recorder::{Log, Recorder};
@@ -172,4 +172,33 @@ fn a_callback_on_a_worker_does_not_wait_for_a_client_of_another_runtime() {
     }
     let refused = Some(ClientError::WouldDeadlock);
     assert_eq!(answers.recv_timeout(4 * PATIENCE), Ok((Some(WaitError::WouldDeadlock), refused.clone(), refused)));
+}
+
+#[test]
+fn a_callback_on_a_worker_only_starts_the_end_of_clients_of_another_runtime() {
+    let (runtime, another) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+    let (go, gate) = channel::<()>();
+    let blocked = move |_: &PublishResult| {
+        let _ = gate.recv();
+    };
+    let threads = Threads { runtime: Some(another.clone()), ..Default::default() };
+    let timeouts = Timeouts { shutdown: 4 * PATIENCE, ..Default::default() };
+    let config = AsyncClientConfig { max_buffer_size: 1, ..Default::default() };
+    let options = MqttClientOptions { threads, timeouts, ..Default::default() };
+    let other = AsyncMqttClient::new(options, Box::new(Published(blocked)), config).unwrap();
+    for _ in 0..2 {
+        other.publish("t", b"", 1, false).unwrap();
+    }
+    let (sender, answers) = channel();
+    let handler = move |_: &PublishResult| {
+        // The test may have taken its answers and gone.
+        let _ = sender.send((other.shutdown(), another.shutdown(4 * PATIENCE)));
+    };
+    let client = client(&runtime, CallbackMode::Worker, Box::new(Published(handler)));
+    for _ in 0..2 {
+        client.publish("t", b"", 1, false).unwrap();
+    }
+    let answer = answers.recv_timeout(PATIENCE);
+    drop(go);
+    assert_eq!(answer, Ok((Ok(()), Ok(()))));
 }
