@@ -213,18 +213,25 @@ impl Run {
         if self.frames.get(last.topic + 2..last.behind_topic) != Some(topic.as_bytes()) || (first & 1 == 1) != retain {
             return false;
         }
-        let body = last.payload - last.topic + payload.len();
-        let (Ok(low), Ok(high)) = (u8::try_from(body & 0x7F), u8::try_from(body >> 7)) else { return false };
-        if high >= 0x80 {
-            return false;
-        }
         let start = self.frames.len();
-        match high {
-            0 => self.frames.extend_from_slice(&[first, low]),
-            _ => self.frames.extend_from_slice(&[first, low | 0x80, high]),
-        }
-        let topic = self.frames.len();
-        self.frames.extend_from_within(last.topic..last.payload);
+        let topic = if payload.len() == start - last.payload {
+            // As long as the last one, it has the very same head.
+            self.frames.extend_from_within(last.start..last.payload);
+            start + (last.topic - last.start)
+        } else {
+            let body = last.payload - last.topic + payload.len();
+            let (Ok(low), Ok(high)) = (u8::try_from(body & 0x7F), u8::try_from(body >> 7)) else { return false };
+            if high >= 0x80 {
+                return false;
+            }
+            match high {
+                0 => self.frames.extend_from_slice(&[first, low]),
+                _ => self.frames.extend_from_slice(&[first, low | 0x80, high]),
+            }
+            let topic = self.frames.len();
+            self.frames.extend_from_within(last.topic..last.payload);
+            topic
+        };
         let behind_topic = topic + (last.behind_topic - last.topic);
         self.last = Some(Last { start, topic, behind_topic, payload: self.frames.len() });
         self.frames.extend_from_slice(payload);

@@ -9,7 +9,7 @@
 use super::line::Line;
 use super::runs::{Part, Runs};
 use super::wire::{Lying, Segment};
-use super::{Change, Frame, FrameState, Heap, Held, HeldFrame, Release};
+use super::{Change, Frame, FrameState, Heap, Held, HeldFrame, Release, Store as _};
 use crate::codec::PacketType;
 use crate::session::error::Full;
 use crate::session::frame;
@@ -285,6 +285,9 @@ impl Heap {
 
     /// Puts PUBRELs on the wire for as long as it has room; whether there were some.
     pub(super) fn load_plain_pubrels(&mut self) -> bool {
+        if self.releases() == 0 {
+            return false;
+        }
         let durable = self.durable();
         let Self { releases, unsent_releases, release_lines, wire, limits, .. } = self;
         let room = limits.wire_bytes.max(1).saturating_sub(wire.waiting());
