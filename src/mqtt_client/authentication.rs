@@ -2,11 +2,11 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use super::contain::{contain, discard};
 use super::options::Secret;
 use super::shared::Shared;
+use super::threads::spawn;
 use crate::macros::equal_if_clones;
 
 /// The client's side of one exchange of enhanced authentication (v5.0 section 4.12).
@@ -177,7 +177,7 @@ impl Exchange {
             *lock(&reply) = Some(done);
             shared.wake();
         };
-        thread::Builder::new().name("mqtt authentication".to_string()).spawn(work)?;
+        spawn("mqtt authentication", Box::new(work))?;
         self.0 = State::Busy(awaited);
         Ok(())
     }

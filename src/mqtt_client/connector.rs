@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::authentication::{Authentication, Exchange};
@@ -19,6 +18,7 @@ use super::proxy::Proxy;
 use super::reach::reach;
 use super::servers::Servers;
 use super::shared::Shared;
+use super::threads::spawn;
 #[cfg(feature = "tls")]
 use super::tls::{self, TlsSetup};
 #[cfg(feature = "websocket")]
@@ -160,8 +160,8 @@ impl Connectors {
         drop(pool);
         job.begin();
         let connectors = self.clone();
-        let spawned = thread::Builder::new().name(self.thread_name.to_string());
-        spawned.spawn(move || connectors.work(job)).inspect_err(|_| lock(&self.pool).leave(&peer))?;
+        let work = Box::new(move || connectors.work(job));
+        spawn(&self.thread_name, work).inspect_err(|_| lock(&self.pool).leave(&peer))?;
         Ok(Opening(attempt))
     }
 

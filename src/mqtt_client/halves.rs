@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::custom::{CustomTransport, Readiness};
 use super::outbox::Outbox;
+use super::threads::spawn;
 
 /// Bytes that wait in each direction at most.
 const BOUND: usize = 64 * 1024;
@@ -75,9 +76,9 @@ impl BlockingTransport {
         // From here on it is dropped if the second thread cannot be started, which ends the first one.
         let transport = Self(Arc::clone(&pipe));
         let end = End { pipe: Arc::clone(&pipe), of_reader: true };
-        thread::Builder::new().name("flowsdk read".to_string()).spawn(move || end.pipe.read_from(reader))?;
+        spawn("flowsdk read", Box::new(move || end.pipe.read_from(reader)))?;
         let end = End { pipe, of_reader: false };
-        thread::Builder::new().name("flowsdk write".to_string()).spawn(move || end.pipe.write_to(writer))?;
+        spawn("flowsdk write", Box::new(move || end.pipe.write_to(writer)))?;
         Ok(transport)
     }
 }

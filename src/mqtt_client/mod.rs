@@ -97,6 +97,7 @@ mod runtime;
 mod servers;
 mod shared;
 mod spin;
+mod threads;
 mod timers;
 #[cfg(feature = "tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]

@@ -1,5 +1,5 @@
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::{Poll, Waker};
@@ -8,6 +8,7 @@ use super::callbacks;
 use super::calls::{self, Caller};
 use super::error::ClientError;
 use super::hub::{Hub, NoteEnd, is_some_worker};
+use super::threads::spawn;
 use super::worker::{self, Worker};
 use crate::macros::equal_if_clones;
 
@@ -85,17 +86,17 @@ impl Runtime {
         if name.contains('\0') {
             return Err(ClientError::Start("a thread's name cannot contain NUL".to_string()));
         }
-        let failed = |error: std::io::Error| ClientError::Start(error.to_string());
         let poll = Poll::new().map_err(failed)?;
         let waker = Waker::new(poll.registry(), worker::WAKE).map_err(failed)?;
         let hub = Arc::new(Hub::new(waker, name));
         // Until there is a callback thread, there is no end of it to wait for.
         hub.end.note(|ended| ended.callbacks = true);
-        let (worker, end) = (Worker::new(poll, Arc::clone(&hub)), NoteEnd::worker(&hub.end));
-        spawn(format!("{name} worker"), move || {
-            worker.run();
+        let (driven, end) = (Arc::clone(&hub), NoteEnd::worker(&hub.end));
+        let run = move || {
+            Worker::new(poll, driven).run();
             drop(end);
-        })?;
+        };
+        spawn(&format!("{name} worker"), Box::new(run)).map_err(failed)?;
         Ok(Self(Arc::new(Inner { hub, name: name.to_string(), callback_thread: Mutex::new(None) })))
     }
 
@@ -133,14 +134,19 @@ impl Runtime {
         let (calls, called) = calls::calls();
         hub.end.note(|ended| ended.callbacks = false);
         let end = NoteEnd::callbacks(&hub.end);
-        spawn(format!("{} callbacks", self.0.name), move || {
+        let serve = move || {
             hub.enter_callback_thread();
             callbacks::serve(&called);
             drop(end);
-        })?;
+        };
+        spawn(&format!("{} callbacks", self.0.name), Box::new(serve)).map_err(failed)?;
         *place = Some(calls.clone());
         Ok(calls)
     }
+}
+
+fn failed(error: io::Error) -> ClientError {
+    ClientError::Start(error.to_string())
 }
 
 impl Drop for Inner {
@@ -155,11 +161,6 @@ impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Runtime").field("name", &self.0.name).finish_non_exhaustive()
     }
-}
-
-fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<(), ClientError> {
-    let spawned = thread::Builder::new().name(name).spawn(body);
-    spawned.map(drop).map_err(|error| ClientError::Start(error.to_string()))
 }
 
 #[cfg(test)]

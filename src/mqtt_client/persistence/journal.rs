@@ -2,7 +2,6 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Instant, SystemTime};
 
 use super::ended::{Ended, Settled, Telling};
@@ -14,6 +13,7 @@ use crate::mqtt_client::command::Publishing;
 use crate::mqtt_client::error::ClientError;
 use crate::mqtt_client::hub::NoteEnd;
 use crate::mqtt_client::shared::Shared;
+use crate::mqtt_client::threads::spawn;
 use crate::mqtt_client::token::{Durably, Token};
 use crate::session::Change;
 use crate::types::PacketId;
@@ -66,8 +66,7 @@ impl Journal {
             kept.run(file, || shared.wake(), linger);
             drop(end);
         };
-        let thread = thread::Builder::new().name("mqtt-store".to_string()).spawn(run);
-        thread.map_err(|error| ClientError::Start(error.to_string()))?;
+        spawn("mqtt-store", Box::new(run)).map_err(|error| ClientError::Start(error.to_string()))?;
         Ok(Self {
             keeper,
             inbound,
