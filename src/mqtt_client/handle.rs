@@ -125,25 +125,22 @@ impl AsyncMqttClient {
         let callbacks = options.threads.callbacks;
         let (listener, heard) = listen(&shared, Arc::clone(&topic_handlers), dispatcher, (&runtime, callbacks))?;
         outlet.set_listener(listener);
-        let (kept, buffers_messages) = (Arc::new(options.clone()), config.buffer_messages);
-        let end = NoteEnd::worker(&shared.end);
-        #[cfg(not(feature = "persistence"))]
-        let connection = Connection::new(options, config, servers, Arc::clone(&shared), outlet, end);
+        let (options, buffers_messages) = (Arc::new(options), config.buffer_messages);
         #[cfg(feature = "persistence")]
-        let (connection, restored) = {
-            let heard_later = outlet.has_receiver();
-            let mut connection = Connection::new(options, config, servers, Arc::clone(&shared), outlet, end);
-            let restored =
-                stored.map(|stored| persistence::resume(stored, &mut connection, &shared, heard_later)).transpose()?;
-            (connection, restored.unwrap_or_default())
-        };
+        let heard_later = outlet.has_receiver();
+        let end = NoteEnd::worker(&shared.end);
+        #[cfg_attr(not(feature = "persistence"), expect(unused_mut, reason = "nothing has been kept"))]
+        let mut connection = Connection::new(Arc::clone(&options), config, servers, Arc::clone(&shared), outlet, end);
+        #[cfg(feature = "persistence")]
+        let restored =
+            stored.map(|stored| persistence::resume(stored, &mut connection, &shared, heard_later)).transpose()?;
         runtime.hub().add(connection)?;
         let client = Self {
             shared,
-            options: kept,
+            options,
             buffers_messages,
             #[cfg(feature = "persistence")]
-            restored,
+            restored: restored.unwrap_or_default(),
             topic_handlers,
         };
         Ok((client, heard))

@@ -32,11 +32,15 @@ pub(super) struct Hub {
     pub(super) end: Arc<End>,
 }
 
+/// A client on its way to the worker. It comes as a call, so that the code that drops a hub, which every client has, is
+/// not that of dropping clients.
+pub(super) type Arrival = Box<dyn FnOnce() -> Box<Connection> + Send>;
+
 /// What has come for the worker.
 #[derive(Default)]
 struct Mailbox {
     /// Clients that the worker has not seen yet.
-    arrivals: Vec<Connection>,
+    arrivals: Vec<Arrival>,
     /// The places of clients that slept, and for which something has come.
     called: Vec<usize>,
     /// The worker waits in `poll` and has to be woken.
@@ -69,12 +73,12 @@ impl Hub {
     }
 
     /// Gives the worker a client.
-    pub(super) fn add(&self, connection: Connection) -> Result<(), ClientError> {
+    pub(super) fn add(&self, connection: Box<Connection>) -> Result<(), ClientError> {
         let mut mailbox = lock(&self.mailbox);
         if mailbox.shut {
             return Err(ClientError::ShutDown);
         }
-        mailbox.arrivals.push(connection);
+        mailbox.arrivals.push(Box::new(move || connection));
         self.wake_sleeper(mailbox);
         Ok(())
     }
@@ -101,7 +105,7 @@ impl Hub {
     }
 
     /// The worker has gone: no client can come. Those come back that it has not seen.
-    pub(super) fn close(&self) -> Vec<Connection> {
+    pub(super) fn close(&self) -> Vec<Arrival> {
         let mut mailbox = lock(&self.mailbox);
         mailbox.shut = true;
         std::mem::take(&mut mailbox.arrivals)
@@ -121,7 +125,7 @@ impl Hub {
     }
 
     /// Takes what has come.
-    pub(super) fn take(&self, arrivals: &mut Vec<Connection>, called: &mut Vec<usize>) -> News {
+    pub(super) fn take(&self, arrivals: &mut Vec<Arrival>, called: &mut Vec<usize>) -> News {
         let mut mailbox = lock(&self.mailbox);
         arrivals.append(&mut mailbox.arrivals);
         called.append(&mut mailbox.called);

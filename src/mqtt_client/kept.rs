@@ -7,7 +7,6 @@ use zeroize::Zeroize;
 use super::options::MqttClientOptions;
 
 /// Options whose user name, which may be a token, is wiped when they are dropped, as is what a URL may say of it.
-#[derive(Clone)]
 pub(super) struct Kept(pub(super) MqttClientOptions);
 
 impl Deref for Kept {

@@ -11,7 +11,7 @@ use mio::{Events, Poll, Token};
 use super::command::Command;
 use super::connection::{Connection, Means, Turn};
 use super::contain::{contain, discard};
-use super::hub::{Hub, enter_worker};
+use super::hub::{Arrival, Hub, enter_worker};
 use super::spin::{Cost, Spin};
 use super::timers::Timers;
 
@@ -39,7 +39,7 @@ pub(super) struct Worker {
     hope: Duration,
     /// What connections read into.
     buffer: Vec<u8>,
-    arrivals: Vec<Connection>,
+    arrivals: Vec<Arrival>,
     called: Vec<usize>,
     /// New clients may come.
     can_come: bool,
@@ -143,8 +143,8 @@ impl Worker {
         let mut arrivals = std::mem::take(&mut self.arrivals);
         let mut called = std::mem::take(&mut self.called);
         let news = self.hub.take(&mut arrivals, &mut called);
-        for connection in arrivals.drain(..) {
-            self.take_on(connection);
+        for arrival in arrivals.drain(..) {
+            self.take_on(arrival());
         }
         for place in called.drain(..) {
             self.make_runnable(place);
@@ -160,14 +160,14 @@ impl Worker {
         self.can_come = !news.abandoned && !news.shut;
     }
 
-    fn take_on(&mut self, mut connection: Connection) {
+    fn take_on(&mut self, mut connection: Box<Connection>) {
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() - 1
         });
         connection.set_poll_token(Token(place));
         if let Some(free) = self.places.get_mut(place) {
-            *free = Some(Place { connection: Box::new(connection), is_runnable: false, until: None });
+            *free = Some(Place { connection, is_runnable: false, until: None });
         }
         self.make_runnable(place);
     }
@@ -258,7 +258,8 @@ impl Drop for Worker {
     /// However the thread has ended: nobody may wait for it any more.
     fn drop(&mut self) {
         let unseen = self.hub.close();
-        for mut connection in unseen.into_iter().chain(self.arrivals.drain(..)) {
+        for arrival in unseen.into_iter().chain(self.arrivals.drain(..)) {
+            let mut connection = arrival();
             abort(&mut connection, "the worker has ended");
             discard(connection);
         }

@@ -56,7 +56,7 @@ const SPARES_KEPT: Duration = Duration::from_secs(1);
 pub(super) struct Connection {
     /// What the transport is known by in the worker's poll.
     poll_token: PollToken,
-    options: Kept,
+    options: Arc<Kept>,
     config: AsyncClientConfig,
     servers: Servers,
     shared: Arc<Shared>,
@@ -157,16 +157,16 @@ pub(super) enum Turn {
 
 impl Connection {
     pub(super) fn new(
-        options: Kept,
+        options: Arc<Kept>,
         config: AsyncClientConfig,
         servers: Servers,
         shared: Arc<Shared>,
         outlet: Outlet,
         end: NoteEnd,
-    ) -> Self {
+    ) -> Box<Self> {
         let now = Instant::now();
         let subscriptions = Subscriptions::new(&options.subscription_topics);
-        Self {
+        Box::new(Self {
             poll_token: PollToken(0),
             session: Session::new(session_config(&options), Heap::new(heap_limits(&options))),
             servers,
@@ -213,7 +213,7 @@ impl Connection {
             _end: end,
             options,
             config,
-        }
+        })
     }
 
     /// Does everything that can be done now, within what the worker gives.

@@ -387,7 +387,7 @@ impl Connection {
         let others = in_flight.chain(self.pending.drain());
         let mut left: Vec<_> =
             others.map(|publishing| Leaving::One(publishing, Places::default())).chain(unsent).collect();
-        left.sort_by_key(Leaving::first);
+        left.sort_unstable_by_key(Leaving::first);
         for messages in left {
             let outcome = match &messages {
                 Leaving::One(publishing, _) => self.at_shutdown(publishing),

@@ -191,7 +191,7 @@ impl Connection {
     /// Requests without an answer are sent again on the next connection, in their order.
     pub(super) fn take_back_requests(&mut self) {
         let mut unanswered: Vec<_> = self.unanswered.drain().collect();
-        unanswered.sort_by_key(|(packet_id, requesting)| (requesting.token, *packet_id));
+        unanswered.sort_unstable_by_key(|(packet_id, requesting)| (requesting.token, *packet_id));
         for (_, mut requesting) in unanswered.into_iter().rev() {
             requesting.in_queue = false;
             self.requests.push_front(requesting);
