@@ -9,6 +9,7 @@ use super::authentication::{Authentication, Exchange};
 #[cfg(feature = "websocket")]
 use super::blocking::Blocking;
 use super::connecting::{Connecting, Credentials, CredentialsProvider};
+use super::contain::discard;
 use super::custom::TransportFactory;
 use super::dial::{Dial, Phase, Progress};
 use super::error::ConnectionError;
@@ -33,6 +34,8 @@ const MAX_THREADS: usize = 8;
 const MAX_STUCK: usize = 2;
 /// Threads at a time for one peer, so that one that never answers does not hold up the clients of others.
 const MAX_FOR_PEER: usize = MAX_THREADS / 2;
+/// So many attempts may wait before it is looked which of them nobody waits for any more.
+const MANY_WAITING: usize = 16;
 
 /// The connectors of a runtime. Their threads end when nothing is left to be opened.
 #[derive(Clone)]
@@ -46,6 +49,8 @@ struct Pool {
     /// The first servers of what threads are busy with, one for each thread.
     busy: Vec<Option<Peer>>,
     waiting: VecDeque<Job>,
+    /// How many of these were still wanted when that was looked at last.
+    wanted: usize,
 }
 
 struct Job {
@@ -152,6 +157,11 @@ impl Connectors {
         let peer = target.first();
         let job = Job { attempt: Arc::clone(&attempt), target, timeout, shared };
         let mut pool = lock(&self.pool);
+        if pool.waiting.len() >= MANY_WAITING.max(2 * pool.wanted) {
+            drop(pool);
+            self.drop_unwanted();
+            pool = lock(&self.pool);
+        }
         if pool.busy.len() == MAX_THREADS || !pool.may_begin(&peer) {
             pool.waiting.push_back(job);
             return Ok(Opening(attempt));
@@ -165,12 +175,19 @@ impl Connectors {
         Ok(Opening(attempt))
     }
 
+    /// Lets go of what nobody waits for. What it holds of the application may do anything as it goes.
+    fn drop_unwanted(&self) {
+        let unwanted = lock(&self.pool).take_unwanted();
+        unwanted.into_iter().for_each(discard);
+    }
+
     /// A thread's life: one job after the other.
     fn work(&self, first: Job) {
         let mut next = Some(first);
         while let Some(job) = next.take() {
             let peer = job.target.first();
             job.run();
+            self.drop_unwanted();
             next = lock(&self.pool).next_after(&peer);
             if let Some(job) = &next {
                 job.begin();
@@ -188,11 +205,17 @@ impl Pool {
     /// What a thread that is done with a peer does next; it ends if there is nothing.
     fn next_after(&mut self, done: &Option<Peer>) -> Option<Job> {
         self.leave(done);
-        self.waiting.retain(Job::is_wanted);
-        let next = self.waiting.iter().position(|job| self.may_begin(&job.target.first()));
+        let next = self.waiting.iter().position(|job| job.is_wanted() && self.may_begin(&job.target.first()));
         let job = next.and_then(|place| self.waiting.remove(place));
         self.busy.extend(job.as_ref().map(|job| job.target.first()));
         job
+    }
+
+    fn take_unwanted(&mut self) -> VecDeque<Job> {
+        let (wanted, unwanted) = std::mem::take(&mut self.waiting).into_iter().partition(Job::is_wanted);
+        self.waiting = wanted;
+        self.wanted = self.waiting.len();
+        unwanted
     }
 
     /// A thread is not busy with a peer any more.

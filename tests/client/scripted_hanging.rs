@@ -5,9 +5,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flowsdk::mqtt_client::{Credentials, CredentialsProvider, MqttClientOptions, MqttEvent, TransportFactory};
+use flowsdk::mqtt_client::{Credentials, CredentialsProvider, MqttClientOptions, MqttEvent, Runtime, TransportFactory};
 
 use crate::scripted_setup::{Scene, V5, connack};
+use crate::support::{PATIENCE, wait_until};
 
 /// What hangs until it is let go, and how often it was called.
 #[derive(Clone)]
@@ -81,4 +82,36 @@ fn when_a_credentials_provider_returns_at_last_the_next_attempt_asks_it_again() 
 #[test]
 fn a_factory_that_hangs_is_called_once_and_holds_up_neither_errors_nor_the_end() {
     hangs_once("the factory of the transport", with_factory, false);
+}
+
+#[test]
+fn clients_that_have_gone_do_not_pile_up_behind_attempts_that_hang() {
+    let (gate, open) = Gate::new();
+    let mut scene = Scene::new(V5);
+    scene.options.threads.runtime = Some(Runtime::new().unwrap());
+    let options = scene.options.clone();
+    with_provider(&mut scene.options, gate.clone());
+    // As many as there are threads for one peer.
+    let hanging = [(); 4].map(|()| {
+        let (client, _) = scene.client();
+        client.connect().unwrap();
+        client
+    });
+    wait_until(PATIENCE, || gate.calls.load(Ordering::SeqCst) == hanging.len());
+    let held = Arc::new(());
+    for _ in 0..60 {
+        let with_client = Arc::clone(&held);
+        scene.options = options.clone();
+        scene.options.connecting.credentials = Some(CredentialsProvider::new(move || {
+            let _ = &with_client;
+            Err(std::io::Error::other("it is never asked"))
+        }));
+        let (client, _) = scene.client();
+        client.connect().unwrap();
+        client.shutdown().unwrap();
+    }
+    scene.options = options;
+    // A few are kept until there are more.
+    assert!(Arc::strong_count(&held) < 20, "{}", Arc::strong_count(&held));
+    drop(open);
 }
