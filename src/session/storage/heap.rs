@@ -20,6 +20,7 @@ mod limits;
 mod line;
 mod own;
 mod received;
+mod received_line;
 mod run;
 mod runs;
 mod shown;
