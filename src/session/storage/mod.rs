@@ -9,7 +9,7 @@ mod fixed;
 mod heap;
 
 pub use fixed::{Fixed, NoFrame};
-#[cfg(any(feature = "persistence", test))]
+#[cfg(any(feature = "persistence", all(test, feature = "std")))]
 pub(crate) use heap::NoteReceived;
 #[cfg(feature = "std")]
 pub(crate) use heap::{Change, Fifo, KEPT_PLACES, Part};
