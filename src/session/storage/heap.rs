@@ -41,7 +41,8 @@ pub(crate) use runs::Part;
 use runs::Runs;
 use wire::{Gone, Lying, Segment, Wire, put_on_wire};
 
-/// A storage that grows on the heap, up to [`HeapLimits`]. Every operation takes constant time.
+/// A storage that grows on the heap, up to [`HeapLimits`]. Operations take constant time on average, but for finding a
+/// message out of order, which takes as long as the logarithm of how many there are.
 pub struct Heap {
     limits: HeapLimits,
     wire: Wire,
