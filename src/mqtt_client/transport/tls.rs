@@ -11,6 +11,10 @@ const INPUT: usize = 32 * 1024;
 /// Bytes that are encrypted before the socket has taken those before.
 const OUTPUT: usize = 64 * 1024;
 
+/// How often TLS is given more of the socket before others have their turn, where nothing of it is data: session tickets
+/// may come without an end. A record of the greatest length takes five times.
+const MOST_IN_VAIN: u32 = 8;
+
 /// TLS behind its handshake, over a socket.
 pub(in crate::mqtt_client) struct TlsStream {
     socket: Socket,
@@ -51,17 +55,23 @@ impl TlsStream {
         !self.is_drained || self.fault.is_some()
     }
 
-    /// Takes as much as there is, as each packet of a broker may be a record of its own.
+    /// Takes as much as there is, as each packet of a broker may be a record of its own. `Interrupted` means that there
+    /// may be more, and nothing was data so far.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.is_drained = false;
-        let mut filled = 0;
+        let (mut filled, mut in_vain) = (0, 0);
         while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
             match self.tls.reader().read(room) {
                 // The server has said that this is the end.
                 Ok(0) => break,
-                Ok(len) => filled += len,
+                Ok(len) => (filled, in_vain) = (filled + len, 0),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && in_vain == MOST_IN_VAIN => {
+                    // What was read of the socket is not all seen.
+                    self.is_drained = false;
+                    return if filled > 0 { Ok(filled) } else { Err(io::ErrorKind::Interrupted.into()) };
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self.take_in() {
-                    Ok(()) => {}
+                    Ok(()) => in_vain += 1,
                     // It comes again where nothing was read before it.
                     Err(_) if filled > 0 => break,
                     Err(error) => return Err(error),
@@ -171,5 +181,73 @@ impl Drop for TlsStream {
 impl std::fmt::Debug for TlsStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TlsStream").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, unix, feature = "ring"))]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+    use std::thread;
+
+    use rustls::pki_types::PrivatePkcs8KeyDer;
+    use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection};
+
+    use super::*;
+
+    /// Both ends of TLS behind a handshake, and so many tickets on their way to the client.
+    fn after_tickets(count: usize) -> (TlsStream, ServerConnection, UnixStream) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(["a".to_string()]).unwrap().self_signed(&key).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let server = server.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let mut server = server.with_single_cert(vec![certificate.der().clone()], key.into()).unwrap();
+        server.send_tls13_tickets = count;
+        let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let client = client.with_root_certificates(roots).with_no_client_auth();
+        let (mut near, mut far) = UnixStream::pair().unwrap();
+        let serving = thread::spawn(move || {
+            let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+            while server.is_handshaking() {
+                server.complete_io(&mut far).unwrap();
+            }
+            while server.wants_write() {
+                server.write_tls(&mut far).unwrap();
+            }
+            (server, far)
+        });
+        let mut client = ClientConnection::new(Arc::new(client), "a".try_into().unwrap()).unwrap();
+        while client.is_handshaking() {
+            client.complete_io(&mut near).unwrap();
+        }
+        let (server, far) = serving.join().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let socket = Socket::Unix(mio::net::UnixStream::from_std(near));
+        (TlsStream::new(socket, client, "a".to_string(), Shown::default()), server, far)
+    }
+
+    #[test]
+    fn a_server_that_sends_tickets_without_an_end_does_not_keep_the_thread() {
+        // As many as TLS takes by one flight.
+        let (mut stream, mut server, mut far) = after_tickets(400);
+        let mut buffer = [0; 64];
+        let mut turns = 0;
+        let error = loop {
+            match stream.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    assert!(stream.may_have_more());
+                    turns += 1;
+                }
+                result => break result.unwrap_err(),
+            }
+        };
+        assert_eq!((error.kind(), turns > 0), (io::ErrorKind::WouldBlock, true), "{turns}: {error}");
+        server.writer().write_all(b"data").unwrap();
+        server.write_tls(&mut far).unwrap();
+        assert_eq!(stream.read(&mut buffer).unwrap(), 4);
     }
 }
