@@ -259,8 +259,11 @@ mod tests {
         for _ in 0..if cfg!(miri) { 150 } else { 4000 } {
             let is_odd = dice(in_order) == 0;
             let what = dice(8);
-            let any = received.get(dice(received.len() as u64 + 1) as usize).copied().unwrap_or((id, serial));
-            let count = 1 + dice(5) as u16;
+            let any = received
+                .get(usize::try_from(dice(received.len() as u64 + 1)).unwrap())
+                .copied()
+                .unwrap_or((id, serial));
+            let count = 1 + u16::try_from(dice(5)).unwrap();
             let code = [ReasonCode::SUCCESS, ReasonCode::QUOTA_EXCEEDED][usize::from(dice(20) == 0)];
             let stage = if dice(3) == 0 { Stage::ExactlyOnce } else { Stage::AtLeastOnce };
             let (durable, is_cut) = (dice(3), dice(40) == 0);
@@ -303,8 +306,8 @@ mod tests {
             assert_eq!(told[0], told[1]);
             if what < 3 && told[0].is_some() {
                 received.push((told[0].map_or(id, |(id, _)| id), serial));
-                serial = serial.wrapping_add(1 + dice(50) as u16 / 49);
-                id = id.after(1 + dice(60) as u16 / 59);
+                serial = serial.wrapping_add(1 + u16::from(dice(50) == 49));
+                id = id.after(1 + u16::from(dice(60) == 59));
             } else if what == 3 || what == 4 {
                 next = (next + usize::from(count)).min(received.len());
             }
