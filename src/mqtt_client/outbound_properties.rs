@@ -3,12 +3,24 @@
 use super::options::{DisconnectOptions, MessageProperties, SubscribeOptions};
 use crate::codec::Property;
 
+#[inline]
 pub(super) fn message_properties(options: &MessageProperties) -> Vec<Property<'_>> {
+    // Most messages have none of these, and pay for a look each.
+    let MessageProperties { message_expiry_interval, content_type, response_topic, correlation_data, .. } = options;
+    let has_none = !options.payload_is_utf8
+        && message_expiry_interval.is_none()
+        && content_type.is_none()
+        && response_topic.is_none()
+        && correlation_data.is_none()
+        && options.user_properties.is_empty();
+    if has_none { Vec::new() } else { some_message_properties(options) }
+}
+
+fn some_message_properties(options: &MessageProperties) -> Vec<Property<'_>> {
     let mut properties = Vec::new();
     if options.payload_is_utf8 {
         properties.push(Property::PayloadFormatIndicator(true));
     }
-    // Most messages have none of these, and pay for a look each.
     if let Some(seconds) = options.message_expiry_interval {
         properties.push(Property::MessageExpiryInterval(seconds));
     }
@@ -21,9 +33,7 @@ pub(super) fn message_properties(options: &MessageProperties) -> Vec<Property<'_
     if let Some(data) = &options.correlation_data {
         properties.push(Property::CorrelationData(data));
     }
-    if !options.user_properties.is_empty() {
-        properties.extend(user_properties(&options.user_properties));
-    }
+    properties.extend(user_properties(&options.user_properties));
     properties
 }
 

@@ -93,6 +93,7 @@ impl Queue {
     }
 
     /// Adds a message of about so many bytes to the last run by what `add` does with it.
+    #[inline]
     pub(super) fn push_to_run(
         &mut self,
         bytes: usize,

@@ -129,6 +129,7 @@ impl Shared {
     }
 
     /// Hands a message to the worker, of at most so many bytes, that `add` adds to others.
+    #[inline]
     pub(super) fn submit_to_run(
         &self,
         bytes: usize,
@@ -194,6 +195,7 @@ impl Shared {
     }
 
     /// The queue, when it takes a message of so many bytes.
+    #[inline]
     fn queue_with_room(&self, bytes: usize, patience: Patience) -> Result<MutexGuard<'_, Queue>, ClientError> {
         let queue = lock(&self.queue);
         let (bound, timeout) = match patience {
@@ -254,6 +256,7 @@ impl Shared {
         if is_full { Err(ClientError::QueueFull) } else { Ok(()) }
     }
 
+    #[inline]
     fn check_publish(&self, queue: &Queue, bytes: usize, bound: usize) -> Result<(), ClientError> {
         self.check_room(queue, bytes, bound)?;
         self.check_buffer(queue, bytes)
@@ -344,6 +347,7 @@ impl Shared {
         self.wake_sleeper(queue);
     }
 
+    #[inline]
     fn wake_sleeper(&self, mut queue: MutexGuard<'_, Queue>) {
         let sleeping = std::mem::take(&mut queue.sleeping);
         let place = queue.place;
