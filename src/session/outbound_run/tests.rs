@@ -440,3 +440,21 @@ fn behind_the_last_identifier_comes_the_first_one_and_no_other_packet() {
         assert!(heard.contains("65535 AtLeastOnce done") && heard.contains(told), "{heard}");
     }
 }
+
+#[test]
+fn no_message_of_a_run_gets_the_identifier_of_a_request_or_of_a_pubrel() {
+    let mut side = Side::new(V5, true, 60_000);
+    side.connect(&[0x20, 3, 0, 0, 0]);
+    side.session.machine.last_packet_id = PacketId::new(4).unwrap();
+    side.subscribe();
+    side.session.machine.last_packet_id = PacketId::new(7).unwrap();
+    side.publish(QoS::ExactlyOnce, &[1], false);
+    side.transmit(usize::MAX);
+    side.take(&[0x50, 2, 0, 8]);
+    for (last, expected) in [(1, "2 3 4 6"), (6, "7 9 10")] {
+        side.told.clear();
+        side.session.machine.last_packet_id = PacketId::new(last).unwrap();
+        side.publish(QoS::AtLeastOnce, &vec![1; expected.split(' ').count()], false);
+        assert_eq!(side.told.join(" "), expected);
+    }
+}
