@@ -284,7 +284,7 @@ mod tests {
                     in_flight.insert(id, publishing);
                 } else {
                     // Some at once.
-                    let mut count = if stray { 1 } else { 1 + dice(4) };
+                    let mut count = 1 + dice(4);
                     while map.contains_key(&id.after(u16::try_from(count - 1).unwrap()))
                         || map.len() as u64 + count > 40
                     {
