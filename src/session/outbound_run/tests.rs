@@ -310,8 +310,9 @@ fn a_run_to_the_server_comes_to_the_same_as_its_messages_one_by_one() {
                 (held, counted) = (held + in_runs, counted + in_line);
             }
         }
-        assert!(held as u64 > 20 * seeds, "{held}");
-        assert!(counted as u64 > 20 * seeds, "{counted}");
+        // Two seeds may have bad luck.
+        assert!(cfg!(miri) || held as u64 > 20 * seeds, "{held}");
+        assert!(cfg!(miri) || counted as u64 > 20 * seeds, "{counted}");
     }
 }
 
