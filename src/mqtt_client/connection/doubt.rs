@@ -166,8 +166,8 @@ impl Connection {
 
     /// Whether something was sent and not answered. Whether a request was sent whole is known where nothing is left to
     /// send.
-    pub(super) fn is_something_unanswered(&self, nothing_is_left: bool) -> bool {
-        let has_sent = |(packet_id, _)| self.session.storage().has_sent(packet_id);
+    pub(super) fn is_something_unanswered(&mut self, nothing_is_left: bool) -> bool {
+        let has_sent = |(packet_id, _)| self.session.storage_mut().has_sent(packet_id);
         (nothing_is_left && !self.unanswered.is_empty()) || self.in_flight.oldest().is_some_and(has_sent)
     }
 

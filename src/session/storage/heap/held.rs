@@ -131,7 +131,7 @@ impl Heap {
     }
 
     /// The QoS of a held PUBLISH, and whether bytes of it have gone out on this connection.
-    pub(super) fn held_in_any_way(&self, packet_id: PacketId) -> Option<(QoS, bool)> {
+    pub(super) fn held_in_any_way(&mut self, packet_id: PacketId) -> Option<(QoS, bool)> {
         let Some(item) = self.held.get(packet_id) else { return self.held_in_line(packet_id) };
         match item.state {
             FrameState::Unsent | FrameState::Checked => Some((item.held.qos, false)),

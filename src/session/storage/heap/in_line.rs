@@ -218,11 +218,14 @@ impl Heap {
     }
 
     /// The QoS of a message in line, and whether bytes of it have gone out on this connection.
-    pub(super) fn held_in_line(&self, packet_id: PacketId) -> Option<(QoS, bool)> {
-        let (line, member, is_sent) = self.held_lines.find(packet_id)?;
-        let packets = &line.common;
-        let begun = is_sent && packets.begun(line.count, self.wire.consumed, &self.runs).count > packets.ended + member;
-        Some((packets.held.qos, begun))
+    pub(super) fn held_in_line(&mut self, packet_id: PacketId) -> Option<(QoS, bool)> {
+        let (line, member, is_sent) = self.held_lines.find_mut(packet_id)?;
+        let (packets, left) = (&mut line.common, line.count);
+        if is_sent {
+            // It is kept, as a server may ask again and again for one that has not begun.
+            packets.begun = packets.begun(left, self.wire.consumed, &self.runs);
+        }
+        Some((packets.held.qos, is_sent && packets.begun.count > packets.ended + member))
     }
 
     /// Takes the lines apart up to that of a message, if it is in line.
@@ -373,4 +376,34 @@ fn join_batches(batch: &mut u64, other: u64) -> Option<u64> {
 const fn pubrel(packet_id: PacketId) -> [u8; 4] {
     let [high, low] = packet_id.value().to_be_bytes();
     [PacketType::Pubrel.first_byte(), 2, high, low]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::HeapLimits;
+    use crate::time::Instant;
+
+    const COUNT: u16 = 100;
+    /// A PUBLISH of QoS 1.
+    const PACKET: [u8; 8] = [0x32, 6, 0, 1, b't', 0, 0, 0];
+
+    #[test]
+    fn how_far_a_line_has_gone_is_kept_when_one_that_has_not_begun_is_acknowledged() {
+        let mut heap = Heap::new(HeapLimits::default());
+        let since = Instant::from_millis(0);
+        let first = Held { packet_id: PacketId::MIN, qos: QoS::AtLeastOnce, since, begun: false };
+        let (part, _) = heap.hold_part(&mut PACKET.repeat(COUNT.into()), 0, COUNT.into(), first);
+        assert_eq!((part.count, heap.load_run(COUNT.into())), (COUNT, COUNT.into()));
+
+        let last = part.first.after(COUNT - 1);
+        for (consumed, begun) in [(part.bytes / 2, COUNT / 2), (part.bytes / 2 - PACKET.len(), COUNT - 1)] {
+            heap.consume(consumed);
+            assert_eq!(heap.end_sent(last, QoS::AtLeastOnce, |_| 1), 0);
+            assert_eq!(heap.held_lines.first_sent().unwrap().common.begun.count, begun);
+        }
+        heap.consume(1);
+        assert_eq!(heap.end_sent(last, QoS::AtLeastOnce, |_| 1), 1);
+        assert_eq!(heap.in_flight(), usize::from(COUNT) - 1);
+    }
 }

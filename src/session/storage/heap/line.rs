@@ -85,19 +85,28 @@ impl<T> Lines<T> {
 
     #[inline]
     pub(super) fn contains(&self, id: PacketId) -> bool {
-        self.find(id).is_some()
+        self.place_of(id).is_some()
     }
 
     /// The line of a member, which member of it that is, and whether it was sent.
-    pub(super) fn find(&self, id: PacketId) -> Option<(&Line<T>, u16, bool)> {
+    pub(super) fn find_mut(&mut self, id: PacketId) -> Option<(&mut Line<T>, u16, bool)> {
+        let (index, member, is_sent) = self.place_of(id)?;
+        let lines = if is_sent { &mut self.sent } else { &mut self.waiting };
+        Some((lines.get_mut(index)?, member, is_sent))
+    }
+
+    /// Which line of those that were sent, or else of those that wait, a member is in, which member of it that is, and
+    /// whether it was sent.
+    fn place_of(&self, id: PacketId) -> Option<(usize, u16, bool)> {
         let origin = self.front()?.first;
         let at = origin.steps_to(id);
         let begins = |line: &Line<T>| origin.steps_to(line.first) <= at;
         let is_sent = !self.waiting.front().is_some_and(begins);
         let lines = if is_sent { &self.sent } else { &self.waiting };
-        let line = lines.get(lines.partition_point(begins).checked_sub(1)?)?;
+        let index = lines.partition_point(begins).checked_sub(1)?;
+        let line = lines.get(index)?;
         let member = line.first.steps_to(id);
-        (member < line.count).then_some((line, member, is_sent))
+        (member < line.count).then_some((index, member, is_sent))
     }
 
     fn front(&self) -> Option<&Line<T>> {
@@ -233,7 +242,7 @@ mod tests {
                 let id = next.after(dice(80)).after(u16::MAX - 60);
                 let expected = list.iter().find(|(other, ..)| *other == id);
                 let found =
-                    lines.find(id).map(|(line, member, is_sent)| (line.first.after(member), line.common, is_sent));
+                    lines.find_mut(id).map(|(line, member, is_sent)| (line.first.after(member), line.common, is_sent));
                 assert_eq!(found.as_ref(), expected);
                 let free = (0..20).take_while(|steps| !list.iter().any(|(other, ..)| *other == id.after(*steps)));
                 assert_eq!(lines.free_from(id, 20), free.count());

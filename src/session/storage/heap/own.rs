@@ -44,7 +44,7 @@ impl Heap {
     }
 
     /// Whether some of a message has been sent on this connection, as far as it is still held.
-    pub(crate) fn has_sent(&self, packet_id: PacketId) -> bool {
+    pub(crate) fn has_sent(&mut self, packet_id: PacketId) -> bool {
         self.held_in_any_way(packet_id).is_none_or(|(_, has_begun)| has_begun)
     }
 
