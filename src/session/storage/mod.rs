@@ -112,7 +112,7 @@ pub trait Store {
     /// connection. `admit` may change bytes of a held one; where it says `false` the message is removed.
     fn load_next(&mut self, publishes: bool, admit: impl FnMut(&mut [u8], &mut Held) -> bool) -> Loaded;
     /// Puts held PUBLISH packets on the wire in one go, each of which [`Store::load_next`] would put there next as it
-    /// is, if the storage can; how many.
+    /// is, if the storage can; how many. What `Heap` keeps in lines leaves by this alone.
     fn load_run(&mut self, at_most: usize) -> usize {
         let _ = at_most;
         0
