@@ -56,7 +56,7 @@ pub(super) fn renew(frame: &mut [u8], packet_id: PacketId) {
         *first &= !DUP;
     }
     if let Some(at) = behind_topic(frame) {
-        put(frame, at, &packet_id.value().to_be_bytes());
+        put_packet_id(frame, at, packet_id);
     }
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn set_expiry(frame: &mut [u8], version: ProtocolVersion, seconds: u3
     }
 }
 
-pub(super) fn put(frame: &mut [u8], at: usize, bytes: &[u8]) {
+fn put(frame: &mut [u8], at: usize, bytes: &[u8]) {
     copy(frame.get_mut(at..).unwrap_or_default(), bytes);
 }
 

@@ -99,7 +99,7 @@ impl<T> Fifo<T> {
 
     /// Whether nothing is there, or only what an identifier right before this one ends: then this one is not there.
     #[inline]
-    pub(super) fn is_next(&self, id: PacketId) -> bool {
+    fn is_next(&self, id: PacketId) -> bool {
         match self.items.back() {
             // With its gaps the line may be longer than the circle, and what is out of line may be anywhere.
             Some(Some((last, _))) => last.next() == id && self.strays.is_empty() && (self.items.len() as u64) < CIRCLE,

@@ -140,7 +140,8 @@ impl Heap {
         }
     }
 
-    /// Lets go of the oldest PUBLISH that is held alone if it is this one of a run, of which bytes have gone out on this connection.
+    /// Lets go of the oldest PUBLISH that is held alone if it is this one of a run, of which bytes have gone out on this
+    /// connection.
     #[inline]
     pub(super) fn end_oldest(&mut self, packet_id: PacketId, qos: QoS) -> bool {
         let Self { held, wire, .. } = self;
