@@ -9,7 +9,7 @@ use super::authentication::{Authentication, Exchange};
 #[cfg(feature = "websocket")]
 use super::blocking::Blocking;
 use super::connecting::{Connecting, Credentials, CredentialsProvider};
-use super::contain::discard;
+use super::contain::{contain, discard};
 use super::custom::TransportFactory;
 use super::dial::{Dial, Phase, Progress};
 use super::error::ConnectionError;
@@ -186,7 +186,8 @@ impl Connectors {
         let mut next = Some(first);
         while let Some(job) = next.take() {
             let peer = job.target.first();
-            job.run();
+            // However it ends, its place is for the next one.
+            let _ = contain(|| job.run());
             self.drop_unwanted();
             next = lock(&self.pool).next_after(&peer);
             if let Some(job) = &next {
@@ -237,14 +238,17 @@ impl Job {
     }
 
     fn run(self) {
-        let begun = lock(&self.attempt.state).deadline();
-        let deadline = begun.unwrap_or_else(|| Instant::now() + self.timeout);
-        let mut opened = self.target.open(deadline, &self.attempt.progress);
-        if let Ok(opened) = &mut opened {
-            opened.transport.listen(Listener::Worker(Arc::downgrade(&self.shared)));
-        }
-        *lock(&self.attempt.state) = State::Done(opened.map(Box::new), deadline);
-        self.shared.wake();
+        let Self { attempt, target, timeout, shared } = self;
+        let begun = lock(&attempt.state).deadline();
+        let deadline = begun.unwrap_or_else(|| Instant::now() + timeout);
+        let opened = fail_by_panic(|| {
+            let mut opened = target.open(deadline, &attempt.progress)?;
+            opened.transport.listen(Listener::Worker(Arc::downgrade(&shared)));
+            Ok(Box::new(opened))
+        });
+        discard(target);
+        *lock(&attempt.state) = State::Done(opened, deadline);
+        shared.wake();
     }
 }
 
@@ -310,7 +314,7 @@ impl Target {
     }
 
     /// Tries every server.
-    fn open(self, deadline: Instant, progress: &Progress) -> io::Result<Opened> {
+    fn open(&self, deadline: Instant, progress: &Progress) -> io::Result<Opened> {
         let provider = self.credentials.as_ref();
         if provider.is_some() {
             progress.begin(Phase::Credentials, None);
@@ -324,15 +328,15 @@ impl Target {
         let exchange = self.authentication.as_ref().map(Exchange::begin).transpose()?;
         let mut untried = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
         let mut errors: Vec<io::Error> = Vec::new();
-        for peer in self.servers {
+        for peer in &self.servers {
             let left = deadline.saturating_duration_since(Instant::now());
             if (left.is_zero() && !errors.is_empty()) || progress.is_given_up() {
                 break;
             }
             // A server that never answers leaves time for the others.
-            match open(&peer, &self.ways, Instant::now() + left / untried, progress) {
-                Ok(transport) => return Ok(Opened { transport, peer, credentials, exchange }),
-                Err(error) => errors.push(named(&peer, error)),
+            match fail_by_panic(|| open(peer, &self.ways, Instant::now() + left / untried, progress)) {
+                Ok(transport) => return Ok(Opened { transport, peer: peer.clone(), credentials, exchange }),
+                Err(error) => errors.push(named(peer, error)),
             }
             untried = untried.saturating_sub(1).max(1);
         }
@@ -343,6 +347,13 @@ impl Target {
         let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
         Err(io::Error::new(kind, texts.join("; ")))
     }
+}
+
+/// Runs what may run code of the application's: its transport, its verifier, its errors as they are shown. A panic of
+/// that is an error like others.
+fn fail_by_panic<T>(act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let panicked = |text| Err(io::Error::other(format!("code of the application has panicked: {text}")));
+    contain(act).unwrap_or_else(panicked)
 }
 
 /// Goes all the way to one server: layer by layer, all with the same deadline.

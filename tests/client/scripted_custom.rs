@@ -226,6 +226,101 @@ fn the_factory_is_asked_for_each_server_and_each_attempt_and_may_fail_or_panic()
     assert_eq!(*asked.lock().unwrap(), expected);
 }
 
+#[cfg(feature = "websocket")]
+mod panicking {
+    use flowsdk::mqtt_client::{CustomTransport, Readiness};
+
+    use super::*;
+
+    /// A transport that panics by one of its methods.
+    struct Panicking(At);
+
+    #[derive(Clone, Copy, PartialEq)]
+    enum At {
+        Watch,
+        Write,
+        Read,
+    }
+
+    impl Panicking {
+        fn pass(&self, at: At) {
+            assert!(self.0 != at, "a transport with a fault");
+        }
+    }
+
+    impl CustomTransport for Panicking {
+        fn watch(&mut self, _: &Readiness<'_>) -> io::Result<()> {
+            self.pass(At::Watch);
+            Ok(())
+        }
+    }
+
+    impl Read for Panicking {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            self.pass(At::Read);
+            Ok(0)
+        }
+    }
+
+    impl Write for Panicking {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.pass(At::Write);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// More often than threads may be busy with one server.
+    #[test]
+    fn a_transport_that_panics_under_a_handshake_fails_its_attempts_and_holds_up_no_later_one() {
+        let with_tls = cfg!(all(feature = "tls", feature = "ring"));
+        for scheme in ["ws", "mqtts"].into_iter().take(1 + usize::from(with_tls)) {
+            for at in [At::Watch, At::Write, At::Read] {
+                let mut scene = Scene::new(V5);
+                scene.options.peer = format!("{scheme}://line.invalid");
+                let attempts = Arc::new(AtomicUsize::new(0));
+                let seen = Arc::clone(&attempts);
+                scene.options.connecting.transport = Some(TransportFactory::new(move |_, _| {
+                    if seen.fetch_add(1, Ordering::SeqCst) < 10 {
+                        return Ok(Box::new(Panicking(at)));
+                    }
+                    Err(io::Error::new(ErrorKind::NotFound, "no more of them"))
+                }));
+                let (client, log) = scene.client();
+                client.connect().unwrap();
+                assert_eq!(
+                    log.error("code of the application has panicked: a transport with a fault"),
+                    ErrorKind::Other
+                );
+                assert_eq!(log.error("no more of them"), ErrorKind::NotFound);
+                assert!(attempts.load(Ordering::SeqCst) > 10);
+                client.shutdown().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_transport_that_panics_under_a_handshake_leaves_the_attempt_to_the_next_server() {
+        let mut scene = Scene::new(V5);
+        let broker = scene.broker.address();
+        scene.options.peer = "ws://line-1.invalid".to_string();
+        scene.options.connecting.servers = vec!["mqtt://line-2.invalid".to_string()];
+        scene.options.connecting.transport = Some(TransportFactory::new(move |host, _| {
+            if host == "line-1.invalid" {
+                return Ok(Box::new(Panicking(At::Read)));
+            }
+            let (reader, writer) = piped_to(broker)?;
+            Ok(Box::new(BlockingTransport::new(reader, writer)?))
+        }));
+        // In one attempt: the first one to be told is a success.
+        let live = scene.connected();
+        live.client.shutdown().unwrap();
+    }
+}
+
 #[cfg(unix)]
 mod watched {
     use flowsdk::mqtt_client::{CustomTransport, Readiness};
