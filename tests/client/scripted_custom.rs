@@ -379,6 +379,65 @@ mod watched {
         });
     }
 
+    /// Is interrupted once behind what it was told to be the last it writes, and tells when the peer ends.
+    struct Interrupted(Watched, Option<bool>, Sender<()>);
+
+    impl CustomTransport for Interrupted {
+        fn watch(&mut self, readiness: &Readiness<'_>) -> io::Result<()> {
+            self.0.watch(readiness)
+        }
+
+        fn finish_writing(&mut self) -> io::Result<()> {
+            self.1.get_or_insert(true);
+            self.0.finish_writing()
+        }
+    }
+
+    impl Read for Interrupted {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.1 == Some(true) {
+                self.1 = Some(false);
+                return Err(ErrorKind::Interrupted.into());
+            }
+            let len = self.0.read(buffer)?;
+            if len == 0 {
+                let _ = self.2.send(());
+            }
+            Ok(len)
+        }
+    }
+
+    impl Write for Interrupted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_read_behind_disconnect_that_is_interrupted_is_not_the_end_of_the_stream() {
+        let mut scene = Scene::new(V5);
+        let broker = scene.broker.address();
+        let (sender, ended) = channel();
+        let sender = Mutex::new(Some(sender));
+        scene.options.connecting.transport = Some(TransportFactory::new(move |_, _| {
+            let stream = TcpStream::connect(broker)?;
+            stream.set_nonblocking(true)?;
+            let sender = sender.lock().unwrap().take().ok_or(ErrorKind::NotFound)?;
+            Ok(Box::new(Interrupted(Watched(stream), None, sender)))
+        }));
+        let mut live = scene.connected();
+        live.client.disconnect().unwrap();
+        live.peer.expect(&wire::DISCONNECT);
+        live.peer.expect_eof();
+        live.peer.close();
+        // It is read to its end before it is dropped.
+        assert_eq!(ended.recv_timeout(PATIENCE), Ok(()));
+    }
+
     #[test]
     fn what_cannot_be_watched_fails_the_attempt() {
         struct Regular(std::fs::File);

@@ -167,10 +167,13 @@ impl Connection {
                 }
                 let passed_by = let_pass(transport);
                 // There may be more, or the end, right behind.
-                self.again = matches!(passed_by, Ok(1..));
+                self.again = match &passed_by {
+                    Ok(len) => *len > 0,
+                    Err(error) => error.kind() == io::ErrorKind::Interrupted,
+                };
                 let closed = match passed_by {
                     Ok(len) => len == 0,
-                    Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+                    Err(error) => error.kind() != io::ErrorKind::WouldBlock && !self.again,
                 };
                 if closed || self.now >= *until {
                     self.abandon_link();
