@@ -205,22 +205,24 @@ impl State {
 impl Step {
     /// Whatever panics in it, this does not.
     fn run(self, mut authenticator: Fenced) -> Done {
-        let failed = || Done { authenticator: Fenced(None), result: Err(panicked()) };
         let ran = contain(|| {
-            let mut authenticator = match (&self, authenticator.0.take()) {
-                (Self::Start(authentication), _) => (authentication.0.begin)(),
-                (_, Some(authenticator)) => authenticator,
-                (_, None) => return failed(),
-            };
+            if let Self::Start(authentication) = &self {
+                authenticator.0 = Some((authentication.0.begin)());
+            }
+            // It stays behind its fence: a destructor that panics behind a panic would end the process.
+            let authenticator = authenticator.0.as_mut().ok_or_else(panicked)?;
             let result = match &self {
                 Self::Start(_) => authenticator.start(),
                 Self::Answer(challenge) => authenticator.answer(challenge.expose()),
                 Self::Finish(data) => authenticator.finish(data.expose()).map(|()| None),
             };
-            Done { authenticator: Fenced(Some(authenticator)), result: result.map_err(|error| explain(&error)) }
+            result.map_err(|error| explain(&error))
         });
         discard(self);
-        ran.unwrap_or_else(|_| failed())
+        match ran {
+            Ok(result) => Done { authenticator, result },
+            Err(_) => Done { authenticator: Fenced(None), result: Err(panicked()) },
+        }
     }
 }
 

@@ -206,6 +206,48 @@ fn an_authenticator_that_fails_or_panics_ends_the_attempt_and_is_asked_again_for
     drop(client);
 }
 
+/// Panics wherever it is asked for an answer, and as it goes.
+struct Hostile;
+
+impl Authenticator for Hostile {
+    fn start(&mut self) -> io::Result<Option<Secret>> {
+        Ok(None)
+    }
+
+    fn answer(&mut self, _: &[u8]) -> io::Result<Option<Secret>> {
+        panic!("an answer with a fault");
+    }
+
+    fn finish(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        panic!("a destructor with a fault");
+    }
+}
+
+#[test]
+fn an_authenticator_that_panics_and_whose_destructor_does_so_too_ends_its_connection_alone() {
+    let mut scene = Scene::new(V5);
+    scene.options.connecting.authentication = Some(Authentication::new("m", || Hostile));
+    let (client, log) = scene.client();
+    client.connect().unwrap();
+    let mut peer = scene.broker.accept();
+    peer.expect_connect();
+    peer.send(&auth(0x18, "m", "a"));
+    log.error("the authenticator has panicked");
+    peer.expect_eof();
+    let mut peer = scene.broker.accept();
+    peer.expect_connect();
+    peer.send(&connack("m", ""));
+    assert!(log.connection(1).is_success());
+    peer.close();
+    drop(client);
+}
+
 /// [MQTT-4.12.0-5]
 #[test]
 fn another_method_of_the_server_ends_the_connection() {
