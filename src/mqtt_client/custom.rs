@@ -19,9 +19,10 @@ use crate::macros::opaque;
 /// client told, by what [`watch`](Self::watch) is given, when it is worth to try again. `read` returns 0 at the end of
 /// the stream. `flush` returns `WouldBlock` while bytes that `write` has taken have not left.
 ///
-/// All of it is called on the client's worker, which serves other clients of the same [`Runtime`](super::Runtime), too:
-/// it must never wait. The peer is spoken to by what the scheme of [`peer`](super::MqttClientOptions::peer) says: with
-/// `mqtts://` TLS goes over the transport, with `ws://` a WebSocket.
+/// The peer is spoken to by what the scheme of [`peer`](super::MqttClientOptions::peer) says: with `mqtts://` TLS goes
+/// over the transport, with `ws://` a WebSocket, with `wss://` both. During the handshakes of these it is the thread that
+/// connects that calls `watch`, `read`, `write` and `flush`. All else is called on the client's worker, which serves
+/// other clients of the same [`Runtime`](super::Runtime), too: it must never wait.
 ///
 /// ```
 /// # #[cfg(unix)] mod example {
