@@ -1,4 +1,5 @@
 use std::io::{self, IoSlice, Read, Write};
+use std::thread;
 
 use rustls::ClientConnection;
 
@@ -173,6 +174,10 @@ impl TlsStream {
 impl Drop for TlsStream {
     /// However it ends, the server may tell the end from a cut.
     fn drop(&mut self) {
+        // What has panicked may be the application's transport, and a second panic would end the process.
+        if thread::panicking() {
+            return;
+        }
         self.tls.send_close_notify();
         let _ = self.flush();
     }
@@ -194,6 +199,8 @@ mod tests {
     use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection};
 
     use super::*;
+    use crate::mqtt_client::contain::contain;
+    use crate::mqtt_client::custom::{CustomTransport, Readiness};
 
     /// Both ends of TLS behind a handshake, and so many tickets on their way to the client.
     fn after_tickets(count: usize) -> (TlsStream, ServerConnection, UnixStream) {
@@ -249,5 +256,38 @@ mod tests {
         server.writer().write_all(b"data").unwrap();
         server.write_tls(&mut far).unwrap();
         assert_eq!(stream.read(&mut buffer).unwrap(), 4);
+    }
+
+    /// Takes nothing but panics.
+    struct Panicking;
+
+    impl CustomTransport for Panicking {
+        fn watch(&mut self, _: &Readiness<'_>) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Read for Panicking {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            panic!("a read with a fault");
+        }
+    }
+
+    impl Write for Panicking {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            panic!("a write with a fault");
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stream_that_goes_as_its_transport_has_panicked_does_not_call_that_again() {
+        let (mut stream, ..) = after_tickets(0);
+        stream.socket = Socket::custom(Box::new(Panicking));
+        // A second panic would end the process.
+        assert_eq!(contain(move || stream.write(&[b"data"]).is_ok()), Err("a write with a fault".to_string()));
     }
 }
