@@ -197,10 +197,13 @@ impl End {
         self.wait_until(deadline, |ended| ended.worker && ended.callbacks && (!ended.is_storing || ended.lingers))
     }
 
-    /// After the worker's end: waits until nothing is open on the disk, or the deadline.
+    /// After the worker's end: waits until nothing is open on the disk, or the deadline. Not on a worker, which others
+    /// need.
     #[cfg(feature = "persistence")]
     pub(super) fn wait_until_stored(&self, deadline: Instant) {
-        self.wait_until(deadline, |ended| !ended.worker || !ended.is_storing);
+        if !is_some_worker() {
+            self.wait_until(deadline, |ended| !ended.worker || !ended.is_storing);
+        }
     }
 
     fn wait_until(&self, deadline: Instant, is_enough: impl Fn(&Ended) -> bool) -> Ended {
@@ -279,4 +282,26 @@ impl Drop for NoteEnd {
 
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, feature = "persistence"))]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_does_not_wait_for_the_disk() {
+        let end = Arc::<End>::default();
+        let _store = NoteEnd::store(&end);
+        end.note(|ended| ended.worker = true);
+        let (sender, returned) = channel();
+        thread::spawn(move || {
+            enter_worker();
+            end.wait_until_stored(Instant::now() + Duration::from_secs(3600));
+            sender.send(())
+        });
+        assert_eq!(returned.recv_timeout(Duration::from_secs(30)), Ok(()));
+    }
 }
