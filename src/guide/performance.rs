@@ -15,11 +15,15 @@
 //!   again is never encoded again.
 //! - A publish wakes the worker only if it sleeps. The worker takes all that has come, writes once, and asks again
 //!   before it sleeps.
+//! - What goes the usual way costs a count: messages of a run that are sent and acknowledged in their order, and
+//!   received ones that are acknowledged in theirs. What does not is taken apart, and looked up by its identifier.
 //! - Received messages reach the callbacks as pieces of what was read, without a copy or an allocation each, and their
-//!   acknowledgements go back together: half of the [window](crate::mqtt_client::ProtocolOptions::receive_maximum)
-//!   before the other half is handled, so that the server goes on meanwhile.
+//!   acknowledgements go back together. Half of the
+//!   [window](crate::mqtt_client::ProtocolOptions::receive_maximum) goes back before the other half is handled, so that
+//!   the server goes on meanwhile, unless messages take less time without: both ways are measured now and then.
 //! - Where an answer is awaited, the worker looks for it for up to 50 µs before it sleeps, as long as that
-//!   [pays](crate::mqtt_client::Threads::spin).
+//!   [pays](crate::mqtt_client::Threads::spin). That a message of QoS 0 has been sent is told with the answer then, so
+//!   that callbacks are woken once for both.
 //! - Callbacks that wait for the worker's processor get it before the worker looks for what they have asked for. It
 //!   reads no more than some 200 KiB ahead of them, or two long messages, unless a callback takes longer than 5 ms.
 //! - An idle client wakes for its keep-alive alone.

@@ -357,6 +357,7 @@ impl Dispatcher {
     fn take_notice(&mut self, index: usize) -> Option<Found> {
         let notice = self.taken.notices.remove(index)?;
         if notice.is_news() {
+            self.taken.news = self.taken.news.saturating_sub(1);
             self.mailbox.note_heard();
         }
         match notice.news {
@@ -400,7 +401,7 @@ impl Dispatcher {
 
     /// Whether something has come, be it the end.
     pub(super) fn has_news(&self) -> bool {
-        self.mailbox.has_come()
+        self.mailbox.has_come(&self.taken)
     }
 }
 
@@ -415,7 +416,7 @@ impl Dispatcher {
     fn leave(&mut self, end: impl Fn(Notice)) {
         self.flush_acknowledgements();
         self.mailbox.abandon(&mut self.taken);
-        let Taken { notices, batches } = std::mem::take(&mut self.taken);
+        let Taken { notices, batches, .. } = std::mem::take(&mut self.taken);
         let in_hand = self.results.take().map_or(0, |results| results.count);
         self.shared.remove_unreported(in_hand + count(&notices));
         if let Some(batch) = self.current.take() {

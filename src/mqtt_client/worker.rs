@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 
 use super::command::Command;
-use super::connection::{Connection, Means, Turn};
+use super::connection::{Connection, MOST_QUIET, Means, Turn};
 use super::contain::{contain, discard};
 use super::hub::{Arrival, Hub, enter_worker};
 use super::spin::{Cost, Spin};
@@ -100,6 +100,9 @@ impl Worker {
     /// Waits for sockets, for news and for time. However busy: sockets are heard in every round.
     fn wait(&mut self, events: &mut Events) {
         let is_idle = self.runnable.is_empty();
+        if self.hope > MOST_QUIET {
+            self.tell_what_waits();
+        }
         if is_idle && self.spin(events) {
             return;
         }

@@ -30,6 +30,7 @@ use self::doubt::Doubt;
 use self::in_flight::{InFlight, Unsent};
 use self::input::Input;
 use self::link::Link;
+pub(super) use self::outgoing::MOST_QUIET;
 use self::pending::Pending;
 use self::subscriptions::Subscriptions;
 use super::command::{Acknowledgement, Command, Requesting};

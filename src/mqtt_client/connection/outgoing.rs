@@ -22,7 +22,7 @@ use crate::session::{DropReason, Full, Misuse, RunRefusal};
 use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
 
 /// For no longer than that the application does not hear what it could.
-const MOST_QUIET: Duration = Duration::from_millis(1);
+pub(in crate::mqtt_client) const MOST_QUIET: Duration = Duration::from_millis(1);
 
 impl Connection {
     /// Hands messages to the session in their order, for as long as it takes them.

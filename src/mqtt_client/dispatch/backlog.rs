@@ -5,6 +5,7 @@ use std::io;
 use std::mem;
 
 use crate::mqtt_client::client::SessionLossReport;
+use crate::mqtt_client::contain::contain;
 use crate::mqtt_client::event::MqttEvent;
 use crate::mqtt_client::notice::{News, Notice};
 use crate::mqtt_client::token::Token;
@@ -94,8 +95,9 @@ pub(super) const fn is_news(event: &MqttEvent<'_>) -> bool {
     }
 }
 
+/// Errors may be the application's, and fail to be shown.
 fn is_same(one: &io::Error, other: &io::Error) -> bool {
-    one.kind() == other.kind() && one.to_string() == other.to_string()
+    one.kind() == other.kind() && contain(|| one.to_string() == other.to_string()).unwrap_or(false)
 }
 
 fn join(tokens: &mut Vec<Token>, more: Vec<Token>) {

@@ -42,6 +42,8 @@ struct Mail {
 #[derive(Default)]
 pub(super) struct Taken {
     pub(super) notices: VecDeque<Notice>,
+    /// How many of them are news. While there are some, what was put together stays where more is put together with it.
+    pub(super) news: usize,
     pub(super) batches: VecDeque<Batch>,
 }
 
@@ -112,15 +114,15 @@ impl Mailbox {
     }
 
     /// Whether there is something to take, be it the end.
-    pub(super) fn has_come(&self) -> bool {
+    pub(super) fn has_come(&self, taken: &Taken) -> bool {
         let mail = self.lock();
-        !mail.is_empty() || mail.is_complete
+        mail.has_some(taken) || mail.is_complete
     }
 
     /// Takes what there is, or what comes while patience lasts.
     pub(super) fn take(&self, patience: Patience, taken: &mut Taken) -> Came {
         let mut mail = self.lock();
-        while mail.is_empty() {
+        while !mail.has_some(taken) {
             if mail.is_complete {
                 return Came::End;
             }
@@ -152,12 +154,16 @@ impl Mailbox {
     }
 
     fn hand_over(&self, mut mail: MutexGuard<'_, Mail>, taken: &mut Taken) {
-        self.has_notices.store(false, Ordering::Relaxed);
         if taken.notices.is_empty() && taken.notices.capacity() > MOST_KEPT {
             taken.notices = VecDeque::new();
         }
+        taken.news += mail.notices.iter().filter(|notice| notice.is_news()).count();
         pour(&mut mail.notices, &mut taken.notices);
-        taken.notices.extend(mail.late.drain(..));
+        if mail.gives_late(taken) {
+            taken.news += mail.late.len();
+            taken.notices.extend(mail.late.drain(..));
+        }
+        self.has_notices.store(!mail.late.is_empty(), Ordering::Relaxed);
         pour(&mut mail.batches, &mut taken.batches);
     }
 
@@ -167,8 +173,12 @@ impl Mailbox {
 }
 
 impl Mail {
-    fn is_empty(&self) -> bool {
-        self.notices.is_empty() && self.late.is_empty() && self.batches.is_empty()
+    fn has_some(&self, taken: &Taken) -> bool {
+        !self.notices.is_empty() || !self.batches.is_empty() || (!self.late.is_empty() && self.gives_late(taken))
+    }
+
+    const fn gives_late(&self, taken: &Taken) -> bool {
+        taken.news == 0 || self.is_complete || self.is_abandoned
     }
 }
 

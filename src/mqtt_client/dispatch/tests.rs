@@ -83,7 +83,7 @@ fn errors_of_the_application_are_compared_and_dropped_where_the_mail_is_free() {
     for _ in 0..600 {
         let (mailbox, seen) = (Arc::clone(&outlet.mailbox), Arc::clone(&seen));
         outlet.tell(nosy(move || {
-            mailbox.has_come();
+            mailbox.has_come(&Taken::default());
             *seen.lock().unwrap() += 1;
         }));
         outlet.flush();
@@ -196,4 +196,45 @@ fn that_messages_have_come_to_another_end_is_told_at_once() {
     outlet.tell_acknowledged(Token(3), QoS::AtLeastOnce, PacketId::MIN, 1);
     outlet.flush_unless_quiet();
     assert!(!outlet.is_quiet());
+}
+
+#[test]
+fn news_is_bounded_where_callbacks_are_slow_and_do_return() {
+    let (mut outlet, mut dispatcher) = channel(&shared(), true);
+    let error = |number: usize| MqttEvent::Error(io::Error::other(format!("error {number}")));
+    let mut last = None;
+    for number in 0..3000 {
+        outlet.tell(error(number));
+        outlet.tell(MqttEvent::ReconnectAttempt(number as u32));
+        outlet.flush();
+        if number % 4 == 0 {
+            assert!(matches!(dispatcher.next(Patience::None), Next::Notice(_)));
+        }
+        assert!(dispatcher.taken.notices.len() <= 256 + 64 + 1, "{number}");
+    }
+    while let Next::Notice(event) = dispatcher.next(Patience::None) {
+        last = Some(event);
+    }
+    assert!(matches!(last, Some(MqttEvent::ReconnectAttempt(2999))), "{last:?}");
+    assert!(!dispatcher.has_news());
+}
+
+#[test]
+fn news_that_is_put_together_behind_messages_that_are_held_is_not_waited_for_busily_and_not_lost() {
+    let (mut outlet, mut dispatcher) = channel(&shared(), true);
+    outlet.send(Batch::default(), 1);
+    for number in 0..600 {
+        outlet.tell(MqttEvent::ReconnectAttempt(number));
+        outlet.flush();
+    }
+    assert!(matches!(dispatcher.next(Patience::None), Next::TimedOut));
+    assert!(!dispatcher.has_news(), "what is there waits for the message");
+    outlet.release(1);
+    assert!(dispatcher.has_news());
+    drop(outlet);
+    let mut told = 0;
+    while let Next::Notice(_) = dispatcher.next(Patience::Endless) {
+        told += 1;
+    }
+    assert_eq!(told, 256 + 1);
 }
