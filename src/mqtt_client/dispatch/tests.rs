@@ -201,11 +201,11 @@ fn that_messages_have_come_to_another_end_is_told_at_once() {
 #[test]
 fn news_is_bounded_where_callbacks_are_slow_and_do_return() {
     let (mut outlet, mut dispatcher) = channel(&shared(), true);
-    let error = |number: usize| MqttEvent::Error(io::Error::other(format!("error {number}")));
+    let error = |number: u32| MqttEvent::Error(io::Error::other(format!("error {number}")));
     let mut last = None;
     for number in 0..3000 {
         outlet.tell(error(number));
-        outlet.tell(MqttEvent::ReconnectAttempt(number as u32));
+        outlet.tell(MqttEvent::ReconnectAttempt(number));
         outlet.flush();
         if number % 4 == 0 {
             assert!(matches!(dispatcher.next(Patience::None), Next::Notice(_)));
