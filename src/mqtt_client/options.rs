@@ -278,8 +278,8 @@ pub struct Threads {
     pub callbacks: CallbackMode,
     /// How long the worker looks for an answer again and again before it sleeps (default: 50 µs; zero turns that off).
     /// It saves the time to fall asleep and to be woken, which pays where answers come within some ten microseconds: a
-    /// broker on the same machine or rack. It looks only when something was just sent or is not acknowledged, and gives
-    /// way to other threads between two looks.
+    /// broker on the same machine or rack. It looks only when something was just sent or is not acknowledged, or was
+    /// just given to callbacks on another thread, and gives way to other threads between two looks.
     ///
     /// It keeps an account: each answer in time is worth `spin`, each look costs the time it takes, and what others had
     /// of the processor meanwhile costs nothing. When nothing is left, after four spins in vain, it tries once in 32

@@ -372,3 +372,22 @@ fn a_worker_that_spins_does_not_sleep_between_a_message_and_its_answer() {
     let slept = sleeps("spin worker") - before;
     assert!(slept < EXCHANGES * 3 / 2, "{slept}");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_worker_that_spins_does_not_sleep_while_a_callback_is_at_the_message_that_it_acknowledges() {
+    const MESSAGES: u16 = 100;
+    let runtime = Runtime::named("await").unwrap();
+    let mut scene = scene_on(&runtime);
+    scene.options.threads.spin = Duration::from_secs(1);
+    let mut live = scene.connected();
+    // Long enough for a worker that sleeps to be asleep.
+    live.client.add_topic_handler("t", |_| std::thread::sleep(Duration::from_millis(1))).unwrap();
+    let before = sleeps("await worker");
+    for packet_id in 1..=MESSAGES {
+        live.peer.send(&publish(V5, 2, "t", Some(packet_id), b""));
+        assert_eq!(live.peer.expect_type(4), wire::ack(wire::PUBACK, packet_id));
+    }
+    let slept = sleeps("await worker") - before;
+    assert!(slept < u64::from(MESSAGES) / 2, "{slept}");
+}

@@ -348,6 +348,7 @@ impl Connection {
     fn let_callbacks_run(&mut self) {
         self.outlet.call();
         if std::mem::take(&mut self.input.awaits) {
+            self.awaits_callbacks = !self.outlet.listener().runs_here();
             self.outlet.listener().let_run();
         }
     }

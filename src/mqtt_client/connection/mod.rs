@@ -96,6 +96,8 @@ pub(super) struct Connection {
     has_written: bool,
     /// This turn has had commands.
     was_fed: bool,
+    /// This turn has given callbacks messages that they have not answered yet.
+    awaits_callbacks: bool,
     /// Messages that the session does not have.
     pending: Pending,
     /// When one of them expires, or earlier.
@@ -193,6 +195,7 @@ impl Connection {
             spares_until: None,
             has_written: false,
             was_fed: false,
+            awaits_callbacks: false,
             pending: Pending::new(options.protocol.version),
             next_expiry: None,
             unsent: Unsent::default(),
@@ -223,6 +226,7 @@ impl Connection {
         self.session_now = self.session_time(self.now);
         self.has_written = false;
         self.was_fed = false;
+        self.awaits_callbacks = false;
         self.take_durable();
         self.take_commands();
         self.drive_link(means.registry);
@@ -272,13 +276,6 @@ impl Connection {
         self.poll_token = token;
     }
 
-    /// How long it is worth to look for an answer before sleeping.
-    pub(super) fn spin(&self) -> Duration {
-        let hopes =
-            self.has_written || !self.in_flight.is_empty() || !self.unanswered.is_empty() || !self.pings.is_empty();
-        if hopes && self.link.is_up() { self.options.threads.spin } else { Duration::ZERO }
-    }
-
     /// Whether the last turn had commands.
     pub(super) const fn was_fed(&self) -> bool {
         self.was_fed
@@ -297,6 +294,7 @@ impl Connection {
         let mut acknowledgements = std::mem::take(&mut self.acknowledgements);
         self.shared.take(&mut self.commands, &mut acknowledgements);
         self.was_fed |= !self.commands.is_empty();
+        self.awaits_callbacks &= self.commands.is_empty() && acknowledgements.is_empty();
         for acknowledgement in acknowledgements.drain(..) {
             self.acknowledge(acknowledgement);
         }

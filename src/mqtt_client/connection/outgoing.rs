@@ -188,6 +188,15 @@ impl Connection {
         }
     }
 
+    /// How long it is worth to look for an answer before sleeping: for one of the server, or of callbacks that another
+    /// processor runs.
+    pub(in crate::mqtt_client) fn spin(&self) -> Duration {
+        let awaits_server =
+            self.has_written || !self.in_flight.is_empty() || !self.unanswered.is_empty() || !self.pings.is_empty();
+        let hopes = awaits_server || self.awaits_callbacks;
+        if hopes && self.link.is_up() { self.options.threads.spin } else { Duration::ZERO }
+    }
+
     /// Tells what has come together. That messages have been sent may wait for the answer that the worker looks for.
     pub(super) fn tell(&mut self) {
         let spin = self.spin();
