@@ -22,8 +22,8 @@
 //!   [window](crate::mqtt_client::ProtocolOptions::receive_maximum) goes back before the other half is handled, so that
 //!   the server goes on meanwhile, unless messages take less time without: both ways are measured now and then.
 //! - Where an answer is awaited, of the server or of callbacks, the worker looks for it for up to 50 µs before it
-//!   sleeps, as long as that [pays](crate::mqtt_client::Threads::spin). That a message of QoS 0 has been sent is told with the answer then, so
-//!   that callbacks are woken once for both.
+//!   sleeps, as long as that [pays](crate::mqtt_client::Threads::spin). That a message of QoS 0 has been sent is told
+//!   with the answer then, so that callbacks are woken once for both.
 //! - Callbacks that wait for the worker's processor get it before the worker looks for what they have asked for. It
 //!   reads no more than some 200 KiB ahead of them, or two long messages, unless a callback takes longer than 5 ms.
 //! - An idle client wakes for its keep-alive alone.
@@ -68,15 +68,15 @@
 //!
 //! What is out of reach so far, and why:
 //!
-//! - *Everything on one core at QoS 1*: publishing reaches 0.53 of plain TCP and receiving 0.57; with callbacks on
-//!   the worker it is 0.64 and 0.75. Nobody waits for anybody there, so work and switches count. A published message takes
+//! - *Everything on one core at QoS 1*: publishing reaches 0.53 of plain TCP and receiving 0.57; with callbacks on the
+//!   worker it is 0.64 and 0.75. Nobody waits for anybody there, so work and switches count. A published message takes
 //!   about 790 instructions of the program's own (callgrind): 510 on the thread that calls, which checks, encodes and
-//!   queues it, 190 on the worker, 90 for its callback; a received one takes 570, of which 230 are for its callback. But
-//!   of the time on the processor (perf) two thirds and more are the system's, most of it switches: three for each
+//!   queues it, 190 on the worker, 90 for its callback; a received one takes 570, of which 230 are for its callback.
+//!   But of the time on the processor (perf) two thirds and more are the system's, most of it switches: three for each
 //!   window of 100, of which plain TCP, that has one thread, needs one.
 //! - *Moved about by the system*, not pinned, three threads share two cores, and receiving 64 bytes at QoS 0 reaches 3
-//!   to 5 times the best peer: callbacks run now on the core of the worker, now on that of the server. With callbacks on
-//!   the worker it is 9 times.
+//!   to 5 times the best peer: callbacks run now on the core of the worker, now on that of the server. With callbacks
+//!   on the worker it is 9 times.
 //! - *Peak memory* is level with that of rumqttc 0.25 or up to 17 % above, 3.1 to 3.9 MiB against 3.0 to 3.4, but for
 //!   long messages received, where it is half. Heap and stacks are alike in both; this program maps more of itself,
 //!   1.3 MB of code against 1.1. With messages of 64 bytes at QoS 0 some 300 KiB of buffers come on top, with those of
