@@ -6,13 +6,20 @@ use crate::codec::Property;
 #[inline]
 pub(super) fn message_properties(options: &MessageProperties) -> Vec<Property<'_>> {
     // Most messages have none of these, and pay for a look each.
-    let MessageProperties { message_expiry_interval, content_type, response_topic, correlation_data, .. } = options;
-    let has_none = !options.payload_is_utf8
+    let MessageProperties {
+        payload_is_utf8,
+        message_expiry_interval,
+        content_type,
+        response_topic,
+        correlation_data,
+        user_properties,
+    } = options;
+    let has_none = !payload_is_utf8
         && message_expiry_interval.is_none()
         && content_type.is_none()
         && response_topic.is_none()
         && correlation_data.is_none()
-        && options.user_properties.is_empty();
+        && user_properties.is_empty();
     if has_none { Vec::new() } else { some_message_properties(options) }
 }
 

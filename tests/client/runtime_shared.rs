@@ -391,3 +391,29 @@ fn a_worker_that_spins_does_not_sleep_while_a_callback_is_at_the_message_that_it
     let slept = sleeps("await worker") - before;
     assert!(slept < u64::from(MESSAGES) / 2, "{slept}");
 }
+
+#[test]
+fn that_a_message_was_sent_does_not_wait_for_the_long_look_of_another_client() {
+    let runtime = Runtime::new().unwrap();
+    let quick = scene_on(&runtime).connected();
+    let mut patient = scene_on(&runtime);
+    patient.options.threads.spin = Duration::from_secs(3600);
+    let mut patient = patient.connected();
+    let mut trigger = scene_on(&runtime);
+    trigger.options.threads.callbacks = CallbackMode::Worker;
+    let mut trigger = trigger.connected();
+    let (sender, tokens) = channel();
+    let (quick_client, patient_client) = (Arc::new(quick.client), Arc::new(patient.client));
+    let both = (Arc::clone(&quick_client), Arc::clone(&patient_client));
+    // On the worker, so that both have their turn in one round.
+    let publish_both = move |_: &MqttPublish<'_>| {
+        both.1.publish("t", b"", 1, false).unwrap();
+        sender.send(both.0.publish("t", b"", 0, false).unwrap()).unwrap();
+    };
+    trigger.client.add_topic_handler("t", publish_both).unwrap();
+    trigger.peer.send(&publish(V5, 0, "t", None, b""));
+    // Nobody answers the patient client.
+    patient.peer.expect_type(3);
+    let token = tokens.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(quick.log.published(token).outcome, Outcome::Sent);
+}
