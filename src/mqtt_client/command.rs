@@ -87,6 +87,16 @@ struct Last {
     payload: usize,
 }
 
+/// How a message follows the last one of a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alike {
+    last: Last,
+    /// As long as the last one, it has the very same head.
+    has_same_head: bool,
+    /// Its Remaining Length, where it has not.
+    remaining: usize,
+}
+
 /// A message as a run takes it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plain<'a> {
@@ -135,7 +145,7 @@ impl Messages {
 pub(super) const MAX_RUN: usize = 17 * 1024;
 /// The longest message that is in one.
 pub(super) const LONGEST_IN_RUN: usize = 16 * 1024;
-/// From this size on the messages of a run get room for all of them at once.
+/// From this size on the messages of a run get room for all of them at once, shorter ones when there are some.
 const ROOM_AT_ONCE: usize = 1024;
 
 impl Run {
@@ -156,7 +166,8 @@ impl Run {
     /// Makes room for a message of at most so many bytes, and for all that may follow the second one: a buffer that
     /// doubles would be copied again and again.
     pub(super) fn make_room(&mut self, bytes: usize) {
-        if self.frames.capacity() - self.frames.len() < bytes && bytes >= ROOM_AT_ONCE {
+        let is_long = bytes >= ROOM_AT_ONCE || self.frames.len() >= 4 * ROOM_AT_ONCE;
+        if is_long && self.frames.capacity() - self.frames.len() < bytes {
             let all = if self.count == 0 { bytes } else { MAX_RUN.saturating_sub(self.frames.len()).max(bytes) };
             self.frames.reserve_exact(all);
         }
@@ -203,30 +214,36 @@ impl Run {
         Some(Last { start, topic: topic_at, behind_topic, payload: self.frames.len() - payload.len() })
     }
 
-    /// Adds a message to the topic of the last one, if that is all that has to be known; whether it could. The topic
-    /// was checked there.
-    pub(super) fn add_alike(&mut self, message: Plain<'_>) -> bool {
-        let Plain { topic, payload, retain, has_properties } = message;
-        let Some(last) = self.last.filter(|_| !has_properties) else { return false };
-        let Some(&first) = self.frames.get(last.start) else { return false };
+    /// How a message follows the last one, if that has gone to the same topic and this is all that has to be known. The
+    /// topic was checked there.
+    #[inline]
+    pub(super) fn alike(&self, message: &Plain<'_>) -> Option<Alike> {
+        let last = self.last.filter(|_| !message.has_properties)?;
+        let first = *self.frames.get(last.start)?;
         // The topic comes behind its length.
-        if self.frames.get(last.topic + 2..last.behind_topic) != Some(topic.as_bytes()) || (first & 1 == 1) != retain {
-            return false;
+        let topic = self.frames.get(last.topic + 2..last.behind_topic)?;
+        if topic != message.topic.as_bytes() || (first & 1 == 1) != message.retain {
+            return None;
         }
+        let has_same_head = message.payload.len() == self.frames.len() - last.payload;
+        let remaining = last.payload - last.topic + message.payload.len();
+        (has_same_head || remaining < 1 << 14).then_some(Alike { last, has_same_head, remaining })
+    }
+
+    /// Adds a message that follows the last one in this way.
+    #[inline]
+    pub(super) fn add_alike(&mut self, alike: Alike, message: &Plain<'_>) {
+        let Alike { last, has_same_head, remaining } = alike;
         let start = self.frames.len();
-        let topic = if payload.len() == start - last.payload {
-            // As long as the last one, it has the very same head.
+        let topic = if has_same_head {
             self.frames.extend_from_within(last.start..last.payload);
             start + (last.topic - last.start)
         } else {
-            let body = last.payload - last.topic + payload.len();
-            let (Ok(low), Ok(high)) = (u8::try_from(body & 0x7F), u8::try_from(body >> 7)) else { return false };
-            if high >= 0x80 {
-                return false;
-            }
+            let [low, high] = [remaining & 0x7F, remaining >> 7].map(|part| u8::try_from(part).unwrap_or(0));
+            self.frames.extend_from_within(last.start..=last.start);
             match high {
-                0 => self.frames.extend_from_slice(&[first, low]),
-                _ => self.frames.extend_from_slice(&[first, low | 0x80, high]),
+                0 => self.frames.push(low),
+                _ => self.frames.extend_from_slice(&[low | 0x80, high]),
             }
             let topic = self.frames.len();
             self.frames.extend_from_within(last.topic..last.payload);
@@ -234,9 +251,8 @@ impl Run {
         };
         let behind_topic = topic + (last.behind_topic - last.topic);
         self.last = Some(Last { start, topic, behind_topic, payload: self.frames.len() });
-        self.frames.extend_from_slice(payload);
-        self.note_added(start, retain);
-        true
+        self.frames.extend_from_slice(message.payload);
+        self.note_added(start, message.retain);
     }
 
     fn note_added(&mut self, start: usize, retain: bool) {
@@ -346,7 +362,8 @@ mod tests {
                     publish.encode(&mut Writer::appending(frames), version, Role::Client)
                 };
                 let message = Plain { topic, payload: &payload, retain, has_properties: !properties.is_empty() };
-                if run.add_alike(message) {
+                if let Some(how) = run.alike(&message) {
+                    run.add_alike(how, &message);
                     alike += 1;
                 } else {
                     run.add(message, encode).unwrap();

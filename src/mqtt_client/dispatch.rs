@@ -13,7 +13,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::backlog::{is_news, put_together};
 use self::mailbox::{Came, Mailbox, Taken};
@@ -32,9 +32,13 @@ use super::token::Token;
 use super::verdict::{Answer, Question};
 use crate::types::{PacketId, QoS};
 
+/// For no longer than that the application does not hear what it could, as long as the worker has a processor.
+pub(super) const MOST_QUIET: Duration = Duration::from_millis(1);
+/// So many acknowledged messages do not wait for more of them to be told.
+const MOST_TOGETHER: usize = 512;
 /// How long the last outcomes may take to leave the file.
 #[cfg(feature = "persistence")]
-const STORE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The worker's end.
 pub(super) struct Outlet {
@@ -50,8 +54,8 @@ pub(super) struct Outlet {
     uncalled: usize,
     /// Something was sent that the listener was not called for.
     has_uncalled: bool,
-    /// What has come together waits for something else to be told.
-    is_quiet: bool,
+    /// Since when what has come together waits for something else to be told.
+    quiet_since: Option<Instant>,
     /// Batches that wait until something is durable: what, and the batch; those behind them wait with them.
     held: VecDeque<(u64, Batch)>,
     /// The last that is.
@@ -103,7 +107,7 @@ pub(super) fn channel(shared: &Arc<Shared>, auto_ack: bool) -> (Outlet, Dispatch
         sent_batches: 0,
         uncalled: 0,
         has_uncalled: false,
-        is_quiet: false,
+        quiet_since: None,
         held: VecDeque::new(),
         durable: 0,
         auto_ack,
@@ -211,20 +215,34 @@ impl Outlet {
         self.call();
     }
 
-    /// As [`Self::flush`], unless this is nothing but that messages of QoS 0 have been sent: once that may wait for what
-    /// comes next, so that callbacks are woken for both together.
-    pub(super) fn flush_unless_quiet(&mut self) {
-        let is_sent = |notice: &Notice| matches!(&notice.news, News::Published(it) if it.outcome == Outcome::Sent);
-        let may_wait = !self.is_quiet && !self.listener.runs_here() && !self.run.is_empty();
-        self.is_quiet = may_wait && self.run.iter().all(is_sent);
-        if !self.is_quiet {
+    /// As [`Self::flush`], unless this may wait for what the worker looks for next, so that callbacks are woken for both
+    /// together: once that messages of QoS 0 have been sent, and as long as there is time for another `look` that the
+    /// server has acknowledged messages, where more of them wait anyway (`has_more`).
+    pub(super) fn flush_unless_quiet(&mut self, has_more: bool, now: Instant, look: Duration) {
+        // What is not counted yet must not make the bound of what is untold another one.
+        let most = MOST_TOGETHER.min(self.shared.most_unreported() / 2);
+        let mut acknowledged = 0;
+        let may_wait = |notice: &Notice| match &notice.news {
+            News::Published(it) if it.outcome == Outcome::Sent => self.quiet_since.is_none(),
+            News::Published(it) if it.outcome == Outcome::Acknowledged => {
+                acknowledged += it.count;
+                has_more && acknowledged < most
+            }
+            _ => false,
+        };
+        let waited = self.quiet_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let has_time = waited + look < MOST_QUIET;
+        if has_time && !self.listener.runs_here() && !self.run.is_empty() && self.run.iter().all(may_wait) {
+            self.quiet_since.get_or_insert(now);
+        } else {
+            self.quiet_since = None;
             self.flush();
         }
     }
 
     /// Whether something waits to be told.
     pub(super) const fn is_quiet(&self) -> bool {
-        self.is_quiet
+        self.quiet_since.is_some()
     }
 
     fn send_notices(&mut self) {
@@ -241,7 +259,7 @@ impl Outlet {
             // Nobody wants to hear of them.
             self.run.drain(..).chain(late).for_each(Notice::done);
         }
-        (self.has_uncalled, self.is_quiet) = (true, false);
+        (self.has_uncalled, self.quiet_since) = (true, None);
     }
 
     /// Takes out of the run the news that there is too much of. Meanwhile the mailbox is not locked: errors may be the

@@ -286,8 +286,9 @@ pub struct Threads {
     /// times, then once in 64 and so on to once in 1,024, until that pays again. So an answer that takes 5 ms costs the
     /// worker some 50 ns more than without, and an idle client wakes for its keep-alive alone, as it does without. Where
     /// answers come in time there are up to twice as many messages a second, for about the same processor time each
-    /// where threads have their cores, and up to a third more where the system moves them about. That messages of QoS 0
-    /// have been sent is told with the answer, or behind a look that was in vain, by 1 ms at most.
+    /// where threads have their cores, and up to a third more where the system moves them about. That a message of QoS 0
+    /// has been sent, or that one is acknowledged while others wait for the server's window, is told with the answer, or
+    /// behind a look that was in vain, by 1 ms at most.
     /// [`guide::performance`](crate::guide::performance) has figures.
     pub spin: Duration,
 }

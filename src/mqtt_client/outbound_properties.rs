@@ -5,7 +5,12 @@ use crate::codec::Property;
 
 #[inline]
 pub(super) fn message_properties(options: &MessageProperties) -> Vec<Property<'_>> {
-    // Most messages have none of these, and pay for a look each.
+    if has_none(options) { Vec::new() } else { some_message_properties(options) }
+}
+
+/// Whether there are none, as for most messages.
+#[inline]
+pub(super) const fn has_none(options: &MessageProperties) -> bool {
     let MessageProperties {
         payload_is_utf8,
         message_expiry_interval,
@@ -14,13 +19,12 @@ pub(super) fn message_properties(options: &MessageProperties) -> Vec<Property<'_
         correlation_data,
         user_properties,
     } = options;
-    let has_none = !payload_is_utf8
+    !*payload_is_utf8
         && message_expiry_interval.is_none()
         && content_type.is_none()
         && response_topic.is_none()
         && correlation_data.is_none()
-        && user_properties.is_empty();
-    if has_none { Vec::new() } else { some_message_properties(options) }
+        && user_properties.is_empty()
 }
 
 fn some_message_properties(options: &MessageProperties) -> Vec<Property<'_>> {

@@ -8,7 +8,7 @@ use super::command::{Expiry, LONGEST_IN_RUN, Messages, Plain, Publishing, Run};
 use super::error::ClientError;
 use super::handle::AsyncMqttClient;
 use super::options::PublishOptions;
-use super::outbound_properties::message_properties;
+use super::outbound_properties::{has_none, message_properties};
 use super::queue::LONG;
 use super::shared::{Patience, Room};
 use super::token::{Completion, Promise, Token, Tracked};
@@ -196,10 +196,18 @@ impl AsyncMqttClient {
         options: &PublishOptions,
         patience: Patience,
     ) -> Result<Token, ClientError> {
+        let qos = QoS::from_bits(options.qos).ok_or(ClientError::InvalidQoS(options.qos))?;
+        let room = topic.len() + payload.len() + MOST_HEAD;
+        if room <= LONGEST_IN_RUN && has_none(&options.properties) && self.takes_messages() {
+            // Most messages are of this kind, and most follow one that was sent to the same topic.
+            let plain = Plain { topic, payload, retain: options.retain, has_properties: false };
+            let encode = |frames: &mut Vec<u8>| self.encode(&Message::new(topic, payload, options)?, frames);
+            return self.shared.submit_to_run(&plain, room, qos, patience, encode);
+        }
         let message = Message::new(topic, payload, options)?;
         if message.fits_run() {
-            let add = |run: &mut Run| self.add_to_run(&message, run);
-            return self.shared.submit_to_run(message.room, message.qos, patience, add);
+            let encode = |frames: &mut Vec<u8>| self.encode(&message, frames);
+            return self.shared.submit_to_run(&message.plain(), message.room, qos, patience, encode);
         }
         let patience = self.await_room(&message, patience)?;
         let publishing = self.prepare(&message, self.shared.next_token())?;
@@ -235,9 +243,11 @@ impl AsyncMqttClient {
 
     /// Puts a message behind the others of a run.
     fn add_to_run(&self, message: &Message<'_>, run: &mut Run) -> Result<(), ClientError> {
-        let Message { topic, payload, options, properties, .. } = message;
-        let plain = Plain { topic, payload, retain: options.retain, has_properties: !properties.is_empty() };
-        if self.takes_messages() && run.add_alike(plain) {
+        let plain = message.plain();
+        if self.takes_messages()
+            && let Some(alike) = run.alike(&plain)
+        {
+            run.add_alike(alike, &plain);
             return Ok(());
         }
         run.add(plain, |frames| self.encode(message, frames))
@@ -287,6 +297,12 @@ impl<'a> Message<'a> {
         let properties = message_properties(&options.properties);
         let room = topic.len() + payload.len() + MOST_HEAD + len_of(Properties::new(&properties));
         Ok(Self { topic, payload, options, qos, properties, room })
+    }
+
+    /// As a run takes it.
+    fn plain(&self) -> Plain<'a> {
+        let Self { topic, payload, options, ref properties, .. } = *self;
+        Plain { topic, payload, retain: options.retain, has_properties: !properties.is_empty() }
     }
 
     /// Whether nothing has to be known of it later but its token.

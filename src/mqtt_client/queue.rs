@@ -1,6 +1,6 @@
 //! What waits for the worker.
 
-use super::command::{Acknowledgement, Command, MAX_RUN, Run};
+use super::command::{Acknowledgement, Command, MAX_RUN, Plain, Run};
 use super::error::ClientError;
 use super::token::Token;
 use crate::types::QoS;
@@ -10,6 +10,8 @@ use crate::types::QoS;
 pub(super) struct Queue {
     pub(super) commands: Vec<Command>,
     pub(super) acknowledgements: Vec<Acknowledgement>,
+    /// The token that was given last.
+    pub(super) last_token: u64,
     /// Places and bytes of commands the worker has not finished with.
     pub(super) places: usize,
     pub(super) bytes: usize,
@@ -50,13 +52,21 @@ pub(super) const LONG: usize = 64 * 1024;
 impl Queue {
     /// A run that takes another message of about so many bytes.
     fn run(&mut self, bytes: usize, qos: QoS, next: Token) -> Option<&mut Run> {
-        let takes = |run: &Run| run.next_token() == next && run.takes(bytes, qos);
-        if !matches!(self.commands.last(), Some(Command::Run(run)) if takes(run)) {
+        if self.last_run(bytes, qos).is_none_or(|run| run.next_token() != next) {
             let buffer = self.run_buffer();
             self.commands.push(Command::Run(Run::new(next, qos, buffer)));
         }
         match self.commands.last_mut() {
             Some(Command::Run(run)) => Some(run),
+            _ => None,
+        }
+    }
+
+    /// The run that ends what waits, if it takes another message of about so many bytes.
+    #[inline]
+    pub(super) fn last_run(&mut self, bytes: usize, qos: QoS) -> Option<&mut Run> {
+        match self.commands.last_mut() {
+            Some(Command::Run(run)) if run.takes(bytes, qos) => Some(run),
             _ => None,
         }
     }
@@ -92,29 +102,60 @@ impl Queue {
         self.spares.pop().unwrap_or_default()
     }
 
-    /// Adds a message of about so many bytes to the last run by what `add` does with it.
-    #[inline]
+    /// Adds a message of about so many bytes to the last run, or to a new one, by what `encode` puts there; its token.
     pub(super) fn push_to_run(
         &mut self,
         bytes: usize,
-        token: Token,
         qos: QoS,
-        add: impl FnOnce(&mut Run) -> Result<(), ClientError>,
-    ) -> Result<(), ClientError> {
-        let Some(run) = self.run(bytes, qos, token) else { return Ok(()) };
+        message: Plain<'_>,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), ClientError>,
+    ) -> Result<Token, ClientError> {
+        let token = self.next_tokens(1);
+        let Some(run) = self.run(bytes, qos, token) else { return Ok(token) };
         run.make_room(bytes);
         let before = run.frames.len();
-        if let Err(error) = add(run) {
+        if let Err(error) = run.add(message, encode) {
             if run.count == 0 {
                 self.commands.pop();
             }
             return Err(error);
         }
         let len = run.frames.len() - before;
+        self.note_new(len);
+        Ok(token)
+    }
+
+    /// Adds a message of about so many bytes to the last run, if it follows there as it is; its token.
+    #[inline]
+    pub(super) fn add_alike(&mut self, bytes: usize, qos: QoS, message: &Plain<'_>) -> Option<Token> {
+        let last_token = self.last_token;
+        let run = self.last_run(bytes, qos)?;
+        let token = run.next_token();
+        if token.0 != last_token + 1 {
+            return None;
+        }
+        let alike = run.alike(message)?;
+        run.make_room(bytes);
+        let before = run.frames.len();
+        run.add_alike(alike, message);
+        let len = run.frames.len() - before;
+        self.last_token = token.0;
+        self.note_new(len);
+        Some(token)
+    }
+
+    /// A message of so many bytes has come.
+    const fn note_new(&mut self, len: usize) {
         self.places += 1;
         self.bytes += len;
         self.new.add(len);
-        Ok(())
+    }
+
+    /// So many tokens one after the other; the first of them.
+    pub(super) const fn next_tokens(&mut self, count: usize) -> Token {
+        let first = Token(self.last_token + 1);
+        self.last_token += count as u64;
+        first
     }
 
     pub(super) fn push_run(&mut self, run: Run) {

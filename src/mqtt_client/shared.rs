@@ -1,12 +1,13 @@
 mod reading;
+mod room;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
-use super::command::{Acknowledgement, Command, Messages, Publishing, Run};
+pub(super) use self::room::{Bounds, PATIENT_BYTES, Patience, Room};
+use super::command::{Acknowledgement, Command, Messages, Plain, Publishing};
 use super::error::ClientError;
-use super::hub::{End, Hub, is_some_worker};
+use super::hub::{End, Hub};
 use super::queue::{LONG, MAX_CONTROLS, Places, Queue};
 use super::token::{Token, Waiting};
 use crate::types::QoS;
@@ -19,7 +20,6 @@ pub(super) struct Shared {
     waiting_for_room: AtomicUsize,
     has_room: Condvar,
     bounds: Bounds,
-    last_token: AtomicU64,
     /// Results that wait for their callbacks.
     unreported: AtomicUsize,
     /// Bytes of messages that wait for their callbacks.
@@ -37,43 +37,6 @@ pub(super) struct Shared {
     pub(super) end: Arc<End>,
 }
 
-/// The bounds of what waits for the worker.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    pub(super) commands: usize,
-    pub(super) bytes: usize,
-    pub(super) unreported: usize,
-    pub(super) undelivered: usize,
-    /// What is taken while there is no connection; none if messages are dropped for more.
-    pub(super) buffer: Option<Places>,
-}
-
-/// Who can wait does so from here on: what lies in the queue stays in the cache then.
-pub(super) const PATIENT_BYTES: usize = 256 * 1024;
-
-impl Bounds {
-    /// The bound in bytes for those who wait for room.
-    fn patient_bytes(&self) -> usize {
-        self.bytes.min(PATIENT_BYTES)
-    }
-}
-
-/// Whether a call waits for room, and how long. The clock is only read when it does: that costs as much as an encoding.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Patience {
-    None,
-    For(Duration),
-}
-
-/// What the queue still takes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
-    pub(super) places: usize,
-    pub(super) bytes: usize,
-    /// The bound in bytes that holds for this caller.
-    pub(super) bound: usize,
-}
-
 impl Shared {
     pub(super) fn new(hub: Arc<Hub>, bounds: Bounds) -> Self {
         Self {
@@ -82,7 +45,6 @@ impl Shared {
             waiting_for_room: AtomicUsize::new(0),
             has_room: Condvar::new(),
             bounds,
-            last_token: AtomicU64::new(0),
             unreported: AtomicUsize::new(0),
             undelivered: AtomicUsize::new(0),
             reading_paused: AtomicBool::new(false),
@@ -98,16 +60,16 @@ impl Shared {
     /// Tokens go on behind this one.
     #[cfg(feature = "persistence")]
     pub(super) fn set_last_token(&self, token: u64) {
-        self.last_token.store(token, Ordering::Relaxed);
+        lock(&self.queue).last_token = token;
     }
 
     pub(super) fn next_token(&self) -> Token {
-        Token(self.last_token.fetch_add(1, Ordering::Relaxed) + 1)
+        lock(&self.queue).next_tokens(1)
     }
 
     /// As many tokens one after the other; the first of them.
     pub(super) fn next_tokens(&self, count: usize) -> Token {
-        Token(self.last_token.fetch_add(count as u64, Ordering::Relaxed) + 1)
+        lock(&self.queue).next_tokens(count)
     }
 
     /// Hands a command that takes a place in the queue to the worker.
@@ -128,18 +90,22 @@ impl Shared {
         Ok(())
     }
 
-    /// Hands a message to the worker, of at most so many bytes, that `add` adds to others.
+    /// Hands a message to the worker, of at most so many bytes, that goes behind others in one buffer, where `encode` puts
+    /// it unless it is like the one before it.
     #[inline]
     pub(super) fn submit_to_run(
         &self,
+        message: &Plain<'_>,
         bytes: usize,
         qos: QoS,
         patience: Patience,
-        add: impl FnOnce(&mut Run) -> Result<(), ClientError>,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), ClientError>,
     ) -> Result<Token, ClientError> {
         let mut queue = self.queue_with_room(bytes, patience)?;
-        let token = self.next_token();
-        queue.push_to_run(bytes, token, qos, add)?;
+        let token = match queue.add_alike(bytes, qos, message) {
+            Some(token) => token,
+            None => queue.push_to_run(bytes, qos, *message, encode)?,
+        };
         self.wake_sleeper(queue);
         Ok(token)
     }
@@ -173,130 +139,6 @@ impl Shared {
         }
         self.wake_sleeper(queue);
         refused
-    }
-
-    /// Waits for room before a long message is encoded, so that what waits is not the encoded one; the patience that is
-    /// left.
-    pub(super) fn await_room(&self, bytes: usize, patience: Patience) -> Result<Patience, ClientError> {
-        if bytes < LONG {
-            return Ok(patience);
-        }
-        let begun = Instant::now();
-        drop(self.queue_with_room(bytes, patience)?);
-        Ok(match patience {
-            Patience::None => Patience::None,
-            Patience::For(timeout) => Patience::For(timeout.saturating_sub(begun.elapsed())),
-        })
-    }
-
-    /// Whether a message of so many bytes has room at the moment.
-    pub(super) fn check_bytes(&self, bytes: usize, bound: usize) -> Result<(), ClientError> {
-        self.check_publish(&lock(&self.queue), bytes, bound)
-    }
-
-    /// The queue, when it takes a message of so many bytes.
-    #[inline]
-    fn queue_with_room(&self, bytes: usize, patience: Patience) -> Result<MutexGuard<'_, Queue>, ClientError> {
-        let queue = lock(&self.queue);
-        let (bound, timeout) = match patience {
-            Patience::None => (self.bounds.bytes, None),
-            Patience::For(timeout) => (self.bounds.patient_bytes(), Some(timeout)),
-        };
-        match (self.check_publish(&queue, bytes, bound), timeout) {
-            (Ok(()), _) => Ok(queue),
-            (Err(error), Some(timeout)) if error.is_lack_of_room() => {
-                self.wait_until_half_empty(queue, bytes, Instant::now().checked_add(timeout))
-            }
-            (Err(error), _) => Err(error),
-        }
-    }
-
-    /// Waits until the queue is half empty and takes an item of so many bytes; at the deadline any room will do.
-    pub(super) fn wait_for_room(&self, bytes: usize, deadline: Option<Instant>) -> Result<(), ClientError> {
-        self.wait_until_half_empty(lock(&self.queue), bytes, deadline).map(drop)
-    }
-
-    fn wait_until_half_empty<'q>(
-        &'q self,
-        mut queue: MutexGuard<'q, Queue>,
-        bytes: usize,
-        deadline: Option<Instant>,
-    ) -> Result<MutexGuard<'q, Queue>, ClientError> {
-        if self.hub.is_callback_thread() || is_some_worker() {
-            return Err(ClientError::WouldDeadlock);
-        }
-        self.waiting_for_room.fetch_add(1, Ordering::SeqCst);
-        let result = loop {
-            let full = match self.check_publish(&queue, bytes, self.bounds.patient_bytes()) {
-                Ok(()) if self.is_half_empty(&queue) => break Ok(()),
-                Ok(()) => None,
-                Err(error) if error.is_lack_of_room() => Some(error),
-                Err(error) => break Err(error),
-            };
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            queue = match left {
-                // Half empty is for those that can wait on.
-                Some(Duration::ZERO) => break full.map_or(Ok(()), Err),
-                Some(left) => self.has_room.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.has_room.wait(queue).unwrap_or_else(PoisonError::into_inner),
-            };
-        };
-        self.waiting_for_room.fetch_sub(1, Ordering::SeqCst);
-        result.map(|()| queue)
-    }
-
-    fn check_room(&self, queue: &Queue, bytes: usize, bound: usize) -> Result<(), ClientError> {
-        if queue.shut {
-            return Err(ClientError::ShutDown);
-        }
-        let is_full = queue.places >= self.bounds.commands
-            || self.unreported.load(Ordering::SeqCst) >= self.bounds.unreported
-            // One item above the bound in bytes passes when nothing else waits, or it never could.
-            || (queue.bytes > 0 && queue.bytes + bytes > bound);
-        if is_full { Err(ClientError::QueueFull) } else { Ok(()) }
-    }
-
-    #[inline]
-    fn check_publish(&self, queue: &Queue, bytes: usize, bound: usize) -> Result<(), ClientError> {
-        self.check_room(queue, bytes, bound)?;
-        self.check_buffer(queue, bytes)
-    }
-
-    /// Whether a message may wait for a connection.
-    fn check_buffer(&self, queue: &Queue, bytes: usize) -> Result<(), ClientError> {
-        let Some(buffer) = self.bounds.buffer.filter(|_| !queue.connected) else { return Ok(()) };
-        let count = queue.new.count + queue.taken.count + queue.pending.count;
-        let held = queue.new.bytes + queue.taken.bytes + queue.pending.bytes;
-        let is_full = count >= buffer.count || (count > 0 && held + bytes > buffer.bytes);
-        if is_full { Err(ClientError::BufferFull) } else { Ok(()) }
-    }
-
-    /// Whether a message may be refused where those before it were taken.
-    pub(super) const fn may_refuse_some(&self) -> bool {
-        self.bounds.buffer.is_some()
-    }
-
-    fn is_half_empty(&self, queue: &Queue) -> bool {
-        queue.places <= self.bounds.commands / 2
-            && queue.bytes <= self.bounds.patient_bytes() / 2
-            && self.unreported.load(Ordering::SeqCst) <= self.bounds.unreported / 2
-    }
-
-    /// Lets those go on that wait for room, if there is enough of it: once nobody holds the queue, which they need.
-    fn tell_room(&self, queue: MutexGuard<'_, Queue>) {
-        let tells = self.waiting_for_room.load(Ordering::SeqCst) > 0 && self.is_half_empty(&queue);
-        drop(queue);
-        if tells {
-            self.has_room.notify_all();
-        }
-    }
-
-    /// Places and bytes that are free in the queue at the moment, for those who may wait and for those who may not.
-    pub(super) fn room(&self, may_wait: bool) -> Room {
-        let bound = if may_wait { self.bounds.patient_bytes() } else { self.bounds.bytes };
-        let queue = lock(&self.queue);
-        let places = self.bounds.commands.saturating_sub(queue.places);
-        Room { places, bytes: bound.saturating_sub(queue.bytes), bound }
     }
 
     /// Hands over a command that takes no place in the queue. Repeated ones come to one.

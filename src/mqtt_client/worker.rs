@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 
 use super::command::Command;
-use super::connection::{Connection, MOST_QUIET, Means, Turn};
+use super::connection::{Connection, Means, Turn};
 use super::contain::{contain, discard};
+use super::dispatch::MOST_QUIET;
 use super::hub::{Arrival, Hub, enter_worker};
 use super::spin::{Cost, Spin};
 use super::timers::Timers;
@@ -196,7 +197,12 @@ impl Worker {
             let Some(place) = self.runnable.pop_front() else { return };
             let Some(Some(client)) = self.places.get_mut(place) else { continue };
             let mut means = Means { registry: self.poll.registry(), buffer: &mut self.buffer, budget };
-            match contain(|| client.connection.turn(&mut means)) {
+            let turn = contain(|| client.connection.turn(&mut means));
+            if count > 1 && client.connection.is_quiet() {
+                // It must not wait for the turns of others.
+                client.connection.tell_what_waits();
+            }
+            match turn {
                 Err(text) => {
                     abort(&mut client.connection, &text);
                     self.let_go(place);

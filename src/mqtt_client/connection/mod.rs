@@ -30,7 +30,6 @@ use self::doubt::Doubt;
 use self::in_flight::{InFlight, Unsent};
 use self::input::Input;
 use self::link::Link;
-pub(super) use self::outgoing::MOST_QUIET;
 use self::pending::Pending;
 use self::subscriptions::Subscriptions;
 use super::command::{Acknowledgement, Command, Requesting};
@@ -53,6 +52,8 @@ use crate::types::{PacketId, QoS, ReasonCode};
 
 /// How long many buffers, or those of long messages, are kept for the next messages, or half of it.
 const SPARES_KEPT: Duration = Duration::from_secs(1);
+/// So many bytes are ready for the transport at a time: more would only lie there while it takes none.
+const WIRE_BYTES: usize = 128 * 1024;
 
 pub(super) struct Connection {
     /// What the transport is known by in the worker's poll.
@@ -492,5 +493,5 @@ fn session_config(options: &MqttClientOptions) -> Config {
 }
 
 fn heap_limits(options: &MqttClientOptions) -> HeapLimits {
-    HeapLimits { window: options.limits.in_flight, ..HeapLimits::default() }
+    HeapLimits { window: options.limits.in_flight, wire_bytes: WIRE_BYTES, ..HeapLimits::default() }
 }

@@ -21,9 +21,6 @@ use crate::packet::Packet;
 use crate::session::{DropReason, Full, Misuse, RunRefusal};
 use crate::types::{PacketId, ProtocolVersion, QoS, ReasonCode, Role};
 
-/// For no longer than that the application does not hear what it could.
-pub(in crate::mqtt_client) const MOST_QUIET: Duration = Duration::from_millis(1);
-
 impl Connection {
     /// Hands messages to the session in their order, for as long as it takes them.
     pub(super) fn send_publishes(&mut self) {
@@ -197,13 +194,13 @@ impl Connection {
         if hopes && self.link.is_up() { self.options.threads.spin } else { Duration::ZERO }
     }
 
-    /// Tells what has come together. That messages have been sent may wait for the answer that the worker looks for.
+    /// Tells what has come together. What has become of messages may wait for the answer that the worker looks for.
     pub(super) fn tell(&mut self) {
-        let spin = self.spin();
-        if spin.is_zero() || spin > MOST_QUIET || self.drain.is_some() {
+        let look = self.spin();
+        if look.is_zero() || self.drain.is_some() {
             self.outlet.flush();
         } else {
-            self.outlet.flush_unless_quiet();
+            self.outlet.flush_unless_quiet(!self.pending.is_empty(), self.now, look);
         }
     }
 

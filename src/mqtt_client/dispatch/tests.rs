@@ -10,11 +10,19 @@ use crate::mqtt_client::client::DropCause;
 use crate::mqtt_client::hub::Hub;
 use crate::mqtt_client::shared::Bounds;
 
+/// How long the worker looks for an answer.
+const LOOK: Duration = Duration::from_micros(50);
+
 /// Any result that waits is too much here, and so is any message.
 fn shared() -> Arc<Shared> {
+    shared_with(1)
+}
+
+/// So many results may wait here.
+fn shared_with(unreported: usize) -> Arc<Shared> {
     let poll = Poll::new().unwrap();
     let waker = Waker::new(poll.registry(), mio::Token(0)).unwrap();
-    let bounds = Bounds { commands: 1, bytes: 1, unreported: 1, undelivered: 1, buffer: None };
+    let bounds = Bounds { commands: 1, bytes: 1, unreported, undelivered: 1, buffer: None };
     Arc::new(Shared::new(Arc::new(Hub::new(waker, "test")), bounds))
 }
 
@@ -169,9 +177,10 @@ fn results(dispatcher: &mut Dispatcher) -> Vec<u64> {
 #[test]
 fn that_messages_have_been_sent_waits_once_for_what_is_told_next() {
     let (mut outlet, mut dispatcher) = channel(&shared(), true);
+    let now = Instant::now();
     let mut sent = |outlet: &mut Outlet, token| {
         outlet.tell_run(Token(token), 1, Outcome::Sent);
-        outlet.flush_unless_quiet();
+        outlet.flush_unless_quiet(true, now, LOOK);
         (outlet.is_quiet(), results(&mut dispatcher))
     };
     assert_eq!(sent(&mut outlet, 0), (true, vec![]));
@@ -185,16 +194,74 @@ fn that_messages_have_been_sent_waits_once_for_what_is_told_next() {
     assert_eq!(sent(&mut outlet, 6), (true, vec![5]));
 }
 
+/// That so many messages are acknowledged; whether it waits then, and how many are told.
+struct Acknowledged {
+    outlet: Outlet,
+    dispatcher: Dispatcher,
+    next: u16,
+}
+
+impl Acknowledged {
+    fn new(unreported: usize) -> Self {
+        let (outlet, dispatcher) = channel(&shared_with(unreported), true);
+        Self { outlet, dispatcher, next: 0 }
+    }
+
+    fn tell(&mut self, count: u16, has_more: bool, now: Instant) -> (bool, usize) {
+        let packet_id = PacketId::MIN.after(self.next);
+        self.outlet.tell_acknowledged(Token(self.next.into()), QoS::AtLeastOnce, packet_id, count);
+        self.next += count;
+        self.outlet.flush_unless_quiet(has_more, now, LOOK);
+        (self.outlet.is_quiet(), results(&mut self.dispatcher).len())
+    }
+}
+
 #[test]
-fn that_messages_have_come_to_another_end_is_told_at_once() {
+fn that_messages_are_acknowledged_waits_for_more_of_them_up_to_a_number() {
+    let now = Instant::now();
+    let mut acknowledged = Acknowledged::new(10_000);
+    for _ in 0..3 {
+        assert_eq!([0; 5].map(|_| acknowledged.tell(100, true, now)), [(true, 0); 5]);
+        assert_eq!(acknowledged.tell(100, true, now), (false, 600));
+    }
+    // Those that do not follow each other count as well.
+    for _ in 0..5 {
+        acknowledged.next += 1;
+        assert_eq!(acknowledged.tell(100, true, now), (true, 0));
+    }
+    acknowledged.next += 1;
+    assert_eq!(acknowledged.tell(100, true, now), (false, 600));
+    // Half of what may be untold is too much.
+    let mut acknowledged = Acknowledged::new(100);
+    assert_eq!(acknowledged.tell(49, true, now), (true, 0));
+    assert_eq!(acknowledged.tell(1, true, now), (false, 50));
+}
+
+#[test]
+fn that_messages_are_acknowledged_waits_while_there_is_time_for_another_look_and_more_wait_to_be_sent() {
+    let start = Instant::now();
+    let mut acknowledged = Acknowledged::new(10_000);
+    for millis in [0, 10] {
+        let now = start + Duration::from_millis(millis);
+        let parts =
+            [0, 300, 600, 900, 951].map(|micros| acknowledged.tell(1, true, now + Duration::from_micros(micros)));
+        assert_eq!(parts, [(true, 0), (true, 0), (true, 0), (true, 0), (false, 5)]);
+    }
+    assert_eq!(acknowledged.tell(1, true, start), (true, 0));
+    assert_eq!(acknowledged.tell(1, false, start), (false, 2));
+}
+
+#[test]
+fn other_ends_of_messages_are_told_at_once() {
     let (mut outlet, _dispatcher) = channel(&shared(), true);
     for outcome in [Outcome::Dropped(DropCause::ConnectionLost), Outcome::Cancelled] {
         outlet.tell_run(Token(0), 1, outcome);
-        outlet.flush_unless_quiet();
+        outlet.flush_unless_quiet(true, Instant::now(), LOOK);
         assert!(!outlet.is_quiet());
     }
     outlet.tell_acknowledged(Token(3), QoS::AtLeastOnce, PacketId::MIN, 1);
-    outlet.flush_unless_quiet();
+    outlet.tell_result(result(4));
+    outlet.flush_unless_quiet(true, Instant::now(), LOOK);
     assert!(!outlet.is_quiet());
 }
 
