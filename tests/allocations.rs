@@ -1,6 +1,5 @@
-//! The codec asks for no memory, and the client for none that only a claim of the server stands for or
-//! that it has already. A binary of its
-//! own, as the counter takes the place of the allocator.
+//! The codec asks for no memory, and the client for none that only a claim of the server stands for or that it has
+//! already. A binary of its own, as the counter takes the place of the allocator.
 
 #[cfg(feature = "std")]
 #[path = "allocations/claims.rs"]

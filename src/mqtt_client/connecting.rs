@@ -94,7 +94,7 @@ pub enum Redirects {
     /// The next attempt goes there by the same way (`mqtts` stays `mqtts`), with the same credentials: only for servers
     /// that are trusted to name others. 0x9D Server moved replaces the servers of the options until the next
     /// [`connect`](super::AsyncMqttClient::connect); 0x9C Use another server holds for one attempt, before the others.
-    /// It counts as a reconnection attempt, and needs what those need.
+    /// Of a longer list the first 16 are tried. It counts as a reconnection attempt, and needs what those need.
     Follow,
 }
 

@@ -8,6 +8,9 @@ use crate::types::ReasonCode;
 /// client had the same identifier.
 pub(super) const SUSPICIOUS: u32 = 3;
 
+/// However short delays are to be: attempts may fail at once.
+const LEAST: Duration = Duration::from_millis(1);
+
 /// When to try again: exponential back-off with full jitter.
 #[derive(Debug)]
 pub(super) struct Backoff {
@@ -56,7 +59,7 @@ impl Backoff {
         self.draws += 1;
         let random = self.random.hash_one(self.draws);
         let micros = u64::try_from((bound - least).as_micros()).unwrap_or(u64::MAX);
-        Some(least + Duration::from_micros(random % micros.saturating_add(1)))
+        Some((least + Duration::from_micros(random % micros.saturating_add(1))).max(LEAST))
     }
 
     pub(super) const fn reset(&mut self) {

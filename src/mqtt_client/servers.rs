@@ -12,6 +12,9 @@ use super::peer::{Peer, without_secrets};
 #[cfg(feature = "tls")]
 use super::tls::TlsSetup;
 
+/// How many servers of one reference are tried: an attempt has its time for all of them together.
+const MAX_REFERRED: usize = 16;
+
 /// The servers of a client, and which is next.
 #[derive(Clone, Debug)]
 pub(super) struct Servers {
@@ -122,7 +125,7 @@ impl Servers {
         }
         let Some(from) = &self.last else { return false };
         // Section 4.11: a list with spaces between its members.
-        let peers: Vec<_> = reference.split(' ').filter_map(|peer| from.referred(peer)).collect();
+        let peers: Vec<_> = reference.split(' ').filter_map(|peer| from.referred(peer)).take(MAX_REFERRED).collect();
         if peers.is_empty() {
             return false;
         }
@@ -213,5 +216,7 @@ mod tests {
         assert_eq!((turn(&mut servers), turn(&mut servers)), ("x".to_string(), "x".to_string()));
         servers.restart();
         assert_eq!(turn(&mut servers), "a b");
+        assert!(servers.follow(&"x ".repeat(30_000), false, Redirects::Follow));
+        assert_eq!(servers.take_turn().len(), MAX_REFERRED + 2);
     }
 }
