@@ -1,9 +1,13 @@
-//! Where connections are opened: on threads of their own, as resolvers block.
+//! Where connections are opened: on threads of their own, as resolvers block, but for those that need nothing of the
+//! kind.
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+
+use mio::{Registry, Token};
 
 use super::authentication::{Authentication, Exchange};
 #[cfg(feature = "websocket")]
@@ -12,9 +16,10 @@ use super::connecting::{Connecting, Credentials, CredentialsProvider};
 use super::contain::{contain, discard};
 use super::custom::TransportFactory;
 use super::dial::{Dial, Phase, Progress};
+use super::direct::Direct;
 use super::error::ConnectionError;
 use super::options::Secret;
-use super::peer::Peer;
+use super::peer::{Peer, Scheme};
 use super::proxy::Proxy;
 use super::reach::reach;
 use super::servers::Servers;
@@ -34,6 +39,10 @@ const MAX_THREADS: usize = 8;
 const MAX_STUCK: usize = 2;
 /// Threads at a time for one peer, so that one that never answers does not hold up the clients of others.
 const MAX_FOR_PEER: usize = MAX_THREADS / 2;
+/// Connections that are made without a thread at a time: a server may have few places for those that are new.
+const MAX_DIRECT: usize = 32;
+/// How long the thread that connects has to say itself that its time is over: it knows of all servers.
+const GRACE: Duration = Duration::from_millis(50);
 /// So many attempts may wait before it is looked which of them nobody waits for any more.
 const MANY_WAITING: usize = 16;
 
@@ -51,6 +60,8 @@ struct Pool {
     waiting: VecDeque<Job>,
     /// How many of these were still wanted when that was looked at last.
     wanted: usize,
+    /// Each connection that is made without a thread has one of these.
+    direct: Arc<()>,
 }
 
 struct Job {
@@ -119,10 +130,19 @@ impl Stuck {
 
 /// A connection that is being opened. Dropping it gives up.
 #[derive(Debug)]
-pub(super) struct Opening(Arc<Attempt>);
+pub(super) enum Opening {
+    /// By the thread that has the attempt.
+    OnThread(Underway),
+    /// On the worker.
+    Direct(Box<Direct>),
+}
+
+/// An attempt that is given up when this is dropped.
+#[derive(Debug)]
+pub(super) struct Underway(Arc<Attempt>);
 
 #[derive(Debug)]
-struct Attempt {
+pub(super) struct Attempt {
     state: Mutex<State>,
     progress: Progress,
 }
@@ -143,12 +163,19 @@ impl Connectors {
         Self { pool: Arc::default(), thread_name: format!("{name} connect").into() }
     }
 
-    /// Opens a transport. The client's worker is woken when it begins late and when it is done.
+    /// Opens a transport. The client's worker is woken when it begins late and when it is done, unless it opens it itself.
     ///
     /// # Errors
-    /// If there is no thread for it, or an earlier attempt of the client has not come back from code of the
-    /// application.
+    /// If there is no thread for it, an earlier attempt of the client has not come back from code of the application, or
+    /// the system refuses at once.
     pub(super) fn open(&self, target: Target, timeout: Duration, shared: &Arc<Shared>) -> io::Result<Opening> {
+        if let Some((peer, address)) = target.direct()
+            && let Some(place) = lock(&self.pool).take_direct_place()
+        {
+            let begun = Direct::begin(peer, address, Instant::now() + timeout, place);
+            let direct = begun.map_err(|error| named(peer, error))?;
+            return Ok(Opening::Direct(Box::new(direct)));
+        }
         let stuck = Arc::clone(&target.stuck);
         lock(&stuck).check()?;
         let attempt = Arc::new(Attempt { state: Mutex::new(State::Waiting), progress: Progress::default() });
@@ -164,7 +191,7 @@ impl Connectors {
         }
         if pool.busy.len() == MAX_THREADS || !pool.may_begin(&peer) {
             pool.waiting.push_back(job);
-            return Ok(Opening(attempt));
+            return Ok(Opening::OnThread(Underway(attempt)));
         }
         pool.busy.push(peer.clone());
         drop(pool);
@@ -172,7 +199,7 @@ impl Connectors {
         let connectors = self.clone();
         let work = Box::new(move || connectors.work(job));
         spawn(&self.thread_name, work).inspect_err(|_| lock(&self.pool).leave(&peer))?;
-        Ok(Opening(attempt))
+        Ok(Opening::OnThread(Underway(attempt)))
     }
 
     /// Lets go of what nobody waits for. What it holds of the application may do anything as it goes.
@@ -219,6 +246,10 @@ impl Pool {
         unwanted
     }
 
+    fn take_direct_place(&self) -> Option<Arc<()>> {
+        (Arc::strong_count(&self.direct) <= MAX_DIRECT).then(|| Arc::clone(&self.direct))
+    }
+
     /// A thread is not busy with a peer any more.
     fn leave(&mut self, peer: &Option<Peer>) {
         if let Some(place) = self.busy.iter().position(|busy| busy == peer) {
@@ -253,28 +284,58 @@ impl Job {
 }
 
 impl Opening {
-    /// How far it has come. What it has opened is given once.
-    pub(super) fn poll(&self) -> State {
-        let mut state = lock(&self.0.state);
-        match &*state {
-            State::Waiting => State::Waiting,
-            State::Begun(deadline) => State::Begun(*deadline),
-            State::Done(..) => std::mem::replace(&mut *state, State::Waiting),
+    /// How far it has come. What it has opened is given once. The `token` is what the worker knows the client by.
+    pub(super) fn poll(&mut self, registry: &Registry, token: Token, now: Instant) -> State {
+        match self {
+            Self::OnThread(Underway(attempt)) => {
+                let mut state = lock(&attempt.state);
+                match &*state {
+                    State::Waiting => State::Waiting,
+                    State::Begun(deadline) => State::Begun(*deadline),
+                    State::Done(..) => std::mem::replace(&mut *state, State::Waiting),
+                }
+            }
+            Self::Direct(direct) if now >= direct.deadline() => State::Done(Err(direct.timed_out()), direct.deadline()),
+            Self::Direct(direct) => {
+                let Some(made) = direct.poll(registry, token) else { return State::Begun(direct.deadline()) };
+                let peer = direct.peer();
+                let opened = |socket| Opened {
+                    transport: Transport::Plain(socket),
+                    peer: peer.clone(),
+                    credentials: None,
+                    exchange: None,
+                };
+                let made = made.map(opened).map(Box::new).map_err(|error| named(peer, error));
+                State::Done(made, direct.deadline())
+            }
         }
     }
 
-    /// When it has to be done; unknown while it waits for a thread.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        lock(&self.0.state).deadline()
+    /// The poll tells of it.
+    pub(super) const fn note_readiness(&mut self) {
+        if let Self::Direct(direct) = self {
+            direct.note_readiness();
+        }
+    }
+
+    /// When it is given up; unknown while it waits for a thread.
+    pub(super) fn until(&self) -> Option<Instant> {
+        match self {
+            Self::OnThread(Underway(attempt)) => lock(&attempt.state).deadline().map(|deadline| deadline + GRACE),
+            Self::Direct(direct) => Some(direct.deadline()),
+        }
     }
 
     /// The error of one whose time is over.
     pub(super) fn timed_out(&self) -> io::Error {
-        self.0.progress.timed_out()
+        match self {
+            Self::OnThread(Underway(attempt)) => attempt.progress.timed_out(),
+            Self::Direct(direct) => direct.timed_out(),
+        }
     }
 }
 
-impl Drop for Opening {
+impl Drop for Underway {
     fn drop(&mut self) {
         self.0.progress.give_up();
     }
@@ -311,6 +372,16 @@ impl Target {
 
     fn first(&self) -> Option<Peer> {
         self.servers.first().cloned()
+    }
+
+    /// The only server and its address, if plain TCP to it is all that it takes.
+    fn direct(&self) -> Option<(&Peer, IpAddr)> {
+        let [peer] = &*self.servers else { return None };
+        let Ways { proxy, transport, .. } = &self.ways;
+        let is_plain = peer.scheme == Scheme::Mqtt && proxy.is_none() && transport.is_none();
+        let asks_nobody = self.credentials.is_none() && self.authentication.is_none();
+        let address = peer.host.parse().ok().filter(|_| is_plain && asks_nobody)?;
+        Some((peer, address))
     }
 
     /// Tries every server.

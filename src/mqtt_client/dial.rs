@@ -1,5 +1,5 @@
-//! Waiting for sockets on the thread that opens one connection: until something happens, the deadline, or nobody wants
-//! it any more.
+//! Opening one connection, and waiting for its sockets on a thread for that: until something happens, the deadline, or
+//! nobody wants it any more.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -253,7 +253,9 @@ impl<'a> Dial<'a> {
             if underway.is_empty() {
                 return Err(summary(&errors));
             }
-            self.wait((!untried.is_empty()).then_some(next_start))?;
+            if !self.wait((!untried.is_empty()).then_some(next_start))? {
+                continue;
+            }
             let mut place = 0;
             while let Some((address, stream)) = underway.get(place) {
                 match outcome(stream) {
@@ -289,8 +291,8 @@ impl Drop for Dial<'_> {
     }
 }
 
-/// Whether a connection that was begun is made, or has failed.
-fn outcome(stream: &TcpStream) -> Option<io::Result<()>> {
+/// Whether a connection that was begun is made, or has failed, once the poll has told of it.
+pub(super) fn outcome(stream: &TcpStream) -> Option<io::Result<()>> {
     match stream.take_error() {
         Ok(Some(error)) | Err(error) => return Some(Err(error)),
         Ok(None) => {}
@@ -298,7 +300,8 @@ fn outcome(stream: &TcpStream) -> Option<io::Result<()>> {
     match stream.peer_addr() {
         Ok(_) => Some(Ok(())),
         Err(error) if error.kind() == io::ErrorKind::NotConnected => None,
-        Err(error) => Some(Err(error)),
+        // A connection that has failed meanwhile has no peer, and it knows why.
+        Err(error) => Some(Err(stream.take_error().ok().flatten().unwrap_or(error))),
     }
 }
 

@@ -19,7 +19,7 @@
 //! # Threads
 //!
 //! A client has two: the worker, which waits for its socket, its commands and for time, and the callback thread.
-//! Short-lived ones resolve names and connect. [`Threads`] changes that: many clients share two threads by a
+//! Short-lived ones resolve names and connect; plain TCP to an address needs none. [`Threads`] changes that: many clients share two threads by a
 //! [`Runtime`], and callbacks may run on the worker.
 //!
 //! # When the network fails
@@ -47,7 +47,7 @@
 //   callbacks, receiver, calls       where the application hears of it (handler, filters, contain)
 //
 // Connecting: peer says where, connector opens on a thread of its own (dial, reach, blocking, tls/, transport/proxy,
-// transport/websocket), and transport/ is what the worker reads and writes then (custom, halves: those of the
+// transport/websocket) or without one (direct), and transport/ is what the worker reads and writes then (custom, halves: those of the
 // application).
 //
 // Options and results: options, config, connecting, offline, proxy, websocket, authentication; client, event, error,
@@ -68,6 +68,7 @@ mod connector;
 mod contain;
 mod custom;
 mod dial;
+mod direct;
 mod dispatch;
 mod due;
 mod error;

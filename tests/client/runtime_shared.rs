@@ -43,6 +43,29 @@ fn expect_threads(name: &str, count: usize) {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_server_given_by_its_address_is_connected_to_without_a_thread() {
+    let (address, _silent) = unanswering_address();
+    let by_name = format!("localhost:{}", address.port());
+    for (name, peer, takes_thread) in [("address", address.to_string(), false), ("name", by_name, true)] {
+        let runtime = Runtime::named(name).unwrap();
+        let mut scene = scene_on(&runtime);
+        scene.options.peer = peer;
+        scene.options.timeouts.connect = Duration::from_millis(300);
+        let (client, log) = scene.client();
+        client.connect().unwrap();
+        let mut was_seen = false;
+        wait_until(PATIENCE, || {
+            was_seen |= threads_named(&format!("{name} connect")) != Some(0);
+            log.count(|event| matches!(event, MqttEvent::Error(_))) > 0
+        });
+        assert_eq!(was_seen, takes_thread, "{name}");
+        assert_ne!(threads_named(&format!("{name} worker")), Some(0));
+        client.shutdown().unwrap();
+    }
+}
+
+#[test]
 fn a_hundred_clients_share_two_threads_through_a_cut_and_the_shutdown_of_one() {
     const CLIENTS: usize = 100;
     for (version, name) in VERSIONS.into_iter().zip(["hundred5", "hundred3"]) {
@@ -334,6 +357,7 @@ fn attempts_at_a_peer_that_never_answers_take_few_threads_and_hold_up_no_other_p
         })
         .collect();
     let live = scene_on(&runtime).connected();
+    // Those that the worker does not open itself.
     if let Some(connecting) = threads_named("dialer connect") {
         assert!((1..=8).contains(&connecting), "{connecting} threads");
     }

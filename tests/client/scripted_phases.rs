@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -80,9 +81,14 @@ impl Authenticator for Hanging {
 }
 
 fn at_every_phase() -> Vec<Halted> {
-    let (address, guard) = unanswering_address();
-    let mut tcp = Scene::new(V5);
-    tcp.options.peer = address.to_string();
+    let tcp = |set: fn(&mut Scene, SocketAddr)| {
+        let (address, guard) = unanswering_address();
+        let mut scene = Scene::new(V5);
+        scene.options.peer = address.to_string();
+        set(&mut scene, address);
+        let text = format!("cannot connect to {address}: the TCP connection timed out after ");
+        Halted { scene, text, reached: Box::new(|| Box::new(())), _halt: Box::new(guard) }
+    };
     vec![
         in_code("the credentials provider", |scene, block| {
             let provide = move || {
@@ -113,12 +119,9 @@ fn at_every_phase() -> Vec<Halted> {
             let provider = flowsdk::mqtt_client::WebSocketRequestProvider::new(provide);
             scene.options.connecting.websocket.request = Some(provider);
         }),
-        Halted {
-            scene: tcp,
-            text: format!("cannot connect to {address}: the TCP connection timed out after "),
-            reached: Box::new(|| Box::new(())),
-            _halt: Box::new(guard),
-        },
+        tcp(|_, _| {}),
+        // One of several servers is tried on a thread.
+        tcp(|scene, address| scene.options.connecting.servers = vec![address.to_string()]),
         #[cfg(feature = "proxy")]
         at_silent_server("the handshake with the proxy timed out after ", |scene, port| {
             use flowsdk::mqtt_client::{Proxy, ProxyKind};

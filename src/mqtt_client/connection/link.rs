@@ -27,16 +27,13 @@ use crate::types::{QoS, ReasonCode};
 /// How long the last packet may take to leave, and the peer to close after that.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How long the thread that connects has to say itself that its time is over: it knows of all servers.
-const GRACE: Duration = Duration::from_millis(50);
-
 #[derive(Debug)]
 pub(super) enum Link {
     /// There is none, and none is being opened.
     Down,
     /// The next attempt begins then.
     Waiting { until: Instant },
-    /// The connector works at it.
+    /// It is worked at.
     Opening(Opening),
     /// The application looks at the certificate of the server.
     #[cfg(feature = "tls")]
@@ -87,10 +84,14 @@ impl Link {
     }
 
     pub(super) fn note_readiness(&mut self, event: &Event) {
-        if let Some(up) = self.up() {
-            up.read_closed |= event.is_read_closed() || event.is_error();
-            up.readable |= event.is_readable() || up.read_closed;
-            up.writable |= event.is_writable() || event.is_write_closed();
+        match self {
+            Self::Up(up) => {
+                up.read_closed |= event.is_read_closed() || event.is_error();
+                up.readable |= event.is_readable() || up.read_closed;
+                up.writable |= event.is_writable() || event.is_write_closed();
+            }
+            Self::Opening(opening) => opening.note_readiness(),
+            _ => {}
         }
     }
 
@@ -107,7 +108,7 @@ impl Link {
         match self {
             Self::Down => None,
             Self::Waiting { until } | Self::Lingering { until, .. } => Some(*until),
-            Self::Opening(opening) => opening.deadline().map(|deadline| deadline + GRACE),
+            Self::Opening(opening) => opening.until(),
             #[cfg(feature = "tls")]
             Self::Vetting(vetting) => Some(vetting.deadline()),
             Self::Up(up) => up.leave_until.or_else(|| up.accepted_at.is_none().then_some(up.deadline)),
@@ -146,13 +147,13 @@ impl Connection {
                 self.outlet.tell(MqttEvent::ReconnectAttempt(self.backoff.attempt()));
                 self.open_link();
             }
-            Link::Opening(opening) => match opening.poll() {
+            Link::Opening(opening) => match opening.poll(registry, self.poll_token, self.now) {
                 #[cfg(feature = "tls")]
                 State::Done(Ok(opened), deadline) => self.vet(registry, *opened, deadline),
                 #[cfg(not(feature = "tls"))]
                 State::Done(Ok(opened), deadline) => self.begin_connection(registry, *opened, deadline),
                 State::Done(Err(error), _) => self.fail_attempt(error),
-                State::Begun(deadline) if self.now >= deadline + GRACE => {
+                State::Begun(_) if opening.until().is_some_and(|until| self.now >= until) => {
                     let error = opening.timed_out();
                     self.fail_attempt(error);
                 }
@@ -191,7 +192,10 @@ impl Connection {
         let timeout = self.options.timeouts.connect;
         let target = Target::new(&mut self.servers, &self.options.connecting);
         match self.shared.hub.connectors.open(target, timeout, &self.shared) {
-            Ok(opening) => self.link = Link::Opening(opening),
+            Ok(opening) => {
+                self.link = Link::Opening(opening);
+                self.again = true;
+            }
             Err(error) => self.fail_attempt(error),
         }
     }
