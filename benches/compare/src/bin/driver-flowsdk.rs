@@ -3,8 +3,7 @@
 //! sleeps).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use compare_support::Error;
@@ -29,6 +28,35 @@ enum Signal {
     Done(u64, Vec<u64>),
 }
 
+/// What was said to the main thread and not heard; less code than a channel.
+#[derive(Default)]
+struct Signals {
+    said: Mutex<Vec<Signal>>,
+    has_come: Condvar,
+}
+
+impl Signals {
+    fn send(&self, signal: Signal) {
+        self.lock().push(signal);
+        self.has_come.notify_one();
+    }
+
+    /// Waits for the next one, which only comes when this one was heard.
+    fn wait(&self) -> Signal {
+        let mut said = self.lock();
+        loop {
+            match said.pop() {
+                Some(signal) => return signal,
+                None => said = self.has_come.wait(said).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Signal>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 struct Handler {
     plan: Plan,
     client: Arc<OnceLock<Weak<AsyncMqttClient>>>,
@@ -38,13 +66,13 @@ struct Handler {
     payload: Vec<u8>,
     begun: u64,
     round_trips: Vec<u64>,
-    signals: Sender<Signal>,
+    signals: Arc<Signals>,
 }
 
 impl Handler {
     fn done(&mut self) {
         let end = now_ns().expect("the clock");
-        let _ = self.signals.send(Signal::Done(end, std::mem::take(&mut self.round_trips)));
+        self.signals.send(Signal::Done(end, std::mem::take(&mut self.round_trips)));
     }
 
     fn send_one(&mut self) {
@@ -57,12 +85,12 @@ impl Handler {
 impl MqttEventHandler for Handler {
     fn on_connected(&mut self, result: &ConnectionResult) {
         assert!(result.is_success(), "{}", result.reason_description());
-        let _ = self.signals.send(Signal::Connected);
+        self.signals.send(Signal::Connected);
     }
 
     fn on_subscribed(&mut self, result: &SubscribeResult) {
         assert!(result.is_success(), "{result:?}");
-        let _ = self.signals.send(Signal::Subscribed);
+        self.signals.send(Signal::Subscribed);
         if self.plan.mode == Mode::Echo {
             self.send_one();
         }
@@ -111,7 +139,7 @@ fn main() -> Result<(), Error> {
         ..Default::default()
     };
     let config = AsyncClientConfig { command_queue_size: 1024, ..Default::default() };
-    let (sender, signals) = mpsc::channel();
+    let signals = Arc::<Signals>::default();
     let place = Arc::new(OnceLock::new());
     let published = Arc::new(AtomicUsize::new(0));
     let handler = Handler {
@@ -122,21 +150,21 @@ fn main() -> Result<(), Error> {
         payload: if plan.mode == Mode::Echo { plan.payload() } else { Vec::new() },
         begun: 0,
         round_trips: Vec::with_capacity(if plan.mode == Mode::Echo { plan.messages } else { 0 }),
-        signals: sender,
+        signals: Arc::clone(&signals),
     };
     let client = Arc::new(AsyncMqttClient::new(options, Box::new(handler), config)?);
     place.set(Arc::downgrade(&client)).map_err(|_| "set once")?;
     client.connect()?;
-    let Signal::Connected = signals.recv()? else { return Err("no connection".into()) };
+    let Signal::Connected = signals.wait() else { return Err("no connection".into()) };
 
     let meter = Meter::start()?;
     if plan.mode == Mode::Publish {
         if mode == "batch" { publish_batches(&client, &plan) } else { publish_each(&client, &plan) }?;
     } else {
         client.subscribe(FILTER, plan.qos)?;
-        let Signal::Subscribed = signals.recv()? else { return Err("no subscription".into()) };
+        let Signal::Subscribed = signals.wait() else { return Err("no subscription".into()) };
     }
-    let Signal::Done(end, mut round_trips) = signals.recv()? else { return Err("a second connection".into()) };
+    let Signal::Done(end, mut round_trips) = signals.wait() else { return Err("a second connection".into()) };
     wait_for_release()?;
     let done = if plan.mode == Mode::Publish { published.load(Ordering::Relaxed) } else { plan.messages };
     meter.finish(end, done, &mut round_trips)?;
