@@ -86,9 +86,13 @@ impl Session<Heap> {
                 machine.last_serial = serial;
                 receipt = Some(Receipt { packet_id, serial });
             }
+            let packet = rest;
             (rest, last_topic) = (head.rest, Some(head.topic));
             let end = input.len() - rest.len();
             take(Plain { topic, payload: end - head.payload.len()..end, flags: head.flags, receipt });
+            if head.packet_id.is_none() {
+                rest = take_alike(input, packet, &head, &mut take);
+            }
         }
         let consumed = input.len() - rest.len();
         if consumed > 0 {
@@ -190,6 +194,23 @@ impl<'i> Head<'i> {
         };
         Some(Self { flags, topic, packet_id, payload, rest })
     }
+}
+
+/// Takes those behind a first packet of QoS 0 that are as long as it and begin with the same bytes up to the payload,
+/// which need not be looked at again. What is behind them.
+#[inline]
+fn take_alike<'i>(input: &[u8], first: &'i [u8], head: &Head<'i>, take: &mut impl FnMut(Plain<'i>)) -> &'i [u8] {
+    let (len, payload_len) = (first.len() - head.rest.len(), head.payload.len());
+    let same = first.get(..len - payload_len).unwrap_or(first);
+    let mut rest = head.rest;
+    while let Some((packet, behind)) = rest.split_at_checked(len)
+        && packet.starts_with(same)
+    {
+        rest = behind;
+        let end = input.len() - rest.len();
+        take(Plain { topic: None, payload: end - payload_len..end, flags: head.flags, receipt: None });
+    }
+    rest
 }
 
 /// How many packets in front are like the first one, an acknowledgement of this identifier, but for identifiers that
@@ -371,7 +392,7 @@ mod tests {
         let none: Option<&[u8]> = version.is_v5().then_some(&[]);
         let topic: &[u8] =
             [&b"a"[..], b"a/b", "\u{fc}/b".as_bytes(), &[b't'; 130]][dice(40).saturating_sub(36) as usize];
-        let payload = vec![b'p'; [0, 5, 117, 118, 300][dice(5) as usize]];
+        let payload = vec![b'p' + dice(3) as u8; [0, 5, 117, 118, 300][dice(5) as usize]];
         let mut next = || {
             *id = if *id == u16::MAX { 1 } else { *id + 1 };
             *id
