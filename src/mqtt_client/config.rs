@@ -6,7 +6,7 @@ pub struct AsyncClientConfig {
     /// [`MqttClientOptions::reconnect`](super::MqttClientOptions::reconnect), too.
     pub auto_reconnect: bool,
     /// Bound of the delay before the first reconnection attempt, in milliseconds (default: 1000). The bound doubles
-    /// with each attempt, and the delay is a random part of it.
+    /// with each attempt, and the delay is a random part of it, a millisecond at least.
     pub reconnect_delay_ms: u64,
     /// Where that bound stops to grow, in milliseconds (default: 30000).
     pub max_reconnect_delay_ms: u64,

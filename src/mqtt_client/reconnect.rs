@@ -129,6 +129,14 @@ mod tests {
     }
 
     #[test]
+    fn delays_of_nothing_leave_a_moment_between_attempts() {
+        let config = AsyncClientConfig { reconnect_delay_ms: 0, max_reconnect_delay_ms: 0, ..Default::default() };
+        let mut backoff = Backoff::new(&config);
+        assert_eq!(backoff.next_delay(), Some(LEAST));
+        assert_eq!(backoff.next_long_delay(), Some(LEAST));
+    }
+
+    #[test]
     fn a_long_delay_is_at_least_half_of_the_longest_one_from_the_first_attempt_on() {
         let config = AsyncClientConfig { reconnect_delay_ms: 1, max_reconnect_delay_ms: 1000, ..Default::default() };
         let mut backoff = Backoff::new(&config);
