@@ -2,6 +2,7 @@
 //! messages a call), `worker` (callbacks there), `sleep` and `worker-sleep` (without looking again for answers before it
 //! sleeps).
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -31,28 +32,28 @@ enum Signal {
 /// What was said to the main thread and not heard; less code than a channel.
 #[derive(Default)]
 struct Signals {
-    said: Mutex<Vec<Signal>>,
+    said: Mutex<VecDeque<Signal>>,
     has_come: Condvar,
 }
 
 impl Signals {
     fn send(&self, signal: Signal) {
-        self.lock().push(signal);
+        self.lock().push_back(signal);
         self.has_come.notify_one();
     }
 
-    /// Waits for the next one, which only comes when this one was heard.
+    /// Waits for the next one.
     fn wait(&self) -> Signal {
         let mut said = self.lock();
         loop {
-            match said.pop() {
+            match said.pop_front() {
                 Some(signal) => return signal,
                 None => said = self.has_come.wait(said).unwrap_or_else(PoisonError::into_inner),
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Signal>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Signal>> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
