@@ -39,7 +39,7 @@ const MAX_THREADS: usize = 8;
 const MAX_STUCK: usize = 2;
 /// Threads at a time for one peer, so that one that never answers does not hold up the clients of others.
 const MAX_FOR_PEER: usize = MAX_THREADS / 2;
-/// Connections that are made without a thread at a time: a server may have few places for those that are new.
+/// Connections that are made without a thread and not accepted at a time: a server may have few places for new ones.
 const MAX_DIRECT: usize = 32;
 /// How long the thread that connects has to say itself that its time is over: it knows of all servers.
 const GRACE: Duration = Duration::from_millis(50);
@@ -103,6 +103,8 @@ pub(super) struct Opened {
     pub(super) credentials: Option<Credentials>,
     /// The authentication that has begun, and what CONNECT has of it.
     pub(super) exchange: Option<(Exchange, Option<Secret>)>,
+    /// The place of one that was made without a thread: to be kept until the server has answered.
+    pub(super) place: Option<Arc<()>>,
 }
 
 /// The attempts of one client that it has given up, and whose threads have not come back: what a provider, a factory or
@@ -304,6 +306,7 @@ impl Opening {
                     peer: peer.clone(),
                     credentials: None,
                     exchange: None,
+                    place: Some(direct.place()),
                 };
                 let made = made.map(opened).map(Box::new).map_err(|error| named(peer, error));
                 State::Done(made, direct.deadline())
@@ -406,7 +409,9 @@ impl Target {
             }
             // A server that never answers leaves time for the others.
             match fail_by_panic(|| open(peer, &self.ways, Instant::now() + left / untried, progress)) {
-                Ok(transport) => return Ok(Opened { transport, peer: peer.clone(), credentials, exchange }),
+                Ok(transport) => {
+                    return Ok(Opened { transport, peer: peer.clone(), credentials, exchange, place: None });
+                }
                 Err(error) => errors.push(named(peer, error)),
             }
             untried = untried.saturating_sub(1).max(1);

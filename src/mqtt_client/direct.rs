@@ -25,7 +25,7 @@ pub(super) struct Direct {
     /// The poll has told of it since it was looked at.
     was_told: bool,
     /// Its place among those of the runtime.
-    _place: Arc<()>,
+    place: Arc<()>,
 }
 
 impl Direct {
@@ -34,7 +34,7 @@ impl Direct {
         progress.begin(Phase::Tcp, Some(peer));
         let stream = Some(TcpStream::connect((address, peer.port).into())?);
         let peer = peer.clone();
-        Ok(Self { peer, deadline, progress, stream, is_registered: false, was_told: false, _place: place })
+        Ok(Self { peer, deadline, progress, stream, is_registered: false, was_told: false, place })
     }
 
     /// The poll tells of it.
@@ -60,6 +60,11 @@ impl Direct {
         let stream = self.stream.take();
         made?;
         stream.map(Socket::tcp).transpose()
+    }
+
+    /// Its place, which it has until the server has taken the connection.
+    pub(super) fn place(&self) -> Arc<()> {
+        Arc::clone(&self.place)
     }
 
     pub(super) const fn peer(&self) -> &Peer {

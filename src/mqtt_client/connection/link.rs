@@ -1,6 +1,7 @@
 //! The way from nothing to a connection and back: opening, CONNECT, loss.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::Registry;
@@ -56,6 +57,8 @@ pub(super) struct Up {
     /// CONNACK has to come until then.
     deadline: Instant,
     accepted_at: Option<Instant>,
+    /// Of the connector's, until the server has accepted the connection.
+    place: Option<Arc<()>>,
     ending: Option<Ending>,
     /// The last packet has to leave until then.
     leave_until: Option<Instant>,
@@ -201,7 +204,7 @@ impl Connection {
     }
 
     pub(super) fn begin_connection(&mut self, registry: &Registry, opened: Opened, deadline: Instant) {
-        let Opened { mut transport, peer, credentials, exchange } = opened;
+        let Opened { mut transport, peer, credentials, exchange, place } = opened;
         let (exchange, initial_data) = exchange.unzip();
         self.authenticating.begin(exchange);
         self.servers.note_reached(peer);
@@ -216,6 +219,7 @@ impl Connection {
             write_error: None,
             deadline,
             accepted_at: None,
+            place,
             ending: None,
             leave_until: None,
         });
@@ -279,6 +283,7 @@ impl Connection {
     pub(super) fn note_accepted(&mut self) {
         if let Some(up) = self.link.up() {
             up.accepted_at = Some(self.now);
+            up.place = None;
         }
         self.is_first = false;
     }
