@@ -39,8 +39,9 @@ const MAX_THREADS: usize = 8;
 const MAX_STUCK: usize = 2;
 /// Threads at a time for one peer, so that one that never answers does not hold up the clients of others.
 const MAX_FOR_PEER: usize = MAX_THREADS / 2;
-/// Connections that are made without a thread and not accepted at a time: a server may have few places for new ones.
-const MAX_DIRECT: usize = 32;
+/// Connections that are made without a thread and not accepted at a time: where many clients begin at once, a server may
+/// have fewer places for those that are new.
+const MAX_DIRECT: usize = 1;
 /// How long the thread that connects has to say itself that its time is over: it knows of all servers.
 const GRACE: Duration = Duration::from_millis(50);
 /// So many attempts may wait before it is looked which of them nobody waits for any more.

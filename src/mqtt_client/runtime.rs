@@ -53,8 +53,8 @@ use crate::macros::equal_if_clones;
 /// is felt by others: while it blocks, no other callback of the runtime runs; connections go on, and a client whose
 /// messages pile up stops to read until then. Give clients whose callbacks block a runtime of their own. Connections
 /// are opened by up to eight short-lived threads at a time, at most four of them for one peer; further attempts wait
-/// for one, and their [`Timeouts::connect`](super::Timeouts::connect) counts from then on. The worker itself opens those
-/// by plain TCP to a single server that is given by its address, 32 at a time; more take a thread.
+/// for one, and their [`Timeouts::connect`](super::Timeouts::connect) counts from then on. One at a time takes no thread,
+/// if it is by plain TCP to a single server that is given by its address.
 ///
 /// # When its threads end
 ///
