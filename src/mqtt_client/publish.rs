@@ -198,16 +198,17 @@ impl AsyncMqttClient {
     ) -> Result<Token, ClientError> {
         let qos = QoS::from_bits(options.qos).ok_or(ClientError::InvalidQoS(options.qos))?;
         let room = topic.len() + payload.len() + MOST_HEAD;
-        if room <= LONGEST_IN_RUN && has_none(&options.properties) && self.takes_messages() {
+        let can_follow = self.takes_messages();
+        if room <= LONGEST_IN_RUN && has_none(&options.properties) {
             // Most messages are of this kind, and most follow one that was sent to the same topic.
             let plain = Plain { topic, payload, retain: options.retain, has_properties: false };
             let encode = |frames: &mut Vec<u8>| self.encode(&Message::new(topic, payload, options)?, frames);
-            return self.shared.submit_to_run(&plain, room, qos, patience, encode);
+            return self.shared.submit_to_run((&plain, can_follow), room, qos, patience, encode);
         }
         let message = Message::new(topic, payload, options)?;
         if message.fits_run() {
             let encode = |frames: &mut Vec<u8>| self.encode(&message, frames);
-            return self.shared.submit_to_run(&message.plain(), message.room, qos, patience, encode);
+            return self.shared.submit_to_run((&message.plain(), can_follow), message.room, qos, patience, encode);
         }
         let patience = self.await_room(&message, patience)?;
         let publishing = self.prepare(&message, self.shared.next_token())?;

@@ -64,7 +64,7 @@ impl Queue {
 
     /// The run that ends what waits, if it takes another message of about so many bytes.
     #[inline]
-    pub(super) fn last_run(&mut self, bytes: usize, qos: QoS) -> Option<&mut Run> {
+    fn last_run(&mut self, bytes: usize, qos: QoS) -> Option<&mut Run> {
         match self.commands.last_mut() {
             Some(Command::Run(run)) if run.takes(bytes, qos) => Some(run),
             _ => None,

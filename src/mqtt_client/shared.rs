@@ -91,18 +91,19 @@ impl Shared {
     }
 
     /// Hands a message to the worker, of at most so many bytes, that goes behind others in one buffer, where `encode` puts
-    /// it unless it is like the one before it.
+    /// it unless it `can_follow` the one before it as it is, and does.
     #[inline]
     pub(super) fn submit_to_run(
         &self,
-        message: &Plain<'_>,
+        (message, can_follow): (&Plain<'_>, bool),
         bytes: usize,
         qos: QoS,
         patience: Patience,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), ClientError>,
     ) -> Result<Token, ClientError> {
         let mut queue = self.queue_with_room(bytes, patience)?;
-        let token = match queue.add_alike(bytes, qos, message) {
+        let alike = if can_follow { queue.add_alike(bytes, qos, message) } else { None };
+        let token = match alike {
             Some(token) => token,
             None => queue.push_to_run(bytes, qos, *message, encode)?,
         };
@@ -325,4 +326,34 @@ impl Shared {
 
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use mio::{Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn a_message_like_the_one_before_it_is_refused_where_it_has_to_be() {
+        let poll = Poll::new().unwrap();
+        let waker = Waker::new(poll.registry(), mio::Token(0)).unwrap();
+        let bounds = Bounds { commands: 9, bytes: 999, unreported: 9, undelivered: 9, buffer: None };
+        let shared = Shared::new(Arc::new(Hub::new(waker, "test")), bounds);
+        let message = Plain { topic: "t", payload: b"1", retain: false, has_properties: false };
+        let packet = b"\x30\x04\0\x01t1";
+        let submit = |can_follow, outcome: Result<(), ClientError>| {
+            let encode = |frames: &mut Vec<u8>| {
+                frames.extend_from_slice(packet);
+                outcome
+            };
+            shared.submit_to_run((&message, can_follow), 14, QoS::AtMostOnce, Patience::None, encode)
+        };
+        assert_eq!(submit(true, Ok(())), Ok(Token(1)));
+        assert_eq!(submit(true, Err(ClientError::NotConnected)), Ok(Token(2)), "it is not encoded");
+        assert_eq!(submit(false, Err(ClientError::NotConnected)), Err(ClientError::NotConnected));
+        let (mut commands, mut acks) = (Vec::new(), Vec::new());
+        shared.take(&mut commands, &mut acks);
+        assert!(matches!(&commands[..], [Command::Run(run)] if run.count == 2 && run.frames == packet.repeat(2)));
+    }
 }
