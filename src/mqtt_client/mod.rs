@@ -19,8 +19,8 @@
 //! # Threads
 //!
 //! A client has two: the worker, which waits for its socket, its commands and for time, and the callback thread.
-//! Short-lived ones resolve names and connect; plain TCP to an address may need none. [`Threads`] changes that: many clients share two threads by a
-//! [`Runtime`], and callbacks may run on the worker.
+//! Short-lived ones resolve names and connect; plain TCP to an address may need none. [`Threads`] changes that: many
+//! clients share two threads by a [`Runtime`], and callbacks may run on the worker.
 //!
 //! # When the network fails
 //!
